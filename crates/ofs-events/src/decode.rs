@@ -1,0 +1,179 @@
+//! Reading a record: bytes and key to an [`Event`], or a reason that a person understands.
+
+use crate::{CorrelationId, Event, EventId, OrderId, Payload, Timestamp, Topic};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// The largest record value that is read as an event. Ours are under a kilobyte.
+pub const MAX_RECORD_BYTES: usize = 256 * 1024;
+
+/// Why a record is not an event that this build can handle.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// No value at all.
+    #[error("the record has no value")]
+    Empty,
+    /// More bytes than any event has.
+    #[error("the record is {0} bytes long; an event has at most {MAX_RECORD_BYTES}")]
+    TooLarge(usize),
+    /// Not JSON, or JSON of another shape than the envelope's.
+    #[error("the record is not an event envelope: {0}")]
+    Envelope(String),
+    /// The payload lacks a member, or one has the wrong type.
+    #[error("the payload is not a {event_type}: {reason}")]
+    Payload {
+        /// The type the envelope names.
+        event_type: String,
+        /// What the parser says, with line and column inside the payload.
+        reason: String,
+    },
+    /// A type or version that this build does not know; a newer one may.
+    #[error("event type {event_type} version {version} is unknown to this build")]
+    Unknown {
+        /// The type the envelope names.
+        event_type: String,
+        /// The version the envelope names.
+        version: u32,
+    },
+    /// A known type on a topic that is not its own.
+    #[error("{event_type} does not belong on {topic}")]
+    WrongTopic {
+        /// The type the envelope names.
+        event_type: &'static str,
+        /// Where the record was found.
+        topic: Topic,
+    },
+    /// The record has no key, or one that is no UUID.
+    #[error("the record key {0} is not an order id")]
+    Key(String),
+    /// Key and payload name different orders.
+    #[error("the record key is {key}, but the payload is about order {order}")]
+    OtherOrder {
+        /// The order the key names.
+        key: OrderId,
+        /// The order the payload names.
+        order: OrderId,
+    },
+    /// A text holds the character U+0000, which no store can keep.
+    #[error("a text in the event holds the character U+0000")]
+    Nul,
+}
+
+impl DecodeError {
+    /// Whether a newer build may be able to read the record.
+    #[must_use]
+    pub const fn is_unknown_type(&self) -> bool {
+        matches!(self, DecodeError::Unknown { .. })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wire<'a> {
+    event_id: EventId,
+    #[serde(borrow)]
+    event_type: std::borrow::Cow<'a, str>,
+    event_version: u32,
+    occurred_at: Timestamp,
+    correlation_id: CorrelationId,
+    causation_id: Option<EventId>,
+    #[serde(borrow)]
+    payload: &'a RawValue,
+}
+
+/// The order that a record's key names, if it is a UUID.
+fn order_of(key: Option<&[u8]>) -> Result<OrderId, DecodeError> {
+    let Some(key) = key else { return Err(DecodeError::Key("null".to_owned())) };
+    let text = String::from_utf8_lossy(key);
+    text.parse().map_err(|_| DecodeError::Key(format!("`{}`", text.chars().take(64).collect::<String>())))
+}
+
+impl OrderId {
+    /// The order that a record belongs to even when its value cannot be read: the one its key names.
+    #[must_use]
+    pub fn from_record_key(key: Option<&[u8]>) -> Option<OrderId> {
+        order_of(key).ok()
+    }
+}
+
+impl Event {
+    /// Reads the record `value` with `key`, found on `topic`.
+    ///
+    /// # Errors
+    /// [`DecodeError`] says what is wrong, in words for people; such a record is parked, never skipped.
+    pub fn decode(topic: Topic, key: Option<&[u8]>, value: &[u8]) -> Result<Event, DecodeError> {
+        if value.is_empty() {
+            return Err(DecodeError::Empty);
+        }
+        if value.len() > MAX_RECORD_BYTES {
+            return Err(DecodeError::TooLarge(value.len()));
+        }
+        if !is_object(value) {
+            return Err(DecodeError::Envelope("it is not a JSON object".to_owned()));
+        }
+        let wire: Wire<'_> =
+            serde_json::from_slice(value).map_err(|error| DecodeError::Envelope(error.to_string()))?;
+        let payload = payload_of(topic, &wire)?;
+        let key = order_of(key)?;
+        let order = payload.order_id();
+        if key != order {
+            return Err(DecodeError::OtherOrder { key, order });
+        }
+        Ok(Event {
+            id: wire.event_id,
+            occurred_at: wire.occurred_at,
+            correlation_id: wire.correlation_id,
+            causation_id: wire.causation_id,
+            payload,
+        })
+    }
+}
+
+/// Serde reads a struct from an array, too; the contract does not.
+fn is_object(json: &[u8]) -> bool {
+    json.trim_ascii_start().first() == Some(&b'{')
+}
+
+fn payload_of(topic: Topic, wire: &Wire<'_>) -> Result<Payload, DecodeError> {
+    let unknown =
+        || DecodeError::Unknown { event_type: wire.event_type.to_string(), version: wire.event_version };
+    let payload = match Payload::parse(&wire.event_type, wire.payload.get()) {
+        None => return Err(unknown()),
+        Some(_) if !is_object(wire.payload.get().as_bytes()) => {
+            let reason = "it is not a JSON object".to_owned();
+            return Err(DecodeError::Payload { event_type: wire.event_type.to_string(), reason });
+        }
+        Some(Ok(payload)) => payload,
+        Some(Err(error)) if wire.event_version == 1 => {
+            let event_type = wire.event_type.to_string();
+            return Err(DecodeError::Payload { event_type, reason: error.to_string() });
+        }
+        Some(Err(_)) => return Err(unknown()),
+    };
+    if payload.version() != wire.event_version {
+        return Err(unknown());
+    }
+    if payload.topic() != topic {
+        return Err(DecodeError::WrongTopic { event_type: payload.event_type(), topic });
+    }
+    if payload.holds_nul() {
+        return Err(DecodeError::Nul);
+    }
+    Ok(payload)
+}
+
+impl Payload {
+    fn holds_nul(&self) -> bool {
+        let holds = |text: &str| text.contains('\0');
+        match self {
+            Payload::OrderCreatedV1(order) => {
+                holds(&order.customer_email)
+                    || holds(&order.product_type)
+                    || holds(&order.country)
+                    || order.payment_scenario.as_deref().is_some_and(holds)
+            }
+            Payload::PaymentFailedV1(payment) => holds(&payment.reason),
+            Payload::PaymentAuthorizedV1(_) | Payload::FulfillmentScheduledV1(_) => false,
+        }
+    }
+}

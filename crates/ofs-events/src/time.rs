@@ -1,0 +1,113 @@
+//! Points in time: UTC, whole microseconds, so that JSON and every store agree on them.
+
+use jiff::civil::Date;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use std::str::FromStr;
+
+/// A UTC time in whole microseconds. Written with six fractional digits and `Z`;
+/// read from any RFC 3339 text (offset or `Z`, 0 to 9 fractional digits, the rest is cut off).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, utoipa::ToSchema)]
+#[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.123456Z")]
+pub struct Timestamp(jiff::Timestamp);
+
+impl Timestamp {
+    /// Cuts `time` to whole microseconds.
+    #[must_use]
+    pub fn from_jiff(time: jiff::Timestamp) -> Self {
+        Self::from_micros(time.as_microsecond())
+    }
+
+    /// From microseconds since 1970. Out of range (years beyond ±9999) becomes the nearest bound.
+    #[must_use]
+    pub fn from_micros(micros: i64) -> Self {
+        let bound = if micros < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
+        Self(jiff::Timestamp::from_microsecond(micros).unwrap_or(bound))
+    }
+
+    /// Microseconds since 1970.
+    #[must_use]
+    pub fn as_micros(self) -> i64 {
+        self.0.as_microsecond()
+    }
+
+    /// Days since 1970 of the UTC day this time lies in.
+    #[must_use]
+    pub fn day(self) -> i32 {
+        let days = self.as_micros().div_euclid(86_400_000_000);
+        i32::try_from(days).unwrap_or(i32::MAX)
+    }
+
+    /// `self` moved by `seconds`, held within the range of times.
+    #[must_use]
+    pub fn plus_seconds(self, seconds: i64) -> Self {
+        Self::from_micros(self.as_micros().saturating_add(seconds.saturating_mul(1_000_000)))
+    }
+
+    /// Seconds from `earlier` to `self`; 0 if `earlier` is later.
+    #[must_use]
+    pub fn seconds_since(self, earlier: Timestamp) -> f64 {
+        let micros = self.as_micros().saturating_sub(earlier.as_micros()).max(0);
+        std::time::Duration::from_micros(micros.unsigned_abs()).as_secs_f64()
+    }
+
+    /// The UTC date of this time.
+    #[must_use]
+    pub fn date(self) -> Date {
+        self.0.to_zoned(jiff::tz::TimeZone::UTC).date()
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.6}", self.0)
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = jiff::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self::from_jiff)
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(|_| {
+            serde::de::Error::custom(format_args!("`{text}` is not an RFC 3339 time with an offset or Z"))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_rfc_3339_time_is_read_and_six_digits_are_written() {
+        for (text, written) in [
+            ("2026-01-31T12:00:00.123Z", "2026-01-31T12:00:00.123000Z"),
+            ("2026-01-31T13:00:00+01:00", "2026-01-31T12:00:00.000000Z"),
+            ("2026-01-31T12:00:00.123456789Z", "2026-01-31T12:00:00.123456Z"),
+            ("2026-01-31T12:00:00Z", "2026-01-31T12:00:00.000000Z"),
+        ] {
+            assert_eq!(text.parse::<Timestamp>().map(|t| t.to_string()).ok().as_deref(), Some(written));
+        }
+        assert!("yesterday".parse::<Timestamp>().is_err());
+        assert!("2026-01-31T12:00:00".parse::<Timestamp>().is_err());
+    }
+}
