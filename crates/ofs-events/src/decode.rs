@@ -85,7 +85,8 @@ struct Wire<'a> {
 fn order_of(key: Option<&[u8]>) -> Result<OrderId, DecodeError> {
     let Some(key) = key else { return Err(DecodeError::Key("null".to_owned())) };
     let text = String::from_utf8_lossy(key);
-    text.parse().map_err(|_| DecodeError::Key(format!("`{}`", text.chars().take(64).collect::<String>())))
+    text.parse()
+        .map_err(|_| DecodeError::Key(format!("`{}`", text.chars().take(64).collect::<String>())))
 }
 
 impl OrderId {
@@ -111,8 +112,8 @@ impl Event {
         if !is_object(value) {
             return Err(DecodeError::Envelope("it is not a JSON object".to_owned()));
         }
-        let wire: Wire<'_> =
-            serde_json::from_slice(value).map_err(|error| DecodeError::Envelope(error.to_string()))?;
+        let wire: Wire<'_> = serde_json::from_slice(value)
+            .map_err(|error| DecodeError::Envelope(error.to_string()))?;
         let payload = payload_of(topic, &wire)?;
         let key = order_of(key)?;
         let order = payload.order_id();
@@ -135,8 +136,10 @@ fn is_object(json: &[u8]) -> bool {
 }
 
 fn payload_of(topic: Topic, wire: &Wire<'_>) -> Result<Payload, DecodeError> {
-    let unknown =
-        || DecodeError::Unknown { event_type: wire.event_type.to_string(), version: wire.event_version };
+    let unknown = || DecodeError::Unknown {
+        event_type: wire.event_type.to_string(),
+        version: wire.event_version,
+    };
     let payload = match Payload::parse(&wire.event_type, wire.payload.get()) {
         None => return Err(unknown()),
         Some(_) if !is_object(wire.payload.get().as_bytes()) => {

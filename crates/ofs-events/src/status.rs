@@ -93,7 +93,9 @@ impl Facts {
             return Ok(self);
         }
         Err(match payload {
-            Payload::PaymentFailedV1(_) => Contradiction { known: "authorized", claimed: "it failed" },
+            Payload::PaymentFailedV1(_) => {
+                Contradiction { known: "authorized", claimed: "it failed" }
+            }
             _ => Contradiction { known: "failed", claimed: "it was authorized" },
         })
     }

@@ -88,7 +88,9 @@ impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
         text.parse().map_err(|_| {
-            serde::de::Error::custom(format_args!("`{text}` is not an RFC 3339 time with an offset or Z"))
+            serde::de::Error::custom(format_args!(
+                "`{text}` is not an RFC 3339 time with an offset or Z"
+            ))
         })
     }
 }
@@ -105,7 +107,10 @@ mod tests {
             ("2026-01-31T12:00:00.123456789Z", "2026-01-31T12:00:00.123456Z"),
             ("2026-01-31T12:00:00Z", "2026-01-31T12:00:00.000000Z"),
         ] {
-            assert_eq!(text.parse::<Timestamp>().map(|t| t.to_string()).ok().as_deref(), Some(written));
+            assert_eq!(
+                text.parse::<Timestamp>().map(|t| t.to_string()).ok().as_deref(),
+                Some(written)
+            );
         }
         assert!("yesterday".parse::<Timestamp>().is_err());
         assert!("2026-01-31T12:00:00".parse::<Timestamp>().is_err());

@@ -6,7 +6,17 @@ use std::str::FromStr;
 
 /// A topic of the log, named as on Kafka.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
 )]
 pub enum Topic {
     /// Published by order-service.
@@ -43,7 +53,9 @@ impl fmt::Display for Topic {
 
 /// A text that names no topic.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no topic is called `{0}`; topics are orders.events.v1, payments.events.v1, fulfillment.events.v1")]
+#[error(
+    "no topic is called `{0}`; topics are orders.events.v1, payments.events.v1, fulfillment.events.v1"
+)]
 pub struct UnknownTopic(pub String);
 
 impl FromStr for Topic {

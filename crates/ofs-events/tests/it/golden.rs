@@ -38,6 +38,9 @@ fn every_golden_file_decodes_and_encodes_byte_for_byte() {
 fn every_known_event_has_a_golden_file() {
     let files = golden_files();
     for (event_type, ..) in Payload::KNOWN {
-        assert!(files.iter().any(|(name, _)| name == &format!("{event_type}.json")), "{event_type}");
+        assert!(
+            files.iter().any(|(name, _)| name == &format!("{event_type}.json")),
+            "{event_type}"
+        );
     }
 }

@@ -55,7 +55,10 @@ fn each_kind_of_bad_record_has_its_own_reason() {
     }
     let good = order("OrderCreatedV1", "1", PAYLOAD);
     for key in [None, Some(&b"\xff\xfe"[..]), Some(&b"order-7"[..])] {
-        assert!(matches!(Event::decode(Topic::Orders, key, good.as_bytes()), Err(DecodeError::Key(_))));
+        assert!(matches!(
+            Event::decode(Topic::Orders, key, good.as_bytes()),
+            Err(DecodeError::Key(_))
+        ));
     }
 }
 

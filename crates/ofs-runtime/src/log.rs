@@ -1,0 +1,234 @@
+//! Port: the log. Topics of partitions of records; consumer groups that remember where they are.
+//!
+//! Defined by one conformance suite in `ofs-engines`; only the outbox courier appends.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use ofs_events::{EventId, Timestamp, Topic};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// Where a record stands. Written `topic/partition@offset`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// The topic.
+    pub topic: Topic,
+    /// The partition, from 0.
+    pub partition: u32,
+    /// The offset in the partition, from 0, growing, possibly with gaps.
+    pub offset: u64,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}@{}", self.topic, self.partition, self.offset)
+    }
+}
+
+/// A text that is no [`Position`].
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not a position; write topic/partition@offset, for example orders.events.v1/0@17")]
+pub struct NoPosition(String);
+
+impl FromStr for Position {
+    type Err = NoPosition;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parse = || {
+            let (topic, rest) = text.split_once('/')?;
+            let (partition, offset) = rest.split_once('@')?;
+            Some(Position {
+                topic: topic.parse().ok()?,
+                partition: partition.parse().ok()?,
+                offset: offset.parse().ok()?,
+            })
+        };
+        parse().ok_or_else(|| NoPosition(text.to_owned()))
+    }
+}
+
+impl Serialize for Position {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Position {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A record to append.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Where to.
+    pub topic: Topic,
+    /// The record key, an order id as text in everything we write; it picks the partition.
+    pub key: Option<Bytes>,
+    /// The event in `value`; an engine that can (SQLite) appends each event once.
+    pub event_id: Option<EventId>,
+    /// UTF-8 headers, `(name, value)`.
+    pub headers: Vec<(String, String)>,
+    /// The record value.
+    pub value: Bytes,
+}
+
+/// A record as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Where it stands.
+    pub at: Position,
+    /// When the log took it.
+    pub appended_at: Timestamp,
+    /// Its key, if it has one.
+    pub key: Option<Bytes>,
+    /// Its headers; values that are not UTF-8 are left out.
+    pub headers: Vec<(String, String)>,
+    /// Its value; empty if it has none.
+    pub value: Bytes,
+}
+
+/// What happened on a subscription.
+#[derive(Debug)]
+pub enum Polled {
+    /// The next records, in order within each partition. Empty only if the subscription is closing.
+    Records(Vec<Received>),
+    /// These partitions now belong to somebody else: drop what is in hand and not committed.
+    Revoked(Vec<(Topic, u32)>),
+}
+
+/// One member's membership in a consumer group.
+#[async_trait]
+pub trait Subscription: Send {
+    /// Waits for records, at most `max` of them. Cancel safe: no record is lost if the future is dropped.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] may be tried again on the same subscription; all else ends it.
+    async fn next(&mut self, max: usize) -> Result<Polled, Error>;
+
+    /// Remembers that the group is done with everything before `offset` in each `(topic, partition, offset)`.
+    /// A hint that returns at once: it may be lost, and becomes durable within a second.
+    fn ack(&mut self, done: &[(Topic, u32, u64)]);
+
+    /// Makes the acks durable and leaves the group.
+    ///
+    /// # Errors
+    /// If the acks could not be written; the group will see these records again.
+    async fn close(self: Box<Self>) -> Result<(), Error>;
+}
+
+/// Where one group stands in one partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Lag {
+    /// The topic.
+    pub topic: Topic,
+    /// The partition.
+    pub partition: u32,
+    /// The next offset the group will be given; none before its first ack.
+    pub position: Option<u64>,
+    /// The offset the next record will get.
+    pub end: u64,
+    /// Records between the two.
+    pub events: u64,
+    /// When the oldest of them was appended.
+    pub oldest: Option<Timestamp>,
+}
+
+/// One partition's bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The partition.
+    pub partition: u32,
+    /// The lowest offset still kept.
+    pub first: u64,
+    /// The offset the next record will get.
+    pub end: u64,
+}
+
+/// Where [`Log::reset`] moves a group to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reset {
+    /// The oldest record kept.
+    Earliest,
+    /// Behind the newest record.
+    Latest,
+    /// The first record appended at or after this time.
+    Time(Timestamp),
+}
+
+/// How topics are made.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// Partitions of each topic. An engine with one partition (SQLite) ignores it.
+    pub partitions: u32,
+    /// Copies of each partition, where the engine has brokers.
+    pub replication: u16,
+}
+
+/// The log.
+#[async_trait]
+pub trait Log: Send + Sync {
+    /// Appends `messages`, one answer each, in order. Within a partition they stand in the order given.
+    /// `Ok` means durable. An event id that is there already answers with its position (SQLite) or may
+    /// be appended again (Kafka); readers know events by id.
+    async fn append(&self, messages: Vec<Message>) -> Vec<Result<Position, Error>>;
+
+    /// Joins `group` for `topics`, from where the group is, else from the oldest record.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] if a topic is not what the group knew (gone, made anew, repartitioned, cut off).
+    async fn subscribe(
+        &self,
+        group: &str,
+        topics: &[Topic],
+    ) -> Result<Box<dyn Subscription>, Error>;
+
+    /// Records of one partition from `offset` on, at most `max`, without a group.
+    async fn read(
+        &self,
+        topic: Topic,
+        partition: u32,
+        offset: u64,
+        max: usize,
+    ) -> Result<Vec<Received>, Error>;
+
+    /// The bounds of every partition of `topic`.
+    async fn bounds(&self, topic: Topic) -> Result<Vec<Bounds>, Error>;
+
+    /// Where `group` stands on `topics`.
+    async fn lag(&self, group: &str, topics: &[Topic]) -> Result<Vec<Lag>, Error>;
+
+    /// Moves `group` on `topics`. The group must have no members.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if it has.
+    async fn reset(&self, group: &str, topics: &[Topic], to: Reset) -> Result<(), Error>;
+
+    /// Makes the topics; does nothing where they are as asked.
+    async fn prepare(&self, layout: Layout) -> Result<(), Error>;
+
+    /// Drops what is older than retention, where that is not the engine's own business.
+    async fn tidy(&self, older_than: Timestamp) -> Result<(), Error>;
+}
+
+/// Why the log did not do it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// It cannot be reached or is failing; try again.
+    #[error("reach the log: {0}")]
+    Unavailable(String),
+    /// Its disk is full; try again when there is room.
+    #[error("append to the log: the disk is full")]
+    Full,
+    /// It refuses this record whatever happens.
+    #[error("append to the log: {0}")]
+    Refused(String),
+    /// The group has members.
+    #[error("reset group {0}: it has members; stop its services first")]
+    Busy(String),
+    /// What the group would read is gone; a person has to decide.
+    #[error("read the log: {0}")]
+    Lost(String),
+}

@@ -1,0 +1,84 @@
+//! What a service is: a name, a handler of events, routes. The list of services is the program.
+
+use crate::context::Context;
+use crate::log::Position;
+use crate::store::Record;
+use async_trait::async_trait;
+use ofs_events::{Event, Topic};
+use serde::Serialize;
+
+/// A readable event and where it stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery<'a> {
+    /// Its position in the log.
+    pub at: Position,
+    /// The event.
+    pub event: &'a Event,
+}
+
+/// What a handler makes of an event.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// The event is none of this service's business.
+    Ignore,
+    /// The record already says so; nothing changes.
+    Known,
+    /// The order's record becomes this, and these events follow from it.
+    Become(Become),
+}
+
+/// A new state and what follows from it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Become {
+    /// For people, filters and views.
+    pub status: String,
+    /// The new document.
+    pub body: serde_json::Value,
+    /// Events for the outbox, in order.
+    pub events: Vec<Event>,
+}
+
+impl Decision {
+    /// The order's record becomes `body`, and `events` follow from it.
+    #[must_use]
+    pub fn become_with<T: Serialize>(status: &str, body: &T, events: Vec<Event>) -> Self {
+        let body = serde_json::to_value(body).unwrap_or_default();
+        Decision::Become(Become { status: status.to_owned(), body, events })
+    }
+}
+
+/// Why an event could not be handled.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// It can be handled later (a gateway is slow or down): parked, tried again by itself.
+    #[error("{0}")]
+    Later(String),
+    /// It can never be handled as it is: parked until a person comes.
+    #[error("{0}")]
+    Event(String),
+}
+
+/// A pure decision over one order at a time; it may await nothing but the payment gateway.
+///
+/// It must be idempotent by the record alone: the inbox is only the fast path.
+#[async_trait]
+pub trait Handler: Send + Sync {
+    /// The topics it reads.
+    fn topics(&self) -> &'static [Topic];
+
+    /// Whether its records are what the search index holds.
+    fn indexed(&self) -> bool {
+        false
+    }
+
+    /// Decides what `delivery` means for the order whose current record is `record`.
+    ///
+    /// # Errors
+    /// [`Fault`] parks the event; unreachable stores are not the handler's business.
+    async fn handle(
+        &self,
+        context: &Context,
+        record: Option<&Record>,
+        delivery: Delivery<'_>,
+    ) -> Result<Decision, Fault>;
+}

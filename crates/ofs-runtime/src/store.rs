@@ -1,0 +1,404 @@
+//! Port: the store. Versioned records, and everything that changes with them in one transaction.
+//!
+//! [`Store::commit`] is the only way to write state; the rest reads, or arbitrates who works on what.
+
+use crate::log::{Message, Position};
+use async_trait::async_trait;
+use bytes::Bytes;
+use ofs_events::{EventId, OrderId, Timestamp, Topic};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Shards of the outbox: the unit in which couriers of several processes share the work. A constant,
+/// because a row's shard is stored with it.
+pub const SHARDS: u16 = 8;
+
+/// The shard an order's outgoing events travel in.
+#[must_use]
+pub fn shard_of(key: OrderId) -> u16 {
+    let [.., high, low] = *key.0.as_bytes();
+    u16::from_be_bytes([high, low]) % SHARDS
+}
+
+/// One service's knowledge of one order: a versioned JSON document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The order.
+    pub key: OrderId,
+    /// The version this one replaces; 0 if there was none. A commit fails if another is there.
+    pub loaded: u64,
+    /// This version: `loaded` as it was read, `loaded + 1` when it is to be written.
+    pub version: u64,
+    /// For people, filters and views; meaning is the owner's.
+    pub status: String,
+    /// The document, JSON text. PostgreSQL may answer with other white space and member order.
+    pub body: String,
+    /// When version 1 was written.
+    pub created_at: Timestamp,
+    /// When this version was written.
+    pub updated_at: Timestamp,
+}
+
+impl Record {
+    /// The document as a value.
+    ///
+    /// # Errors
+    /// If this build's type cannot read what was stored.
+    pub fn read<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
+        serde_json::from_str(&self.body)
+    }
+
+    /// The record that replaces `previous` (or is the first), to be committed at `now`.
+    #[must_use]
+    pub fn next<T: Serialize>(
+        previous: Option<&Record>,
+        key: OrderId,
+        status: &str,
+        body: &T,
+        now: Timestamp,
+    ) -> Record {
+        let loaded = previous.map_or(0, |record| record.version);
+        Record {
+            key,
+            loaded,
+            version: loaded + 1,
+            status: status.to_owned(),
+            body: serde_json::to_string(body).unwrap_or_default(),
+            created_at: previous.map_or(now, |record| record.created_at),
+            updated_at: now,
+        }
+    }
+}
+
+/// An event in the inbox: known by its owner, order and id; `day` only keeps inserts local.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Seen {
+    /// UTC day of the event's own time, in days since 1970.
+    pub day: i32,
+    /// The order.
+    pub key: OrderId,
+    /// The event.
+    pub event_id: EventId,
+}
+
+/// An event that could not be handled, with everything needed to try again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parking {
+    /// Where it stands in the log; an owner parks a position once.
+    pub at: Position,
+    /// The order whose later events on this topic wait behind it; none if no order can be told.
+    pub key: Option<OrderId>,
+    /// The event, where it could be read.
+    pub event_id: Option<EventId>,
+    /// Its type, where it could be read.
+    pub event_type: Option<String>,
+    /// The raw record key.
+    pub raw_key: Option<Bytes>,
+    /// The raw record value.
+    pub raw: Bytes,
+    /// Why, for people.
+    pub reason: String,
+    /// Whether a newer build may know better (unknown type or version).
+    pub unknown_type: bool,
+    /// When to try again, from now on the store's clock; none waits for a person.
+    pub retry_in: Option<Duration>,
+}
+
+/// What became of a parked event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ParkedState {
+    /// Still to be handled.
+    Parked,
+    /// Handled by a retry.
+    Resolved,
+    /// Given up by a person.
+    Discarded,
+}
+
+/// A parked event as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parked {
+    /// Its number; the lowest open one of an (owner, topic, order) is the head of that queue.
+    pub id: u64,
+    /// The service that could not handle it.
+    pub owner: String,
+    /// What was parked; `retry_in` is what is left of the wait.
+    pub event: Parking,
+    /// How often it was tried since it was parked.
+    pub attempts: u32,
+    /// When it was parked.
+    pub parked_at: Timestamp,
+    /// When it is tried again; none waits for a person.
+    pub next_at: Option<Timestamp>,
+    /// Parked, resolved or discarded.
+    pub state: ParkedState,
+    /// When it left `Parked`.
+    pub closed_at: Option<Timestamp>,
+    /// The head of its queue, if that is another one.
+    pub behind: Option<u64>,
+}
+
+/// What was owed and is now dealt with. Committing it fails as [`Error::Stale`] if it is not owed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// The outbox row with this id is in the log.
+    Sent(u64),
+    /// The index durably has this version (or a newer one); settles what is owed up to it.
+    Indexed {
+        /// The order.
+        key: OrderId,
+        /// The version pushed.
+        version: u64,
+    },
+    /// The parked event with this id was handled.
+    Resolved(u64),
+    /// The parked event with this id was given up, for this reason.
+    Discarded(u64, String),
+    /// The parked event with this id failed again.
+    Deferred {
+        /// Its number.
+        id: u64,
+        /// Why this time.
+        reason: String,
+        /// When to try again, from now on the store's clock; none waits for a person.
+        retry_in: Option<Duration>,
+    },
+}
+
+/// A request's idempotency key and the answer it got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Once {
+    /// What the client sent.
+    pub key: String,
+    /// Stands for the request's content; the same key with another one is an error of the client's.
+    pub fingerprint: Uuid,
+    /// The answer, as the route wants it back.
+    pub answer: String,
+}
+
+/// A record that must still have this version, though it is not written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guard {
+    /// Whose record.
+    pub owner: String,
+    /// Its key.
+    pub key: OrderId,
+    /// Its version; 0 if there must be none.
+    pub version: u64,
+}
+
+/// Everything that changes, as one value: all of it becomes durable, or nothing does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Commit {
+    /// The service; every row belongs to it.
+    pub owner: String,
+    /// Events now handled or parked. Conflict: already there.
+    pub seen: Vec<Seen>,
+    /// Conflict: the stored version is not `loaded`.
+    pub records: Vec<Record>,
+    /// Versions this commit depends on.
+    pub guards: Vec<Guard>,
+    /// Events to be sent, in order within a key; each key has a record in this commit.
+    pub outgoing: Vec<Message>,
+    /// Events to be parked. Conflict: the position is already parked.
+    pub parked: Vec<Parking>,
+    /// Deliveries done.
+    pub settled: Vec<Settled>,
+    /// Record versions that the index must get; a lower version owed before is replaced.
+    pub index: Vec<(OrderId, u64)>,
+    /// The request that asked for all this. Conflict: [`Error::KeyTaken`].
+    pub once: Option<Once>,
+}
+
+/// What a batch needs to know before it is decided.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// The service.
+    pub owner: String,
+    /// Records to load.
+    pub keys: Vec<OrderId>,
+    /// Events to look up in the inbox.
+    pub events: Vec<Seen>,
+    /// Positions to look up among the parked, whatever their state.
+    pub positions: Vec<Position>,
+    /// Idempotency key to look up.
+    pub once: Option<String>,
+}
+
+/// The answer to [`Wanted`], from one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// The records there are.
+    pub records: HashMap<OrderId, Record>,
+    /// Which of the events are in the inbox.
+    pub seen: HashSet<Seen>,
+    /// Topics and keys (of those wanted) with a parked event still open.
+    pub queues: HashSet<(Topic, OrderId)>,
+    /// Which of the positions were ever parked.
+    pub parked: HashSet<Position>,
+    /// The idempotency key, if it is taken.
+    pub once: Option<Once>,
+}
+
+/// An outbox row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Its number; within a key, number order is version order.
+    pub id: u64,
+    /// The order.
+    pub key: OrderId,
+    /// What to append.
+    pub message: Message,
+}
+
+/// What is owed and how old it is, per owner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Depth {
+    /// The service.
+    pub owner: String,
+    /// How many.
+    pub rows: u64,
+    /// Since when the oldest waits.
+    pub oldest: Option<Timestamp>,
+}
+
+/// How much is owed, everywhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Depths {
+    /// Events not yet in the log.
+    pub outbox: Vec<Depth>,
+    /// Records not yet in the index.
+    pub index: Vec<Depth>,
+    /// Parked events still open.
+    pub parked: Vec<Depth>,
+}
+
+/// Which parked events to list, by ascending id.
+#[derive(Clone, Debug, Default)]
+pub struct ParkedFilter {
+    /// Only this service's.
+    pub owner: Option<String>,
+    /// Only this order's.
+    pub key: Option<OrderId>,
+    /// Only those whose reason holds this text, in any case.
+    pub reason: Option<String>,
+    /// Only those in this state.
+    pub state: Option<ParkedState>,
+    /// Only ids above this one.
+    pub after: Option<u64>,
+}
+
+/// The answer to [`Store::claim`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It is yours until the time given is over.
+    Claimed(Box<Parked>),
+    /// Another one has to go first.
+    Behind(u64),
+    /// Somebody is trying it right now.
+    Busy,
+    /// It is not open any more, or never was.
+    Closed(Option<ParkedState>),
+}
+
+/// Retention of what is only kept for a while.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// Days the inbox remembers an event, by the event's own day.
+    pub inbox_days: u16,
+    /// Hours an idempotency key is kept.
+    pub once_hours: u16,
+    /// Days a closed parked event stays visible.
+    pub parked_days: u16,
+}
+
+/// The store.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The id drawn when the store was made; log and index carry the same one.
+    fn instance(&self) -> Uuid;
+
+    /// Reads, from one moment.
+    async fn load(&self, wanted: &Wanted) -> Result<Loaded, Error>;
+
+    /// Writes all of `commit` durably, or nothing.
+    async fn commit(&self, commit: Commit) -> Result<(), Error>;
+
+    /// Outbox rows of `owner` in `shards`, by ascending id, at most `max`: only the lowest row of each
+    /// key, and none of the keys in `skip`.
+    async fn outbox(
+        &self,
+        owner: &str,
+        shards: &[u16],
+        skip: &[OrderId],
+        max: usize,
+    ) -> Result<Vec<Outgoing>, Error>;
+
+    /// Records of `owner` owed to the index, oldest first, at most `max`: the current record of each.
+    async fn unindexed(
+        &self,
+        owner: &str,
+        skip: &[OrderId],
+        max: usize,
+    ) -> Result<Vec<Record>, Error>;
+
+    /// Heads of `owner`'s queues that are due, claimed for `hold` on the store's clock, at most `max`.
+    async fn due(&self, owner: &str, hold: Duration, max: usize) -> Result<Vec<Parked>, Error>;
+
+    /// Claims one parked event for `hold`, due or not.
+    async fn claim(&self, id: u64, hold: Duration) -> Result<Claim, Error>;
+
+    /// Parked events by ascending id, at most `max`.
+    async fn parked(&self, filter: &ParkedFilter, max: usize) -> Result<Vec<Parked>, Error>;
+
+    /// One parked event, in any state.
+    async fn parked_event(&self, id: u64) -> Result<Option<Parked>, Error>;
+
+    /// Records of `owner` by ascending key, after `after`, at most `max`.
+    async fn scan(
+        &self,
+        owner: &str,
+        after: Option<OrderId>,
+        max: usize,
+    ) -> Result<Vec<Record>, Error>;
+
+    /// How much is owed.
+    async fn depths(&self) -> Result<Depths, Error>;
+
+    /// Renews `holder`'s membership in `group` and answers with the slots (of `slots`) it holds for
+    /// `ttl` on the store's clock: at most its fair share among the living holders. A `ttl` of zero
+    /// gives everything back.
+    async fn lease(
+        &self,
+        group: &str,
+        holder: Uuid,
+        slots: u16,
+        ttl: Duration,
+    ) -> Result<Vec<u16>, Error>;
+
+    /// Drops what is past its retention, a bounded amount per call; `true` if there is more.
+    async fn tidy(&self, retention: Retention) -> Result<bool, Error>;
+}
+
+/// Why the store did not do it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Something the commit was decided on has changed: load and decide again.
+    #[error("commit: what it was decided on has changed")]
+    Stale,
+    /// The idempotency key has an answer: load it.
+    #[error("commit: the idempotency key is taken")]
+    KeyTaken,
+    /// The engine refuses these values whatever happens.
+    #[error("commit: the store refuses it: {0}")]
+    Rejected(String),
+    /// It cannot be reached or is failing. The outcome of a commit is unknown; run it again.
+    #[error("reach the store: {0}")]
+    Unavailable(String),
+    /// Its disk is full; nothing was written.
+    #[error("write to the store: the disk is full")]
+    Full,
+}
