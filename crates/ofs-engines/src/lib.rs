@@ -1,1 +1,7 @@
-//! skeleton
+//! The engines behind the three ports of `ofs-runtime`. Only this crate contains SQL or names a
+//! broker or a search server; it knows nothing of services.
+
+pub mod index;
+pub mod log;
+pub mod sqlite;
+pub mod store;
