@@ -1,0 +1,337 @@
+//! What waits where: lag of every service, what is owed and how old it is, what is parked.
+//!
+//! What cannot be reached is unknown since a time, never zero. Also says how fresh the index is.
+
+use crate::context::Context;
+use crate::log::{Lag, Log};
+use crate::metrics as names;
+use crate::store::{Depth, Depths, Store};
+use metrics::gauge;
+use ofs_events::{Timestamp, Topic};
+use serde::Serialize;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long one look at the store or the log may take before it counts as unreachable.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long an answer is good enough for the next one who asks.
+const FRESH: Duration = Duration::from_millis(200);
+
+/// A service as the pipeline sees it, running here or elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Station {
+    /// Its name.
+    pub service: &'static str,
+    /// The topics it reads.
+    pub topics: &'static [Topic],
+    /// Whether its records are what the search index holds.
+    pub indexed: bool,
+}
+
+/// The consumer group of `service`.
+#[must_use]
+pub fn group_of(service: &str) -> String {
+    format!("{service}-v1")
+}
+
+/// How far a service is behind on one topic.
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TopicView {
+    /// The topic.
+    pub topic: Topic,
+    /// Partitions it has; null while the log is unreachable.
+    pub partitions: Option<u64>,
+    /// Records still to be read; null while the log is unreachable.
+    #[schema(example = 0)]
+    pub lag_events: Option<u64>,
+    /// Seconds the oldest of them has waited, 0 if there is none; null if that is unknown.
+    #[schema(example = 0.0)]
+    pub lag_seconds: Option<f64>,
+    /// When the oldest of them was appended; null if there is none, or it is unknown.
+    pub oldest: Option<Timestamp>,
+    /// Since when the log does not answer; absent while it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub unreachable_since: Option<Timestamp>,
+}
+
+/// How much waits in the store.
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Waiting {
+    /// How many; null while the store is unreachable.
+    #[schema(example = 0)]
+    pub rows: Option<u64>,
+    /// Since when the oldest waits; null if nothing waits, or the store is unreachable.
+    pub oldest: Option<Timestamp>,
+    /// Seconds the oldest has waited, 0 if nothing waits; null while the store is unreachable.
+    #[schema(example = 0.0)]
+    pub age_seconds: Option<f64>,
+    /// Since when the store does not answer; absent while it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub unreachable_since: Option<Timestamp>,
+}
+
+/// One service: what it has still to read, to send, to index, and what it could not handle.
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceView {
+    /// Its name.
+    #[schema(example = "payment-worker")]
+    pub service: &'static str,
+    /// The topics it reads.
+    pub topics: Vec<TopicView>,
+    /// Events it decided on that are not in the log yet.
+    pub outbox: Waiting,
+    /// Records of its that the search index has not got yet.
+    pub index: Waiting,
+    /// Events it could not handle, still open.
+    pub parked: Waiting,
+}
+
+/// Everything that waits anywhere.
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PipelineView {
+    /// When this was looked at.
+    pub at: Timestamp,
+    /// Every service of the house, running here or elsewhere.
+    pub services: Vec<ServiceView>,
+}
+
+/// How far behind the truth the search index is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Freshness {
+    /// Everything that happened before this time can be found.
+    pub as_of: Timestamp,
+    /// Seconds between that and now; 0 if nothing is pending.
+    pub lag_seconds: f64,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// Since when a part does not answer, by part: `store`, or a service whose lag is unknown.
+    down: HashMap<&'static str, Timestamp>,
+}
+
+struct Inner {
+    store: Arc<dyn Store>,
+    log: Arc<dyn Log>,
+    stations: Vec<Station>,
+    context: Context,
+    seen: Mutex<Seen>,
+    /// Held while looking, so that many who ask at once cost one look.
+    view: tokio::sync::Mutex<Option<(Instant, Arc<PipelineView>)>>,
+    fresh: tokio::sync::Mutex<Option<(Instant, Option<Freshness>)>>,
+}
+
+/// Looks at the store and the log; cheap to clone, one per process.
+#[derive(Clone)]
+pub struct Pipeline {
+    inner: Arc<Inner>,
+}
+
+impl Pipeline {
+    /// A pipeline over `stations`: every service of the house, not only those in this process.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, log: Arc<dyn Log>, stations: Vec<Station>) -> Self {
+        let inner = Inner {
+            store,
+            log,
+            stations,
+            context: Context::new("pipeline"),
+            seen: Mutex::default(),
+            view: tokio::sync::Mutex::default(),
+            fresh: tokio::sync::Mutex::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Every service of the house.
+    #[must_use]
+    pub fn stations(&self) -> &[Station] {
+        &self.inner.stations
+    }
+
+    /// What waits where, at most 200 ms old; also sets the gauges. Never fails: what cannot be
+    /// reached within two seconds is unknown in the view and NaN in the gauges.
+    pub async fn sample(&self) -> Arc<PipelineView> {
+        let mut kept = self.inner.view.lock().await;
+        if let Some((at, view)) = kept.as_ref()
+            && at.elapsed() < FRESH
+        {
+            return Arc::clone(view);
+        }
+        let view = Arc::new(self.look().await);
+        *kept = Some((Instant::now(), Arc::clone(&view)));
+        view
+    }
+
+    /// How fresh the search index is, at most 200 ms old; none if no service feeds an index, or
+    /// the store or the log does not answer.
+    pub async fn freshness(&self) -> Option<Freshness> {
+        let mut kept = self.inner.fresh.lock().await;
+        if let Some((at, fresh)) = kept.as_ref()
+            && at.elapsed() < FRESH
+        {
+            return *fresh;
+        }
+        let fresh = self.look_at_index().await;
+        *kept = Some((Instant::now(), fresh));
+        fresh
+    }
+
+    async fn look(&self) -> PipelineView {
+        let lags = futures::future::join_all(self.inner.stations.iter().map(|s| self.lag(s)));
+        let (lags, depths) = tokio::join!(lags, self.depths());
+        let at = self.inner.context.now();
+        let depths = depths.ok_or_else(|| self.down("store", at));
+        let mut services = Vec::with_capacity(lags.len());
+        for (station, lags) in self.inner.stations.iter().zip(lags) {
+            let lags = lags.ok_or_else(|| self.down(station.service, at));
+            let view = service_view(station, lags.as_deref(), depths.as_ref(), at);
+            set_gauges(&view);
+            services.push(view);
+        }
+        PipelineView { at, services }
+    }
+
+    /// The lag is read before what is owed: an event that is acknowledged is either owed to the
+    /// index by then or in it. The other way round it could be missed in between.
+    async fn look_at_index(&self) -> Option<Freshness> {
+        let feeding = self.inner.stations.iter().find(|station| station.indexed)?;
+        let began = self.inner.context.now();
+        let lags = self.lag(feeding).await?;
+        let depths = self.depths().await?;
+        let owed = depths.index.iter().find(|depth| depth.owner == feeding.service);
+        let mut as_of = began;
+        for lag in lags.iter().filter(|lag| lag.events > 0) {
+            as_of = as_of.min(lag.oldest?);
+        }
+        if let Some(owed) = owed.filter(|owed| owed.rows > 0) {
+            as_of = as_of.min(owed.oldest?);
+        }
+        Some(Freshness { as_of, lag_seconds: began.seconds_since(as_of) })
+    }
+
+    async fn lag(&self, station: &Station) -> Option<Vec<Lag>> {
+        if station.topics.is_empty() {
+            return Some(Vec::new());
+        }
+        let group = group_of(station.service);
+        let lag = self.inner.log.lag(&group, station.topics);
+        let lag = tokio::time::timeout(PATIENCE, lag).await.ok().and_then(Result::ok);
+        self.mark(station.service, lag.is_some());
+        lag
+    }
+
+    async fn depths(&self) -> Option<Depths> {
+        let depths = self.inner.store.depths();
+        let depths = tokio::time::timeout(PATIENCE, depths).await.ok().and_then(Result::ok);
+        self.mark("store", depths.is_some());
+        depths
+    }
+
+    fn mark(&self, part: &'static str, answers: bool) {
+        let mut seen = self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if answers {
+            seen.down.remove(part);
+        } else {
+            seen.down.entry(part).or_insert_with(|| self.inner.context.now());
+        }
+    }
+
+    fn down(&self, part: &'static str, now: Timestamp) -> Timestamp {
+        let seen = self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.down.get(part).copied().unwrap_or(now)
+    }
+}
+
+fn service_view(
+    station: &Station,
+    lags: Result<&[Lag], &Timestamp>,
+    depths: Result<&Depths, &Timestamp>,
+    now: Timestamp,
+) -> ServiceView {
+    let waiting = |pick: fn(&Depths) -> &[Depth]| {
+        waiting(depths.map(|depths| pick(depths)), station.service, now)
+    };
+    ServiceView {
+        service: station.service,
+        topics: station.topics.iter().map(|topic| topic_view(*topic, lags, now)).collect(),
+        outbox: waiting(|depths| &depths.outbox),
+        index: waiting(|depths| &depths.index),
+        parked: waiting(|depths| &depths.parked),
+    }
+}
+
+fn topic_view(topic: Topic, lags: Result<&[Lag], &Timestamp>, now: Timestamp) -> TopicView {
+    let lags = match lags {
+        Ok(lags) => lags.iter().filter(|lag| lag.topic == topic),
+        Err(since) => {
+            return TopicView {
+                topic,
+                partitions: None,
+                lag_events: None,
+                lag_seconds: None,
+                oldest: None,
+                unreachable_since: Some(*since),
+            };
+        }
+    };
+    let oldest = lags.clone().filter_map(|lag| lag.oldest).min();
+    let events = lags.clone().map(|lag| lag.events).sum();
+    let lag_seconds = match oldest {
+        Some(oldest) => Some(now.seconds_since(oldest)),
+        None if events == 0 => Some(0.0),
+        None => None,
+    };
+    TopicView {
+        topic,
+        partitions: Some(lags.count() as u64),
+        lag_events: Some(events),
+        lag_seconds,
+        oldest,
+        unreachable_since: None,
+    }
+}
+
+fn waiting(depths: Result<&[Depth], &Timestamp>, owner: &str, now: Timestamp) -> Waiting {
+    let depth = match depths {
+        Ok(depths) => depths.iter().find(|depth| depth.owner == owner),
+        Err(since) => {
+            let unreachable_since = Some(*since);
+            return Waiting { rows: None, oldest: None, age_seconds: None, unreachable_since };
+        }
+    };
+    let oldest = depth.and_then(|depth| depth.oldest);
+    Waiting {
+        rows: Some(depth.map_or(0, |depth| depth.rows)),
+        oldest,
+        age_seconds: Some(oldest.map_or(0.0, |oldest| now.seconds_since(oldest))),
+        unreachable_since: None,
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a double; counts stay below 2^53")]
+fn set_gauges(view: &ServiceView) {
+    let service = view.service;
+    let rows = |waiting: &Waiting| waiting.rows.map_or(f64::NAN, |rows| rows as f64);
+    let age = |waiting: &Waiting| waiting.age_seconds.unwrap_or(f64::NAN);
+    for (lane, waiting) in [("outbox", &view.outbox), ("index", &view.index)] {
+        gauge!(names::OWED, "service" => service, "lane" => lane).set(rows(waiting));
+        gauge!(names::OWED_OLDEST_SECONDS, "service" => service, "lane" => lane).set(age(waiting));
+    }
+    gauge!(names::PARKED, "service" => service).set(rows(&view.parked));
+    gauge!(names::PARKED_OLDEST_SECONDS, "service" => service).set(age(&view.parked));
+    for topic in &view.topics {
+        let name = topic.topic.name();
+        let events = topic.lag_events.map_or(f64::NAN, |events| events as f64);
+        let seconds = topic.lag_seconds.unwrap_or(f64::NAN);
+        gauge!(names::LAG_EVENTS, "service" => service, "topic" => name).set(events);
+        gauge!(names::LAG_SECONDS, "service" => service, "topic" => name).set(seconds);
+    }
+}
