@@ -2,8 +2,22 @@
 //!
 //! Knows events, orders' keys and versions; knows no engine and no service.
 
+pub mod backoff;
+pub mod books;
 pub mod context;
+pub mod courier;
+pub mod crash;
+mod decide;
+pub mod desk;
+pub mod extract;
 pub mod index;
 pub mod log;
+pub mod metrics;
+pub mod parked;
+pub mod pipeline;
+pub mod problem;
+pub mod rebuild;
 pub mod service;
 pub mod store;
+mod window;
+pub mod worker;

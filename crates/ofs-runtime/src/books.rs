@@ -1,0 +1,113 @@
+//! A service's books: its own rows in the store, and the bell that tells its couriers of new work.
+
+use crate::context::Context;
+use crate::crash;
+use crate::metrics;
+use crate::store::{Commit, Error, Loaded, Store, Wanted};
+use std::sync::Arc;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// Wakes the couriers of one service, in this process. Missing a ring costs a poll, never an event.
+#[derive(Debug, Default)]
+pub struct Bell {
+    /// There are events to send.
+    pub outbox: Notify,
+    /// There are records to index.
+    pub index: Notify,
+    /// There are parked events, or a queue has a new head.
+    pub retry: Notify,
+}
+
+/// One service's rows, and nobody else's.
+#[derive(Clone)]
+pub struct Books {
+    context: Context,
+    store: Arc<dyn Store>,
+    bell: Arc<Bell>,
+}
+
+impl Books {
+    /// The books of `service` in `store`.
+    #[must_use]
+    pub fn new(service: &'static str, store: Arc<dyn Store>) -> Self {
+        Self { context: Context::new(service), store, bell: Arc::new(Bell::default()) }
+    }
+
+    /// Whose books they are.
+    #[must_use]
+    pub fn owner(&self) -> &'static str {
+        self.context.service()
+    }
+
+    /// The owner's source of time and ids.
+    #[must_use]
+    pub const fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// The store below, for what is not a commit.
+    #[must_use]
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// What the owner's commits ring.
+    #[must_use]
+    pub fn bell(&self) -> &Bell {
+        &self.bell
+    }
+
+    /// An empty commit of the owner.
+    #[must_use]
+    pub fn blank(&self) -> Commit {
+        Commit { owner: self.owner().to_owned(), ..Commit::default() }
+    }
+
+    /// Reads the owner's rows.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn load(&self, mut wanted: Wanted) -> Result<Loaded, Error> {
+        self.owner().clone_into(&mut wanted.owner);
+        self.store.load(&wanted).await
+    }
+
+    /// Commits, then wakes whoever has new work.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn commit(&self, commit: Commit) -> Result<(), Error> {
+        let settles = !commit.settled.is_empty();
+        let (before, after) = if settles {
+            ("settle.before", "settle.after")
+        } else {
+            ("commit.before", "commit.after")
+        };
+        let rings = (
+            !commit.outgoing.is_empty(),
+            !commit.index.is_empty(),
+            settles || !commit.parked.is_empty(),
+        );
+        crash::point(before);
+        let started = Instant::now();
+        let result = self.store.commit(commit).await;
+        metrics::committed(self.owner(), &result, started.elapsed());
+        result?;
+        crash::point(after);
+        self.ring(rings);
+        Ok(())
+    }
+
+    fn ring(&self, (outbox, index, retry): (bool, bool, bool)) {
+        if outbox {
+            self.bell.outbox.notify_one();
+        }
+        if index {
+            self.bell.index.notify_one();
+        }
+        if retry {
+            self.bell.retry.notify_one();
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Couriers: one loop, three lanes. Take the lease, read what is owed, deliver it, settle it.
+//!
+//! The lease only keeps couriers from doing the same work; nothing here is wrong without it.
+
+mod index;
+mod outbox;
+mod retry;
+
+pub use index::IndexLane;
+pub(crate) use index::document;
+pub use outbox::OutboxLane;
+pub(crate) use retry::HOLD;
+pub use retry::RetryLane;
+
+use crate::backoff::Backoff;
+use crate::books::Books;
+use crate::metrics::{self, Delivered};
+use crate::store::{Error, Guard, Settled};
+use async_trait::async_trait;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use ofs_events::OrderId;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+use uuid::Uuid;
+
+const LEASE: Duration = Duration::from_secs(5);
+const RENEW: Duration = Duration::from_millis(1500);
+const POLL_MOST: Duration = Duration::from_millis(250);
+const POLL_LEAST: Duration = Duration::from_millis(5);
+
+/// Deliveries under way at once; also bounds how many orders are skipped when reading on.
+const DELIVERIES: usize = 4;
+
+/// What one delivery came to.
+#[derive(Debug, Default)]
+pub struct Receipt {
+    /// What is done and can be settled.
+    pub settled: Vec<Settled>,
+    /// What must still hold when it is settled.
+    pub guards: Vec<Guard>,
+    /// What has to be tried again later, and why.
+    pub failed: Vec<(OrderId, String)>,
+}
+
+/// What a courier carries, and where to.
+#[async_trait]
+pub trait Lane: Send + Sync + 'static {
+    /// One thing owed.
+    type Item: Send + 'static;
+
+    /// The lane's name in metrics and leases.
+    const NAME: metrics::Lane;
+    /// Lease slots that processes share; 0 where the reading itself claims.
+    const SLOTS: u16;
+    /// The most items of one delivery.
+    const BATCH: usize;
+
+    /// What rings when there is new work.
+    fn bell<'a>(&self, books: &'a Books) -> &'a Notify;
+
+    /// The order an item is about; the next item of the order waits until this one is settled.
+    fn key(item: &Self::Item) -> OrderId;
+
+    /// Reads what is owed in `slots`, leaving out the orders in `skip`.
+    async fn owed(
+        &self,
+        books: &Books,
+        slots: &[u16],
+        skip: &[OrderId],
+    ) -> Result<Vec<Self::Item>, Error>;
+
+    /// Delivers; does not settle.
+    async fn deliver(&self, books: &Books, items: Vec<Self::Item>) -> Receipt;
+}
+
+/// The courier of one service in one lane.
+pub struct Courier<L> {
+    books: Books,
+    lane: Arc<L>,
+    holder: Uuid,
+    slots: Vec<u16>,
+    renewed: Option<Instant>,
+    /// Orders under way (no time) or put off until a time.
+    held: HashMap<OrderId, Option<Instant>>,
+}
+
+type Carried = (Vec<OrderId>, Receipt);
+
+impl<L: Lane> Courier<L> {
+    /// The courier that carries what `books` owe in `lane`.
+    #[must_use]
+    pub fn new(books: Books, lane: L) -> Self {
+        let holder = books.context().new_id();
+        let (slots, held) = (Vec::new(), HashMap::new());
+        Self { books, lane: Arc::new(lane), holder, slots, renewed: None, held }
+    }
+
+    /// Carries until `stop`, then finishes what is under way, what is still owed to a healthy receiver,
+    /// and gives its lease back.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut under_way: FuturesUnordered<BoxFuture<'static, Carried>> = FuturesUnordered::new();
+        let mut idle = Backoff::new(POLL_LEAST, POLL_MOST);
+        let mut backoff = Backoff::world();
+        loop {
+            let started = match self.start(&mut under_way).await {
+                Ok(started) => started,
+                Err(error) => {
+                    warn!(service = self.books.owner(), lane = L::NAME.label(), %error, "cannot see what is owed");
+                    if stop.is_cancelled() {
+                        break;
+                    }
+                    backoff.pause().await;
+                    continue;
+                }
+            };
+            if started {
+                backoff.reset();
+                idle.reset();
+                continue;
+            }
+            if under_way.is_empty() && stop.is_cancelled() {
+                break;
+            }
+            let wait = idle.next_wait();
+            tokio::select! {
+                Some(delivered) = under_way.next(), if !under_way.is_empty() => {
+                    self.settle(delivered).await;
+                }
+                () = self.lane.bell(&self.books).notified() => idle.reset(),
+                () = tokio::time::sleep(wait) => {}
+                () = stop.cancelled(), if !stop.is_cancelled() => {}
+            }
+        }
+        self.give_back().await;
+    }
+
+    /// Starts one delivery, if something is owed and there is room; `false` if not.
+    async fn start(
+        &mut self,
+        under_way: &mut FuturesUnordered<BoxFuture<'static, Carried>>,
+    ) -> Result<bool, Error> {
+        self.renew().await?;
+        if under_way.len() >= DELIVERIES || (L::SLOTS > 0 && self.slots.is_empty()) {
+            return Ok(false);
+        }
+        let now = Instant::now();
+        self.held.retain(|_, until| until.is_none_or(|until| until > now));
+        let skip: Vec<OrderId> = self.held.keys().copied().collect();
+        let items = self.lane.owed(&self.books, &self.slots, &skip).await?;
+        if items.is_empty() {
+            return Ok(false);
+        }
+        let keys: Vec<OrderId> = items.iter().map(L::key).collect();
+        self.held.extend(keys.iter().map(|key| (*key, None)));
+        let (lane, books) = (Arc::clone(&self.lane), self.books.clone());
+        under_way.push(async move { (keys, lane.deliver(&books, items).await) }.boxed());
+        Ok(true)
+    }
+
+    async fn settle(&mut self, (keys, receipt): Carried) {
+        for (outcome, n) in
+            [(Delivered::Settled, receipt.settled.len()), (Delivered::Later, receipt.failed.len())]
+        {
+            let n = u64::try_from(n).unwrap_or(u64::MAX);
+            metrics::delivered(self.books.owner(), L::NAME, outcome, n);
+        }
+        if !receipt.settled.is_empty() {
+            self.commit(receipt.settled, receipt.guards).await;
+        }
+        for key in keys {
+            self.held.remove(&key);
+        }
+        if let Some((order, reason)) = receipt.failed.first() {
+            let (service, orders) = (self.books.owner(), receipt.failed.len());
+            warn!(service, lane = L::NAME.label(), orders, %order, reason, "not delivered, will try again");
+        }
+        let again = Instant::now() + Backoff::new(POLL_MOST, POLL_MOST * 4).next_wait();
+        self.held.extend(receipt.failed.into_iter().map(|(order, _)| (order, Some(again))));
+    }
+
+    /// Settles together; if somebody else settled some of it, one by one, and if what it was delivered
+    /// under has changed, not at all: then it is still owed, and is delivered again.
+    async fn commit(&self, settled: Vec<Settled>, guards: Vec<Guard>) {
+        let mut backoff = Backoff::world();
+        let commit = |settled, guards: &[Guard]| {
+            let mut commit = self.books.blank();
+            commit.settled = settled;
+            commit.guards = guards.to_vec();
+            commit
+        };
+        loop {
+            match self.books.commit(commit(settled.clone(), &guards)).await {
+                Ok(()) => return,
+                Err(Error::Unavailable(_) | Error::Full) => backoff.pause().await,
+                Err(Error::Stale) if settled.len() > 1 => {
+                    for one in settled {
+                        let _ = self.books.commit(commit(vec![one], &guards)).await;
+                    }
+                    return;
+                }
+                Err(Error::Stale) => return,
+                Err(error) => {
+                    error!(service = self.books.owner(), lane = L::NAME.label(), %error, "cannot settle");
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn renew(&mut self) -> Result<(), Error> {
+        if L::SLOTS == 0 || self.renewed.is_some_and(|at| at.elapsed() < RENEW) {
+            return Ok(());
+        }
+        let asked = Instant::now();
+        let name = self.lease_name();
+        match self.books.store().lease(&name, self.holder, L::SLOTS, LEASE).await {
+            Ok(slots) => self.slots = slots,
+            Err(Error::Full) if self.renewed.is_some_and(|at| at.elapsed() < LEASE) => {}
+            Err(error) => {
+                self.slots.clear();
+                return Err(error);
+            }
+        }
+        self.renewed = Some(asked);
+        Ok(())
+    }
+
+    async fn give_back(&self) {
+        if L::SLOTS > 0 {
+            let name = self.lease_name();
+            let _ = self.books.store().lease(&name, self.holder, L::SLOTS, Duration::ZERO).await;
+        }
+    }
+
+    fn lease_name(&self) -> String {
+        format!("{}/{}", L::NAME.label(), self.books.owner())
+    }
+}

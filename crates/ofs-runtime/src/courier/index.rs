@@ -1,0 +1,115 @@
+//! Index lane: from changed records into every current target of the search index.
+
+use super::{Lane, Receipt};
+use crate::books::Books;
+use crate::crash;
+use crate::index::{Document, Index, Put, Target};
+use crate::metrics;
+use crate::rebuild::Targets;
+use crate::store::{Error, Record, Settled};
+use async_trait::async_trait;
+use ofs_events::OrderId;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::Notify;
+use tracing::error;
+
+/// Carries changed records into the index.
+pub struct IndexLane {
+    index: Arc<dyn Index>,
+}
+
+impl IndexLane {
+    /// The lane into `index`.
+    #[must_use]
+    pub fn new(index: Arc<dyn Index>) -> Self {
+        Self { index }
+    }
+
+    /// Pushes into one target; what failed is noted in `failed`, what was refused is only logged,
+    /// because the same document would be refused for ever.
+    async fn push(
+        &self,
+        target: &Target,
+        documents: &[Document],
+        failed: &mut HashMap<OrderId, String>,
+    ) {
+        match self.index.put(target, documents).await {
+            Err(error) => {
+                let all = documents.iter().map(|document| (document.id, error.to_string()));
+                failed.extend(all);
+            }
+            Ok(answers) => {
+                for (document, answer) in documents.iter().zip(answers) {
+                    match answer {
+                        Put::Stored | Put::Newer => {}
+                        Put::Later(reason) => {
+                            failed.insert(document.id, reason);
+                        }
+                        Put::Refused(reason) => {
+                            error!(order = %document.id, reason, "the index refuses a document");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A record as the document that the index holds.
+pub(crate) fn document(record: &Record) -> Document {
+    let body = serde_json::from_str(&record.body).unwrap_or_default();
+    Document { id: record.key, version: record.version, body }
+}
+
+#[async_trait]
+impl Lane for IndexLane {
+    type Item = Record;
+
+    const NAME: metrics::Lane = metrics::Lane::Index;
+    const SLOTS: u16 = 1;
+    const BATCH: usize = 512;
+
+    fn bell<'a>(&self, books: &'a Books) -> &'a Notify {
+        &books.bell().index
+    }
+
+    fn key(item: &Record) -> OrderId {
+        item.key
+    }
+
+    async fn owed(&self, books: &Books, _: &[u16], skip: &[OrderId]) -> Result<Vec<Record>, Error> {
+        books.store().unindexed(books.owner(), skip, Self::BATCH).await
+    }
+
+    async fn deliver(&self, books: &Books, items: Vec<Record>) -> Receipt {
+        let mut failed = HashMap::new();
+        let targets = match Targets::load(books).await {
+            Ok(targets) => targets,
+            Err(error) => {
+                let failed = items.iter().map(|item| (item.key, error.to_string())).collect();
+                return Receipt { failed, ..Receipt::default() };
+            }
+        };
+        let documents: Vec<Document> = items.iter().map(document).collect();
+        if targets.current().next().is_none() {
+            let none = "the index has no target yet".to_owned();
+            failed.extend(items.iter().map(|item| (item.key, none.clone())));
+        }
+        crash::point("push.before");
+        for target in targets.current() {
+            self.push(target, &documents, &mut failed).await;
+        }
+        crash::point("push.after");
+        let settled = items
+            .iter()
+            .filter(|item| !failed.contains_key(&item.key))
+            .map(|item| Settled::Indexed { key: item.key, version: item.version })
+            .collect();
+        Receipt {
+            settled,
+            guards: vec![targets.guard(books)],
+            failed: failed.into_iter().collect(),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Retry lane: from parked events to their handler. Reading claims, so it needs no lease.
+
+use super::{Lane, Receipt};
+use crate::books::Books;
+use crate::metrics;
+use crate::parked::Redrive;
+use crate::store::{Error, Parked};
+use async_trait::async_trait;
+use futures::StreamExt;
+use ofs_events::OrderId;
+use std::time::Duration;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+/// How long a claimed event is ours: longer than any gateway call.
+pub(crate) const HOLD: Duration = Duration::from_secs(60);
+
+/// Carries parked events back to their handler when they are due.
+pub struct RetryLane {
+    redrive: Redrive,
+}
+
+impl RetryLane {
+    /// The lane into the handlers that `redrive` knows.
+    #[must_use]
+    pub fn new(redrive: Redrive) -> Self {
+        Self { redrive }
+    }
+}
+
+#[async_trait]
+impl Lane for RetryLane {
+    type Item = Parked;
+
+    const NAME: metrics::Lane = metrics::Lane::Retry;
+    const SLOTS: u16 = 0;
+    const BATCH: usize = 64;
+
+    fn bell<'a>(&self, books: &'a Books) -> &'a Notify {
+        &books.bell().retry
+    }
+
+    fn key(item: &Parked) -> OrderId {
+        item.event.key.unwrap_or(OrderId(Uuid::nil()))
+    }
+
+    async fn owed(&self, books: &Books, _: &[u16], _: &[OrderId]) -> Result<Vec<Parked>, Error> {
+        books.store().due(books.owner(), HOLD, Self::BATCH).await
+    }
+
+    async fn deliver(&self, _: &Books, items: Vec<Parked>) -> Receipt {
+        let attempts = items.into_iter().map(|item| async move {
+            let order = Self::key(&item);
+            self.redrive.attempt(item).await.err().map(|error| (order, error.to_string()))
+        });
+        let failed: Vec<_> = futures::stream::iter(attempts).buffer_unordered(64).collect().await;
+        Receipt { failed: failed.into_iter().flatten().collect(), ..Receipt::default() }
+    }
+}

@@ -1,0 +1,42 @@
+//! Kill points: named places at which a debug build dies when it is told to, so that tests can ask
+//! "what if it dies right here?" everywhere it matters. Release builds have none.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+struct Plan {
+    point: String,
+    passes_left: AtomicU64,
+}
+
+static PLAN: OnceLock<Plan> = OnceLock::new();
+
+/// Every kill point there is.
+pub const POINTS: &[&str] = &[
+    "commit.before",
+    "commit.after",
+    "append.before",
+    "append.after",
+    "ack.before",
+    "ack.after",
+    "push.before",
+    "push.after",
+    "settle.before",
+    "settle.after",
+];
+
+/// Makes the process die at the `nth` pass (from 1) of `point`. The first call counts.
+pub fn arm(point: &str, nth: u64) {
+    let _ = PLAN.set(Plan { point: point.to_owned(), passes_left: AtomicU64::new(nth) });
+}
+
+/// Dies here if armed for it: no destructor runs and nothing is flushed, as if killed.
+pub fn point(name: &str) {
+    if !cfg!(debug_assertions) {
+        return;
+    }
+    let Some(plan) = PLAN.get() else { return };
+    if plan.point == name && plan.passes_left.fetch_sub(1, Ordering::Relaxed) == 1 {
+        std::process::abort();
+    }
+}

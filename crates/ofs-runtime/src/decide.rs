@@ -1,0 +1,194 @@
+//! One order's turn: what its records in hand mean, as a part of a commit. Writes nothing.
+
+use crate::backoff;
+use crate::context::Context;
+use crate::log::Message;
+use crate::metrics::Outcome;
+use crate::service::{Become, Decision, Delivery, Fault, Handler};
+use crate::store::{Commit, Loaded, Parking, Record, Seen, Wanted};
+use crate::window::Item;
+use futures::FutureExt;
+use ofs_events::{Event, OrderId, Topic};
+use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+/// What one group adds to a commit, and what it counts as.
+#[derive(Debug, Default)]
+pub(crate) struct Part {
+    pub seen: Vec<Seen>,
+    pub record: Option<Record>,
+    pub outgoing: Vec<Message>,
+    pub parked: Vec<Parking>,
+    pub outcomes: Vec<(Topic, Outcome)>,
+}
+
+impl Part {
+    pub(crate) fn join(&self, commit: &mut Commit, indexed: bool) {
+        commit.seen.extend(&self.seen);
+        commit.outgoing.extend(self.outgoing.iter().cloned());
+        commit.parked.extend(self.parked.iter().cloned());
+        if let Some(record) = &self.record {
+            if indexed {
+                commit.index.push((record.key, record.version));
+            }
+            commit.records.push(record.clone());
+        }
+    }
+}
+
+/// The inbox entry of `event`.
+pub(crate) fn seen(event: &Event) -> Seen {
+    Seen { day: event.occurred_at.day(), key: event.order_id(), event_id: event.id }
+}
+
+/// What has to be loaded to decide `groups`.
+pub(crate) fn wanted<'a>(turns: impl IntoIterator<Item = (Option<OrderId>, &'a [Item])>) -> Wanted {
+    let mut wanted = Wanted::default();
+    for (order, items) in turns {
+        wanted.keys.extend(order);
+        for item in items {
+            wanted.positions.push(item.received.at);
+            wanted.events.extend(item.event.as_ref().ok().map(seen));
+        }
+    }
+    wanted
+}
+
+/// Decides `items` of `order` one after the other on what was `loaded`. With `refused`, the store has
+/// refused what the handler made of them, for this reason: they are parked instead of handled.
+pub(crate) async fn decide(
+    context: &Context,
+    handler: &dyn Handler,
+    (order, items): (Option<OrderId>, &[Item]),
+    loaded: &Loaded,
+    refused: Option<&str>,
+) -> Part {
+    let mut turn = Turn {
+        context,
+        handler,
+        loaded,
+        refused,
+        queues: HashSet::new(),
+        current: order.and_then(|order| loaded.records.get(&order)).cloned(),
+        part: Part::default(),
+    };
+    for item in items {
+        let outcome = turn.take(item, order).await;
+        turn.part.outcomes.push((item.received.at.topic, outcome));
+    }
+    turn.part
+}
+
+struct Turn<'a> {
+    context: &'a Context,
+    handler: &'a dyn Handler,
+    loaded: &'a Loaded,
+    refused: Option<&'a str>,
+    queues: HashSet<Topic>,
+    current: Option<Record>,
+    part: Part,
+}
+
+impl Turn<'_> {
+    async fn take(&mut self, item: &Item, order: Option<OrderId>) -> Outcome {
+        let at = item.received.at;
+        if self.loaded.parked.contains(&at) {
+            return Outcome::Duplicate;
+        }
+        let entry = item.event.as_ref().ok().map(seen);
+        if entry.is_some_and(|seen| self.is_seen(seen)) {
+            return Outcome::Duplicate;
+        }
+        let waits = order.is_some_and(|order| {
+            self.queues.contains(&at.topic) || self.loaded.queues.contains(&(at.topic, order))
+        });
+        if waits {
+            let reason = "waits behind an earlier event of this order on this topic";
+            return self.park(item, order, reason.to_owned(), Some(Duration::ZERO));
+        }
+        let event = match (&item.event, self.refused) {
+            (Err(error), _) => return self.park(item, order, error.to_string(), None),
+            (Ok(_), Some(reason)) => return self.park(item, order, reason.to_owned(), None),
+            (Ok(event), None) => event,
+        };
+        let delivery = Delivery { at, event };
+        match handle(self.context, self.handler, self.current.as_ref(), delivery).await {
+            Ok(Decision::Ignore) => Outcome::Ignored,
+            Ok(Decision::Known) => Outcome::Duplicate,
+            Ok(Decision::Become(change)) => self.change(event, &change),
+            Err(Fault::Later(reason)) => self.park(item, order, reason, Some(backoff::retry_in(0))),
+            Err(Fault::Event(reason)) => self.park(item, order, reason, None),
+        }
+    }
+
+    /// Several events in one turn are one new version over the one that was loaded.
+    fn change(&mut self, event: &Event, change: &Become) -> Outcome {
+        let key = event.order_id();
+        let before = self.loaded.records.get(&key);
+        let record = Record::next(before, key, &change.status, &change.body, self.context.now());
+        self.part.record = Some(record.clone());
+        self.current = Some(record);
+        self.part.outgoing.extend(change.events.iter().map(Message::from));
+        self.part.seen.push(seen(event));
+        Outcome::Processed
+    }
+
+    fn is_seen(&self, seen: Seen) -> bool {
+        self.loaded.seen.contains(&seen) || self.part.seen.contains(&seen)
+    }
+
+    fn park(
+        &mut self,
+        item: &Item,
+        order: Option<OrderId>,
+        reason: String,
+        retry_in: Option<Duration>,
+    ) -> Outcome {
+        self.queues.insert(item.received.at.topic);
+        self.part.seen.extend(item.event.as_ref().ok().map(seen));
+        self.part.parked.push(parking(item, order, reason, retry_in));
+        Outcome::Parked
+    }
+}
+
+/// `item` as a parked event.
+pub(crate) fn parking(
+    item: &Item,
+    order: Option<OrderId>,
+    reason: String,
+    retry_in: Option<Duration>,
+) -> Parking {
+    let event = item.event.as_ref().ok();
+    Parking {
+        at: item.received.at,
+        key: order,
+        event_id: event.map(|event| event.id),
+        event_type: event.map(|event| event.payload.event_type().to_owned()),
+        raw_key: item.received.key.clone(),
+        raw: item.received.value.clone(),
+        reason,
+        unknown_type: item.event.as_ref().is_err_and(ofs_events::DecodeError::is_unknown_type),
+        retry_in,
+    }
+}
+
+/// Runs the handler; a panic in it is this event's fault and nobody else's.
+pub(crate) async fn handle(
+    context: &Context,
+    handler: &dyn Handler,
+    record: Option<&Record>,
+    delivery: Delivery<'_>,
+) -> Result<Decision, Fault> {
+    let decision = AssertUnwindSafe(handler.handle(context, record, delivery)).catch_unwind();
+    decision.await.unwrap_or_else(|panic| {
+        let text = panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned());
+        Err(Fault::Event(format!(
+            "the handler panicked: {}",
+            text.as_deref().unwrap_or("no message")
+        )))
+    })
+}

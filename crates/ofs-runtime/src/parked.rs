@@ -1,0 +1,263 @@
+//! Parked events: trying them again, by themselves or when a person says so, and giving them up.
+
+use crate::backoff;
+use crate::books::Books;
+use crate::courier::HOLD;
+use crate::decide;
+use crate::log::{Message, Received};
+use crate::metrics;
+use crate::service::{Decision, Delivery, Fault, Handler};
+use crate::store::{
+    Claim, Commit, Error, Parked, ParkedFilter, ParkedState, Record, Settled, Wanted,
+};
+use crate::window::Item;
+use ofs_events::Timestamp;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tracing::{info, warn};
+
+/// After this many failures of one event, every further one is logged as an error.
+const ALERT_AFTER: u32 = 10;
+
+/// Handles parked events again. Knows the handlers of the services in this process.
+#[derive(Clone, Default)]
+pub struct Redrive {
+    services: HashMap<&'static str, (Books, Arc<dyn Handler>)>,
+}
+
+/// What a retry came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Retried {
+    /// It was handled.
+    Resolved,
+    /// It failed again.
+    Failed {
+        /// Why, for people.
+        reason: String,
+    },
+    /// The event with this number has to go first.
+    Behind(u64),
+    /// It is being tried right now.
+    Busy,
+    /// It is not open any more.
+    Closed(ParkedState),
+    /// There is no such event.
+    Unknown,
+    /// This process does not run its service.
+    Elsewhere {
+        /// The service.
+        owner: String,
+    },
+}
+
+/// What giving up came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Discarded {
+    /// It is given up.
+    Done,
+    /// It is being tried right now.
+    Busy,
+    /// It is not open any more.
+    Closed(ParkedState),
+    /// There is no such event.
+    Unknown,
+}
+
+impl Redrive {
+    /// Adds a service of this process.
+    pub fn add(&mut self, books: Books, handler: Arc<dyn Handler>) {
+        self.services.insert(books.owner(), (books, handler));
+    }
+
+    /// Tries the parked event `id` now, due or not.
+    ///
+    /// # Errors
+    /// If the store cannot be reached; the event stays parked.
+    pub async fn retry(&self, id: u64) -> Result<Retried, Error> {
+        let Some((books, parked)) = self.find(id).await? else { return Ok(Retried::Unknown) };
+        let Some(books) = books else { return Ok(Retried::Elsewhere { owner: parked.owner }) };
+        match books.store().claim(id, HOLD).await? {
+            Claim::Claimed(parked) => self.attempt(*parked).await,
+            Claim::Behind(head) => Ok(Retried::Behind(head)),
+            Claim::Busy => Ok(Retried::Busy),
+            Claim::Closed(state) => Ok(state.map_or(Retried::Unknown, Retried::Closed)),
+        }
+    }
+
+    /// Gives up the parked event `id`; what waits behind it goes on.
+    ///
+    /// # Errors
+    /// If the store cannot be reached.
+    pub async fn discard(&self, id: u64, reason: String) -> Result<Discarded, Error> {
+        let Some((books, parked)) = self.find(id).await? else { return Ok(Discarded::Unknown) };
+        if parked.state != ParkedState::Parked {
+            return Ok(Discarded::Closed(parked.state));
+        }
+        let any = self.services.values().next().map(|(books, _)| books);
+        let Some(books) = books.or(any) else { return Ok(Discarded::Unknown) };
+        let commit = Commit {
+            owner: parked.owner.clone(),
+            settled: vec![Settled::Discarded(id, reason)],
+            ..Commit::default()
+        };
+        match books.commit(commit).await {
+            Ok(()) => {
+                info!(service = parked.owner, parked = id, "discarded");
+                Ok(Discarded::Done)
+            }
+            Err(Error::Stale) => {
+                let now = books.store().parked_event(id).await?;
+                Ok(now.map_or(Discarded::Unknown, |parked| match parked.state {
+                    ParkedState::Parked => Discarded::Busy,
+                    closed => Discarded::Closed(closed),
+                }))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Tries again what an older build of `service` could not read and this one can.
+    ///
+    /// # Errors
+    /// If the store cannot be reached.
+    pub async fn wake_readable(&self, service: &'static str) -> Result<(), Error> {
+        let Some((books, _)) = self.services.get(service) else { return Ok(()) };
+        let mut filter = ParkedFilter {
+            owner: Some(service.to_owned()),
+            state: Some(ParkedState::Parked),
+            ..ParkedFilter::default()
+        };
+        loop {
+            let page = books.store().parked(&filter, 200).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            filter.after = Some(last.id);
+            for parked in &page {
+                if parked.event.unknown_type && read_again(parked).event.is_ok() {
+                    self.retry(parked.id).await?;
+                }
+            }
+        }
+    }
+
+    /// Tries a claimed event once; whatever it comes to is committed.
+    pub(crate) async fn attempt(&self, parked: Parked) -> Result<Retried, Error> {
+        let Some((books, handler)) = self.services.get(parked.owner.as_str()) else {
+            return Ok(Retried::Elsewhere { owner: parked.owner });
+        };
+        loop {
+            match try_once(books, &**handler, &parked).await {
+                Err(Error::Stale) => {
+                    let now = books.store().parked_event(parked.id).await?;
+                    match now.map(|parked| parked.state) {
+                        Some(ParkedState::Parked) => {}
+                        Some(closed) => return Ok(Retried::Closed(closed)),
+                        None => return Ok(Retried::Unknown),
+                    }
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn find(&self, id: u64) -> Result<Option<(Option<&Books>, Parked)>, Error> {
+        let Some((any, _)) = self.services.values().next() else { return Ok(None) };
+        let Some(parked) = any.store().parked_event(id).await? else { return Ok(None) };
+        let books = self.services.get(parked.owner.as_str()).map(|(books, _)| books);
+        Ok(Some((books, parked)))
+    }
+}
+
+fn read_again(parked: &Parked) -> Item {
+    let event = &parked.event;
+    Item::read(Received {
+        at: event.at,
+        appended_at: Timestamp::from_micros(0),
+        key: event.raw_key.clone(),
+        headers: Vec::new(),
+        value: event.raw.clone(),
+    })
+}
+
+async fn try_once(books: &Books, handler: &dyn Handler, parked: &Parked) -> Result<Retried, Error> {
+    let item = read_again(parked);
+    let mut commit = books.blank();
+    let result = match &item.event {
+        Err(error) => Err(Fault::Event(error.to_string())),
+        Ok(event) => {
+            let wanted = Wanted { keys: vec![event.order_id()], ..Wanted::default() };
+            let loaded = books.load(wanted).await?;
+            let before = loaded.records.get(&event.order_id());
+            let delivery = Delivery { at: parked.event.at, event };
+            match decide::handle(books.context(), handler, before, delivery).await {
+                Ok(Decision::Become(change)) => {
+                    let (status, now) = (change.status.as_str(), books.context().now());
+                    let record = Record::next(before, event.order_id(), status, &change.body, now);
+                    if handler.indexed() {
+                        commit.index.push((record.key, record.version));
+                    }
+                    commit.records.push(record);
+                    commit.outgoing = change.events.iter().map(Message::from).collect();
+                    Ok(())
+                }
+                Ok(Decision::Ignore | Decision::Known) => Ok(()),
+                Err(fault) => Err(fault),
+            }
+        }
+    };
+    let retried = settle(&mut commit, parked, result);
+    match books.commit(commit).await {
+        Err(Error::Rejected(reason)) => {
+            let mut commit = books.blank();
+            let retried = settle(&mut commit, parked, Err(Fault::Event(reason)));
+            books.commit(commit).await?;
+            note(books, parked, &retried);
+            Ok(retried)
+        }
+        result => {
+            result?;
+            note(books, parked, &retried);
+            Ok(retried)
+        }
+    }
+}
+
+fn settle(commit: &mut Commit, parked: &Parked, result: Result<(), Fault>) -> Retried {
+    let (reason, retry_in) = match result {
+        Ok(()) => {
+            commit.settled.push(Settled::Resolved(parked.id));
+            return Retried::Resolved;
+        }
+        Err(Fault::Later(reason)) => (reason, Some(backoff::retry_in(parked.attempts + 1))),
+        Err(Fault::Event(reason)) => (reason, None),
+    };
+    commit.settled.push(Settled::Deferred { id: parked.id, reason: reason.clone(), retry_in });
+    Retried::Failed { reason }
+}
+
+fn note(books: &Books, parked: &Parked, retried: &Retried) {
+    let (service, attempts) = (books.owner(), parked.attempts + 1);
+    let order = parked.event.key.map(tracing::field::display);
+    let event = parked.event.event_id.map(tracing::field::display);
+    let outcome = match retried {
+        Retried::Resolved => metrics::Retry::Resolved,
+        _ => metrics::Retry::Failed,
+    };
+    metrics::retried(service, outcome);
+    match retried {
+        Retried::Failed { reason } if attempts >= ALERT_AFTER => {
+            tracing::error!(
+                service,
+                parked = parked.id,
+                order,
+                event,
+                attempts,
+                reason,
+                "still parked"
+            );
+        }
+        Retried::Failed { reason } => {
+            warn!(service, parked = parked.id, order, event, attempts, reason, "parked again");
+        }
+        _ => info!(service, parked = parked.id, order, event, attempts, "resolved"),
+    }
+}

@@ -1,0 +1,181 @@
+//! The records a worker has in hand: who waits for whom, and up to where a partition is done.
+
+use crate::log::{Position, Received};
+use ofs_events::{DecodeError, Event, OrderId, Topic};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+/// A record in hand, read once.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub received: Received,
+    pub event: Result<Event, DecodeError>,
+}
+
+impl Item {
+    pub(crate) fn read(received: Received) -> Self {
+        let event = Event::decode(received.at.topic, received.key.as_deref(), &received.value);
+        Self { received, event }
+    }
+
+    pub(crate) fn order(&self) -> Option<OrderId> {
+        match &self.event {
+            Ok(event) => Some(event.order_id()),
+            Err(_) => OrderId::from_record_key(self.received.key.as_deref()),
+        }
+    }
+}
+
+/// Records of one order (or one record of none), to be handled in this order.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub order: Option<OrderId>,
+    pub items: Vec<Item>,
+}
+
+#[derive(Debug, Default)]
+struct Partition {
+    open: BTreeSet<u64>,
+    next: u64,
+    acked: u64,
+}
+
+/// Everything polled and not yet done, at most [`Window::SIZE`] records.
+#[derive(Debug, Default)]
+pub(crate) struct Window {
+    partitions: HashMap<(Topic, u32), Partition>,
+    busy: HashMap<OrderId, VecDeque<Item>>,
+    in_hand: usize,
+}
+
+impl Window {
+    /// Bounds the memory of a worker: at most this many records are in hand.
+    pub(crate) const SIZE: usize = 2048;
+
+    pub(crate) const fn room(&self) -> usize {
+        Self::SIZE.saturating_sub(self.in_hand)
+    }
+
+    /// Takes records in; answers with the groups that can be handled now. Records of an order that is
+    /// being handled wait for it.
+    pub(crate) fn admit(&mut self, records: Vec<Received>) -> Vec<Group> {
+        let mut groups: Vec<Group> = Vec::with_capacity(records.len());
+        let mut started: HashMap<OrderId, usize> = HashMap::new();
+        for received in records {
+            self.open(received.at);
+            let item = Item::read(received);
+            let Some(order) = item.order() else {
+                groups.push(Group { order: None, items: vec![item] });
+                continue;
+            };
+            if let Some(at) = started.get(&order) {
+                groups[*at].items.push(item);
+            } else if let Some(waiting) = self.busy.get_mut(&order) {
+                waiting.push_back(item);
+            } else {
+                self.busy.insert(order, VecDeque::new());
+                started.insert(order, groups.len());
+                groups.push(Group { order: Some(order), items: vec![item] });
+            }
+        }
+        groups
+    }
+
+    /// Marks a group done; answers with what waited for it.
+    pub(crate) fn finish(&mut self, group: &Group) -> Option<Group> {
+        for item in &group.items {
+            self.close(item.received.at);
+        }
+        let order = group.order?;
+        let waiting = self.busy.get_mut(&order)?;
+        if waiting.is_empty() {
+            self.busy.remove(&order);
+            return None;
+        }
+        Some(Group { order: Some(order), items: waiting.drain(..).collect() })
+    }
+
+    /// Forgets partitions that belong to somebody else now. What is being handled goes on: versions
+    /// and inbox decide whether it counts.
+    pub(crate) fn revoke(&mut self, partitions: &[(Topic, u32)]) {
+        let lost = |at: Position| partitions.contains(&(at.topic, at.partition));
+        for waiting in self.busy.values_mut() {
+            waiting.retain(|item| !lost(item.received.at));
+        }
+        for partition in partitions {
+            let gone = self.partitions.remove(partition);
+            self.in_hand -= gone.map_or(0, |gone| gone.open.len());
+        }
+    }
+
+    /// Up to where each partition is done, where that has moved since the last call.
+    pub(crate) fn done(&mut self) -> Vec<(Topic, u32, u64)> {
+        let moved = self.partitions.iter_mut().filter_map(|((topic, partition), state)| {
+            let done = state.open.first().copied().unwrap_or(state.next);
+            (done > state.acked).then(|| {
+                state.acked = done;
+                (*topic, *partition, done)
+            })
+        });
+        moved.collect()
+    }
+
+    fn open(&mut self, at: Position) {
+        let state = self.partitions.entry((at.topic, at.partition)).or_default();
+        state.open.insert(at.offset);
+        state.next = at.offset + 1;
+        self.in_hand += 1;
+    }
+
+    fn close(&mut self, at: Position) {
+        let Some(state) = self.partitions.get_mut(&(at.topic, at.partition)) else { return };
+        if state.open.remove(&at.offset) {
+            self.in_hand -= 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use ofs_events::Timestamp;
+    use uuid::Uuid;
+
+    fn record(offset: u64, order: u128) -> Received {
+        Received {
+            at: Position { topic: Topic::Orders, partition: 0, offset },
+            appended_at: Timestamp::from_micros(0),
+            key: Some(OrderId(Uuid::from_u128(order)).to_string().into()),
+            headers: Vec::new(),
+            value: Bytes::from_static(b"x"),
+        }
+    }
+
+    #[test]
+    fn later_records_of_an_order_wait_for_the_earlier_ones() {
+        let mut window = Window::default();
+        let first = window.admit(vec![record(0, 1), record(1, 2), record(2, 1)]);
+        assert_eq!(first.iter().map(|group| group.items.len()).collect::<Vec<_>>(), [2, 1]);
+        assert!(window.admit(vec![record(3, 1)]).is_empty());
+        assert!(window.finish(&first[1]).is_none());
+        assert!(window.done().is_empty(), "offset 0 is still open");
+        let second = window.finish(&first[0]).expect("offset 3 waited");
+        assert_eq!(window.done(), [(Topic::Orders, 0, 3)]);
+        assert!(window.finish(&second).is_none());
+        assert_eq!(window.done(), [(Topic::Orders, 0, 4)]);
+        assert_eq!(window.room(), Window::SIZE);
+    }
+
+    #[test]
+    fn a_revoked_partition_is_neither_acknowledged_nor_counted() {
+        let mut window = Window::default();
+        let first = window.admit(vec![record(0, 1), record(1, 2)]);
+        assert!(window.admit(vec![record(2, 1)]).is_empty());
+        window.revoke(&[(Topic::Orders, 0)]);
+        for group in &first {
+            assert!(window.finish(group).is_none());
+        }
+        assert!(window.done().is_empty());
+        assert_eq!(window.room(), Window::SIZE);
+    }
+}

@@ -1,0 +1,284 @@
+//! Worker: reads a service's topics, decides order by order, commits, acknowledges.
+//!
+//! Records of different orders are handled at once and committed together; a slow one is left behind
+//! and delays nobody. Never writes to the log.
+
+use crate::backoff::Backoff;
+use crate::books::Books;
+use crate::crash;
+use crate::decide::{self, Part};
+use crate::log::{Log, Polled, Subscription};
+use crate::metrics as figures;
+use crate::pipeline::group_of;
+use crate::service::Handler;
+use crate::store::{Error, Loaded, Wanted};
+use crate::window::{Group, Window};
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, warn};
+
+/// The most records of one commit.
+const BATCH: usize = 512;
+
+/// How long a round waits for its slowest decision before it commits the others without it.
+const GRACE: Duration = Duration::from_millis(5);
+
+/// The worker of one service.
+#[derive(Clone)]
+pub struct Worker {
+    books: Books,
+    handler: Arc<dyn Handler>,
+    log: Arc<dyn Log>,
+}
+
+/// A decision that took longer than its round.
+type Late = BoxFuture<'static, (Group, Part)>;
+
+#[derive(Default)]
+struct Round {
+    done: Vec<Group>,
+    late: Vec<Late>,
+}
+
+impl Worker {
+    /// The worker that feeds `handler` from `log` and writes to `books`.
+    #[must_use]
+    pub fn new(books: Books, handler: Arc<dyn Handler>, log: Arc<dyn Log>) -> Self {
+        Self { books, handler, log }
+    }
+
+    /// Works until `stop`, then finishes what is in hand and leaves the group.
+    pub async fn run(self, stop: CancellationToken) {
+        let service = self.books.owner();
+        let mut backoff = Backoff::world();
+        while !stop.is_cancelled() {
+            let subscribed = self.log.subscribe(&group_of(service), self.handler.topics()).await;
+            let result = match subscribed {
+                Ok(subscription) => self.session(subscription, &stop, &mut backoff).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = result {
+                error!(service, %error, "cannot read the log, will try again");
+                stop.run_until_cancelled(backoff.pause()).await;
+            }
+        }
+    }
+
+    async fn session(
+        &self,
+        mut subscription: Box<dyn Subscription>,
+        stop: &CancellationToken,
+        backoff: &mut Backoff,
+    ) -> Result<(), crate::log::Error> {
+        let mut window = Window::default();
+        let mut rounds: FuturesUnordered<BoxFuture<'static, Round>> = FuturesUnordered::new();
+        loop {
+            let stopping = stop.is_cancelled();
+            if stopping && rounds.is_empty() {
+                return subscription.close().await;
+            }
+            let room = window.room().min(BATCH);
+            tokio::select! {
+                biased;
+                Some(round) = rounds.next(), if !rounds.is_empty() => {
+                    let waited = self.finish(round, &mut window, &rounds);
+                    if !waited.is_empty() {
+                        rounds.push(self.clone().round(waited).boxed());
+                    }
+                    Self::acknowledge(&mut *subscription, &mut window);
+                }
+                polled = subscription.next(room), if room > 0 && !stopping => match polled? {
+                    Polled::Records(records) => {
+                        backoff.reset();
+                        let groups = window.admit(records);
+                        if !groups.is_empty() {
+                            rounds.push(self.clone().round(groups).boxed());
+                        }
+                    }
+                    Polled::Revoked(partitions) => window.revoke(&partitions),
+                },
+                () = stop.cancelled(), if !stopping => {}
+            }
+        }
+    }
+
+    fn finish(
+        &self,
+        round: Round,
+        window: &mut Window,
+        rounds: &FuturesUnordered<BoxFuture<'static, Round>>,
+    ) -> Vec<Group> {
+        for late in round.late {
+            rounds.push(self.clone().late(late).boxed());
+        }
+        round.done.iter().filter_map(|group| window.finish(group)).collect()
+    }
+
+    fn acknowledge(subscription: &mut dyn Subscription, window: &mut Window) {
+        let done = window.done();
+        if done.is_empty() {
+            return;
+        }
+        crash::point("ack.before");
+        subscription.ack(&done);
+        crash::point("ack.after");
+    }
+
+    async fn round(self, groups: Vec<Group>) -> Round {
+        let turns = groups.iter().map(|group| (group.order, &group.items[..]));
+        let loaded = Arc::new(self.load(decide::wanted(turns)).await);
+        let mut deciding: FuturesUnordered<Late> =
+            groups.into_iter().map(|group| self.deciding(group, &loaded)).collect();
+        let mut decided = Vec::with_capacity(deciding.len());
+        let all = async {
+            while let Some(one) = deciding.next().await {
+                decided.push(one);
+            }
+        };
+        let late = tokio::time::timeout(GRACE, all).await.is_err();
+        let late = if late { deciding.into_iter().collect() } else { Vec::new() };
+        Round { done: self.settle(decided).await, late }
+    }
+
+    async fn late(self, late: Late) -> Round {
+        Round { done: self.settle(vec![late.await]).await, late: Vec::new() }
+    }
+
+    fn deciding(&self, group: Group, loaded: &Arc<Loaded>) -> Late {
+        let (books, handler, loaded) =
+            (self.books.clone(), Arc::clone(&self.handler), Arc::clone(loaded));
+        async move {
+            let turn = (group.order, &group.items[..]);
+            let part = decide::decide(books.context(), &*handler, turn, &loaded, None).await;
+            (group, part)
+        }
+        .boxed()
+    }
+
+    /// Loads; an unreachable store is waited for.
+    async fn load(&self, wanted: Wanted) -> Loaded {
+        let mut backoff = Backoff::world();
+        loop {
+            match self.books.load(wanted.clone()).await {
+                Ok(loaded) => return loaded,
+                Err(error) => {
+                    warn!(service = self.books.owner(), %error, "cannot load a batch, will try again");
+                    backoff.pause().await;
+                }
+            }
+        }
+    }
+
+    /// Commits what was decided, together if that works, else order by order.
+    async fn settle(&self, decided: Vec<(Group, Part)>) -> Vec<Group> {
+        if decided.is_empty() {
+            return Vec::new();
+        }
+        match self.commit(decided.iter().map(|(_, part)| part)).await {
+            Ok(()) => {
+                self.count(decided.iter().map(|(_, part)| part));
+                for (group, part) in &decided {
+                    self.trace(group, part);
+                }
+                decided.into_iter().map(|(group, _)| group).collect()
+            }
+            Err(error) => {
+                debug!(service = self.books.owner(), %error, "deciding again, order by order");
+                let alone = decided.into_iter().map(|(group, _)| self.settle_alone(group));
+                futures::stream::iter(alone).buffered(32).collect().await
+            }
+        }
+    }
+
+    /// Decides one order again until its commit holds. If the store refuses it, its events are taken
+    /// one by one, and the one that is refused alone is parked.
+    async fn settle_alone(&self, group: Group) -> Group {
+        let mut at = 0;
+        let mut step = group.items.len().max(1);
+        while at < group.items.len() {
+            let slice = at..(at + step).min(group.items.len());
+            match self.try_slice(&group, slice.clone(), None).await {
+                Ok(()) => at = slice.end,
+                Err(Error::Rejected(_)) if step > 1 => step = 1,
+                Err(Error::Rejected(reason)) => {
+                    match self.try_slice(&group, slice.clone(), Some(&reason)).await {
+                        Ok(()) => at = slice.end,
+                        Err(error) => {
+                            error!(service = self.books.owner(), %error, "cannot even park an event");
+                            tokio::time::sleep(Duration::from_secs(1)).await;
+                        }
+                    }
+                }
+                Err(_) => {}
+            }
+        }
+        group
+    }
+
+    async fn try_slice(
+        &self,
+        group: &Group,
+        slice: std::ops::Range<usize>,
+        refused: Option<&str>,
+    ) -> Result<(), Error> {
+        let turn = (group.order, &group.items[slice]);
+        let loaded = self.load(decide::wanted([turn])).await;
+        let (context, handler) = (self.books.context(), &*self.handler);
+        let part = decide::decide(context, handler, turn, &loaded, refused).await;
+        self.commit([&part]).await?;
+        self.count([&part]);
+        Ok(())
+    }
+
+    /// One commit of all `parts`; an unreachable store is waited for, whatever the outcome was.
+    async fn commit<'a>(&self, parts: impl IntoIterator<Item = &'a Part>) -> Result<(), Error> {
+        let mut commit = self.books.blank();
+        for part in parts {
+            part.join(&mut commit, self.handler.indexed());
+        }
+        if commit == self.books.blank() {
+            return Ok(());
+        }
+        let mut backoff = Backoff::world();
+        loop {
+            match self.books.commit(commit.clone()).await {
+                Err(error @ (Error::Unavailable(_) | Error::Full)) => {
+                    warn!(service = self.books.owner(), %error, "cannot commit a batch, will try again");
+                    backoff.pause().await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn count<'a>(&self, parts: impl IntoIterator<Item = &'a Part>) {
+        let outcomes = parts.into_iter().flat_map(|part| &part.outcomes);
+        figures::settle(
+            self.books.owner(),
+            outcomes.map(|(topic, outcome)| (*topic, outcome.label())),
+        );
+    }
+
+    fn trace(&self, group: &Group, part: &Part) {
+        let service = self.books.owner();
+        for (item, (topic, outcome)) in group.items.iter().zip(&part.outcomes) {
+            if let Ok(event) = &item.event {
+                debug!(
+                    service, %topic, order = %event.order_id(), event = %event.id,
+                    correlation = %event.correlation_id, kind = event.payload.event_type(),
+                    outcome = outcome.label(), "handled"
+                );
+            }
+        }
+        for parked in &part.parked {
+            warn!(
+                service, at = %parked.at, order = parked.key.map(tracing::field::display),
+                event = parked.event_id.map(tracing::field::display), reason = parked.reason, "parked"
+            );
+        }
+    }
+}
