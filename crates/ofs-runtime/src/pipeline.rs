@@ -257,7 +257,7 @@ fn service_view(
     now: Timestamp,
 ) -> ServiceView {
     let waiting = |pick: fn(&Depths) -> &[Depth]| {
-        waiting(depths.map(|depths| pick(depths)), station.service, now)
+        waiting(depths.map(pick), station.service, now)
     };
     ServiceView {
         service: station.service,

@@ -1,0 +1,76 @@
+//! The surface described: `GET /openapi.json`, and `GET /docs` (Swagger UI from the binary).
+//!
+//! Adds to the description what holds for every route, so that no route has to repeat it.
+
+use axum::http::header;
+use axum::routing::get;
+use ofs_runtime::problem::Problem;
+use std::sync::Arc;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::{
+    ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, Ref, RefOr, ResponseBuilder,
+    ServerBuilder,
+};
+use utoipa::{PartialSchema, ToSchema};
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+/// Answers that every route may give.
+const EVERYWHERE: [(&str, &str); 3] = [
+    ("405", "The path does not take this method; `Allow` lists what it takes"),
+    ("500", "Something went wrong here; the server's log has the cause under the `requestId`"),
+    ("503", "A dependency cannot be reached, or the answer took longer than 30 s; try again"),
+];
+
+/// `described` with title, the schema of problems, and the answers that every route may give.
+pub(super) fn complete(mut described: OpenApi) -> OpenApi {
+    described.info = InfoBuilder::new()
+        .title("ofs")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(
+            "An order fulfillment backbone. Errors are RFC 9457 `application/problem+json`; \
+             every answer carries `X-Request-Id`.",
+        ))
+        .license(Some(
+            LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build(),
+        ))
+        .build();
+    described.servers = Some(vec![ServerBuilder::new().url("/").build()]);
+    let components = described.components.get_or_insert_default();
+    let mut schemas = Vec::new();
+    Problem::schemas(&mut schemas);
+    schemas.push((Problem::name().into_owned(), Problem::schema()));
+    components.schemas.extend(schemas);
+    for item in described.paths.paths.values_mut() {
+        let operations =
+            [&mut item.get, &mut item.post, &mut item.put, &mut item.delete, &mut item.patch];
+        operations.into_iter().flatten().for_each(answers_everywhere);
+    }
+    described
+}
+
+fn answers_everywhere(operation: &mut Operation) {
+    for (status, description) in EVERYWHERE {
+        operation.responses.responses.entry(status.to_owned()).or_insert_with(|| {
+            let schema = Ref::from_schema_name(Problem::name());
+            let content = ContentBuilder::new().schema(Some(schema)).build();
+            let response = ResponseBuilder::new()
+                .description(description)
+                .content("application/problem+json", content)
+                .build();
+            RefOr::T(response)
+        });
+    }
+}
+
+/// The two routes; neither describes itself.
+pub(super) fn routes(described: &OpenApi) -> axum::Router {
+    let json: Arc<str> = described.to_pretty_json().unwrap_or_default().into();
+    let openapi = move || {
+        let json = Arc::clone(&json);
+        async move { ([(header::CONTENT_TYPE, "application/json")], json.to_string()) }
+    };
+    // Relative to /docs/, so that it also works behind a path prefix.
+    let page =
+        SwaggerUi::new("/docs").config(Config::new(["../openapi.json"]).try_it_out_enabled(true));
+    axum::Router::new().route("/openapi.json", get(openapi)).merge(page)
+}

@@ -1,0 +1,232 @@
+//! What surrounds every route: request id, log line, metrics, limits, and errors as problems.
+//!
+//! Query strings and bodies are never logged; they may hold personal data.
+
+use axum::Router;
+use axum::body::HttpBody;
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use metrics::{counter, histogram};
+use ofs_runtime::context::Context;
+use ofs_runtime::extract::MAX_BODY_BYTES;
+use ofs_runtime::metrics::{HTTP_REQUEST_SECONDS, HTTP_REQUESTS};
+use ofs_runtime::problem::{self, Problem};
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const PROBLEM: &str = "application/problem+json";
+/// The longest request id that is taken from a client.
+const MAX_REQUEST_ID: usize = 128;
+/// How long the head of an answer may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Routes that look at every order, and may take longer.
+const LONG: [&str; 1] = ["/index/verify"];
+const LONG_TIMEOUT: Duration = Duration::from_secs(900);
+
+/// `routes` with everything around them.
+pub(super) fn around(routes: Router) -> Router {
+    around_within(routes, TIMEOUT)
+}
+
+fn around_within(routes: Router, limit: Duration) -> Router {
+    routes.fallback(nowhere).layer(from_fn(move |request, next| edge(limit, request, next)))
+}
+
+async fn nowhere(request: Request) -> Problem {
+    Problem::unknown_route(request.uri().path())
+}
+
+/// What the log and the metrics say about a request; read before the request is gone.
+struct Asked {
+    method: Method,
+    path: String,
+    route: Option<MatchedPath>,
+    began: Instant,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Self {
+        Asked {
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            route: request.extensions().get::<MatchedPath>().cloned(),
+            began: Instant::now(),
+        }
+    }
+
+    /// The route's template; a fixed text for paths that nobody routed, which anybody can make up.
+    fn route(&self) -> &str {
+        self.route.as_ref().map_or("other", MatchedPath::as_str)
+    }
+
+    /// Methods are made up as easily as paths.
+    fn method(&self) -> &'static str {
+        match self.method {
+            Method::GET => "GET",
+            Method::HEAD => "HEAD",
+            Method::POST => "POST",
+            Method::PUT => "PUT",
+            Method::DELETE => "DELETE",
+            Method::PATCH => "PATCH",
+            Method::OPTIONS => "OPTIONS",
+            _ => "other",
+        }
+    }
+
+    fn count(&self, status: StatusCode) {
+        let (method, route) = (self.method(), self.route().to_owned());
+        let code = status.as_u16().to_string();
+        counter!(HTTP_REQUESTS, "method" => method, "route" => route.clone(), "status" => code)
+            .increment(1);
+        histogram!(HTTP_REQUEST_SECONDS, "method" => method, "route" => route)
+            .record(self.began.elapsed().as_secs_f64());
+    }
+
+    fn log(&self, status: StatusCode, request_id: &str) {
+        let (method, route, status) = (self.method(), self.route(), status.as_u16());
+        let seconds = self.began.elapsed().as_secs_f64();
+        // A path that no route knows may be anything a client put there.
+        let path = if self.route.is_some() { self.path.as_str() } else { "-" };
+        if route.starts_with("/health/") || route == "/metrics" {
+            tracing::debug!(method, route, path, status, seconds, request_id, "request");
+        } else {
+            tracing::info!(method, route, path, status, seconds, request_id, "request");
+        }
+    }
+}
+
+async fn edge(limit: Duration, request: Request, next: Next) -> Response {
+    let id = request_id(request.headers());
+    let asked = Asked::of(&request);
+    let limit = if LONG.contains(&asked.route()) { LONG_TIMEOUT } else { limit };
+    let answer = answer(&asked, limit, request, next);
+    let mut response = problem::with_request_id(id.clone(), answer).await;
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    asked.count(response.status());
+    asked.log(response.status(), &id);
+    response
+}
+
+/// The client's id if it is short and visible, else a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
+    let sound = |id: &&str| {
+        (1..=MAX_REQUEST_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    given.filter(sound).map_or_else(|| Context::new("http").new_id().to_string(), str::to_owned)
+}
+
+async fn answer(asked: &Asked, limit: Duration, request: Request, next: Next) -> Response {
+    if request.body().size_hint().lower() > MAX_BODY_BYTES as u64 {
+        return Problem::body_too_large(MAX_BODY_BYTES).into_response();
+    }
+    let run = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let response = match tokio::time::timeout(limit, run).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => {
+            // The panic hook has logged message and place; here is the request it belongs to.
+            tracing::error!(method = asked.method(), route = asked.route(), "a request panicked");
+            Problem::internal().into_response()
+        }
+        Err(_) => Problem::unavailable("what this request needs").into_response(),
+    };
+    as_problem(asked, response)
+}
+
+/// Errors that come from below the routes (axum's own) are made problems; ours are ones already.
+fn as_problem(asked: &Asked, response: Response) -> Response {
+    let status = response.status();
+    let content_type = response.headers().get(header::CONTENT_TYPE);
+    let ours = content_type.is_some_and(|value| {
+        let value = value.as_bytes();
+        value == PROBLEM.as_bytes() || value.starts_with(b"application/json")
+    });
+    if ours || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let problem = match status {
+        StatusCode::NOT_FOUND => Problem::unknown_route(&asked.path),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            Problem::method_not_allowed(asked.method.as_str(), &asked.path)
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::body_too_large(MAX_BODY_BYTES),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::wrong_content_type(),
+        status if status.is_client_error() => {
+            Problem::new(problem::INVALID_REQUEST, "the server cannot read this request")
+        }
+        _ => Problem::internal(),
+    };
+    let mut made = problem.into_response();
+    if let Some(allow) = response.headers().get(header::ALLOW) {
+        made.headers_mut().insert(header::ALLOW, allow.clone());
+    }
+    made
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::{Body, to_bytes};
+    use axum::routing::{get, post};
+    use tower::ServiceExt;
+
+    fn surface() -> Router {
+        let routes = Router::new()
+            .route("/panics", get(|| async { panic!("on purpose") as &'static str }))
+            .route("/slow", get(std::future::pending::<&'static str>))
+            .route("/takes", post(|_: axum::body::Bytes| async { "taken" }));
+        around_within(routes, Duration::from_millis(200))
+    }
+
+    async fn ask(
+        request: axum::http::request::Builder,
+        body: Body,
+    ) -> (Response, serde_json::Value) {
+        let response =
+            surface().oneshot(request.body(body).expect("request")).await.expect("answer");
+        let (head, body) = response.into_parts();
+        let bytes = to_bytes(body, 1 << 20).await.expect("body");
+        let value = serde_json::from_slice(&bytes).unwrap_or_default();
+        (Response::from_parts(head, Body::empty()), value)
+    }
+
+    #[tokio::test]
+    async fn whatever_goes_wrong_is_a_problem_with_the_request_id() {
+        let long = "x".repeat(MAX_BODY_BYTES + 1);
+        for (method, path, body, status, kind) in [
+            ("GET", "/nowhere", "", 404, "unknown-route"),
+            ("DELETE", "/takes", "", 405, "method-not-allowed"),
+            ("GET", "/panics", "", 500, "internal"),
+            ("GET", "/slow", "", 503, "unavailable"),
+            ("POST", "/takes", long.as_str(), 413, "body-too-large"),
+        ] {
+            let request = Request::builder().method(method).uri(path).header("X-Request-Id", "r-7");
+            let (response, problem) = ask(request, Body::from(body.to_owned())).await;
+            assert_eq!(response.status(), status, "{path}");
+            assert_eq!(response.headers()["content-type"], PROBLEM, "{path}");
+            assert_eq!(response.headers()["x-request-id"], "r-7");
+            assert_eq!(problem["requestId"], "r-7", "{path}");
+            assert_eq!(problem["type"], format!("urn:ofs:problem:{kind}"));
+            assert_eq!(problem["status"], status);
+            let allow = response.headers().get("allow");
+            assert_eq!(allow.map(HeaderValue::as_bytes), (status == 405).then_some(&b"POST"[..]));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_id_that_is_long_or_unprintable_is_replaced() {
+        for given in ["", "two words", &"x".repeat(MAX_REQUEST_ID + 1)] {
+            let request = Request::post("/takes").header("X-Request-Id", given);
+            let (response, _) = ask(request, Body::empty()).await;
+            assert_eq!(response.status(), 200);
+            let id = response.headers()["x-request-id"].to_str().expect("text");
+            assert_eq!(id.parse::<uuid::Uuid>().expect("uuid").get_version_num(), 7);
+        }
+    }
+}

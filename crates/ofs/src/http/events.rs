@@ -1,0 +1,226 @@
+//! `GET /events`: the log as it is, one line (or server-sent event) per record, readable or not.
+//!
+//! Reads without a consumer group, so it never moves a service.
+
+use super::App;
+use super::raw::Raw;
+use super::tail::{self, NoStart, Start, Tail};
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures::{Stream, stream};
+use ofs_events::{Event, OrderId, Timestamp, Topic};
+use ofs_runtime::extract::Params;
+use ofs_runtime::log::{self, Position, Received};
+use ofs_runtime::problem::{Invalid, Problem};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::time::Duration;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+const HEARTBEAT: Duration = Duration::from_secs(15);
+const LAST_EVENT_ID: &str = "last-event-id";
+
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(read))
+}
+
+/// What to read.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Asked {
+    /// Only this topic.
+    topic: Option<Topic>,
+    /// Only this order's records.
+    order: Option<OrderId>,
+    /// `earliest` (the default), `latest`, or a position such as `orders.events.v1/0@17`, which
+    /// narrows the answer to its partition.
+    #[param(example = "earliest")]
+    from: Option<String>,
+    /// Go on with new records instead of ending where the log ends now. Default: `true` for
+    /// server-sent events, else `false`.
+    follow: Option<bool>,
+}
+
+/// A record of the log.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    /// Where it stands.
+    #[schema(value_type = String, example = "orders.events.v1/0@17")]
+    position: Position,
+    /// When the log took it.
+    appended_at: Timestamp,
+    /// Its key, an order id; null if it has none, or one that is not UTF-8 (then see `rawKey`).
+    key: Option<String>,
+    /// Its key, if that is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    raw_key: Option<Raw>,
+    /// Its headers.
+    #[schema(value_type = std::collections::HashMap<String, String>)]
+    headers: Map<String, Value>,
+    /// The event's envelope, with all its members; absent if the record is no event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Object)]
+    event: Option<Value>,
+    /// The record's value, if it is no event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    raw: Option<Raw>,
+    /// Why it is no event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    error: Option<String>,
+}
+
+impl From<Received> for Line {
+    fn from(record: Received) -> Self {
+        let decoded = Event::decode(record.at.topic, record.key.as_deref(), &record.value)
+            .map_err(|error| error.to_string())
+            .and_then(|_| serde_json::from_slice(&record.value).map_err(|error| error.to_string()));
+        let (event, error) = match decoded {
+            Ok(event) => (Some(event), None),
+            Err(error) => (None, Some(error)),
+        };
+        let key = record.key.map(|key| Raw::from(&key));
+        let (key, raw_key) = match key {
+            Some(key) if key.is_text() => (Some(key.value), None),
+            other => (None, other),
+        };
+        let headers = record.headers.into_iter().map(|(name, value)| (name, value.into()));
+        Line {
+            position: record.at,
+            appended_at: record.appended_at,
+            key,
+            raw_key,
+            headers: headers.collect(),
+            raw: error.is_some().then(|| Raw::from(&record.value)),
+            event,
+            error,
+        }
+    }
+}
+
+impl Line {
+    fn json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// Records of the log, oldest first; records that are no events are shown with the reason.
+///
+/// Answers one JSON object per line, from `from` to where the log ends now, or server-sent events if
+/// asked with `Accept: text/event-stream`. An event's `id` is its position; where several partitions
+/// are read, the next position of the others follows, so that a reader who reconnects with
+/// `Last-Event-ID` misses nothing. An answer that breaks off ends with an aborted connection.
+///
+/// `curl 'localhost:8080/events?topic=orders.events.v1'`,
+/// `curl -N -H 'Accept: text/event-stream' 'localhost:8080/events?from=latest'`
+#[utoipa::path(get, path = "/events", tag = "events", operation_id = "readEvents",
+    params(Asked, ("Last-Event-ID" = Option<String>, Header,
+        description = "The `id` of the last server-sent event received; goes on behind it")),
+    responses((status = 200, description = "Records", content(
+            (Line = "application/x-ndjson"), (String = "text/event-stream"))),
+        (status = 400, description = "A parameter or Last-Event-ID is unknown or invalid, or the \
+            position is not kept any more", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 503, description = "The log cannot be reached", body = Problem,
+            content_type = "application/problem+json")))]
+async fn read(
+    State(app): State<App>,
+    Params(asked): Params<Asked>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let live = accept.flat_map(|value| value.split(',')).any(|media| {
+        media.split(';').next().is_some_and(|media| media.trim() == "text/event-stream")
+    });
+    let resumed = headers.get(LAST_EVENT_ID).filter(|value| !value.is_empty());
+    let start = start(&asked, resumed.map(|value| value.to_str().unwrap_or_default()))?;
+    let follow = asked.follow.unwrap_or(live);
+    let stop = app.draining.clone();
+    let tail = Tail::open(app.log, &start, asked.order, follow, stop).await;
+    let tail = tail.map_err(|error| refused(error, resumed.is_some()))?;
+    Ok(if live { server_sent(tail) } else { lines(tail) })
+}
+
+fn start(asked: &Asked, resumed: Option<&str>) -> Result<Start, Problem> {
+    let (latest, only) = match asked.from.as_deref() {
+        None | Some("earliest") => (false, None),
+        Some("latest") => (true, None),
+        Some(position) => (
+            false,
+            Some(position.parse::<Position>().map_err(|error| {
+                wrong("from", &format!("must be earliest, latest or a position: {error}"))
+            })?),
+        ),
+    };
+    if only.is_some_and(|only| asked.topic.is_some_and(|topic| topic != only.topic)) {
+        return Err(wrong("from", "must be a position on the topic asked for"));
+    }
+    let next = match resumed {
+        None => Vec::new(),
+        Some(id) => tail::resume(id).ok_or_else(|| {
+            Problem::invalid_header("Last-Event-ID", "must be the id of an event received before")
+        })?,
+    };
+    let topics = match only.map(|only| only.topic).or(asked.topic) {
+        Some(topic) => vec![topic],
+        None => Topic::ALL.to_vec(),
+    };
+    Ok(Start { topics, only, latest, next })
+}
+
+fn wrong(parameter: &str, rule: &str) -> Problem {
+    Problem::invalid_query(vec![Invalid::new(parameter, rule)])
+}
+
+fn refused(error: NoStart, resumed: bool) -> Problem {
+    match error {
+        NoStart::Place(place) if resumed => Problem::invalid_header("Last-Event-ID", &place),
+        NoStart::Place(place) => wrong("from", &place),
+        NoStart::Log(error) => {
+            tracing::warn!(%error, "reading the log for a client failed");
+            Problem::unavailable("the log")
+        }
+    }
+}
+
+/// The lines of `tail` with their cursors; an error is the last item.
+fn records(tail: Tail) -> impl Stream<Item = Result<(Line, String), log::Error>> {
+    stream::unfold(Some(tail), |tail| async move {
+        let mut tail = tail?;
+        match tail.next().await {
+            Ok(Some(record)) => {
+                let cursor = tail.cursor(record.at);
+                Some((Ok((Line::from(record), cursor)), Some(tail)))
+            }
+            Ok(None) => None,
+            Err(error) => {
+                tracing::warn!(%error, "reading the log for a client broke off");
+                Some((Err(error), None))
+            }
+        }
+    })
+}
+
+fn lines(tail: Tail) -> Response {
+    use futures::StreamExt;
+    let lines = records(tail).map(|record| record.map(|(line, _)| Bytes::from(line.json() + "\n")));
+    let content_type = [(header::CONTENT_TYPE, "application/x-ndjson")];
+    (content_type, Body::from_stream(lines)).into_response()
+}
+
+fn server_sent(tail: Tail) -> Response {
+    use futures::StreamExt;
+    let events = records(tail).map(|record| {
+        record.map(|(line, cursor)| SseEvent::default().id(cursor).data(line.json()))
+    });
+    let heartbeat = KeepAlive::new().interval(HEARTBEAT).text("heartbeat");
+    Sse::new(events).keep_alive(heartbeat).into_response()
+}

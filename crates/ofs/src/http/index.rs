@@ -1,0 +1,144 @@
+//! The search index: what there is, making it anew, comparing it with the records.
+//!
+//! The work is done by `ofs_runtime::rebuild`.
+
+use super::App;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use ofs_events::OrderId;
+use ofs_runtime::index::Target;
+use ofs_runtime::problem::Problem;
+use ofs_runtime::rebuild::{self, RebuildState, Verified};
+use serde::Serialize;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(show)).routes(routes!(build)).routes(routes!(compare))
+}
+
+/// The search index.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct IndexView {
+    /// Every generation there is.
+    targets: Vec<String>,
+    /// The generation that search reads; null if there is none yet.
+    active: Option<String>,
+    /// The generation being built beside it; null if none is.
+    building: Option<String>,
+    /// Orders in the active generation.
+    documents: u64,
+    /// Records that are not yet in every generation they belong to.
+    owed: u64,
+}
+
+impl From<RebuildState> for IndexView {
+    fn from(state: RebuildState) -> Self {
+        let name = |target: Target| target.0;
+        IndexView {
+            targets: state.targets.into_iter().map(name).collect(),
+            active: state.active.map(name),
+            building: state.building.map(name),
+            documents: state.documents,
+            owed: state.owed,
+        }
+    }
+}
+
+/// A rebuild that goes on by itself.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Building {
+    /// The generation being built; searches read the old one until it is complete.
+    #[schema(example = "orders-v1-1769860800000000")]
+    building: String,
+}
+
+/// An order whose document is not what its record says.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Difference {
+    /// The order.
+    id: OrderId,
+    /// The record's version.
+    record_version: u64,
+    /// The document's version.
+    index_version: u64,
+    /// Members that differ.
+    members: Vec<String>,
+}
+
+/// The index compared with the records. Lists hold the first 100 each, `differences` counts all.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Comparison {
+    /// Records compared.
+    checked: u64,
+    /// Differences of all kinds.
+    differences: u64,
+    /// Orders that the index does not have.
+    missing: Vec<OrderId>,
+    /// Orders that only the index has.
+    extra: Vec<OrderId>,
+    /// Orders of which the index says something else.
+    different: Vec<Difference>,
+}
+
+impl From<Verified> for Comparison {
+    fn from(verified: Verified) -> Self {
+        let different = verified.different.into_iter().map(|difference| Difference {
+            id: difference.id,
+            record_version: difference.record_version,
+            index_version: difference.index_version,
+            members: difference.members,
+        });
+        Comparison {
+            checked: verified.checked,
+            differences: verified.differences,
+            missing: verified.missing,
+            extra: verified.extra,
+            different: different.collect(),
+        }
+    }
+}
+
+fn problem(error: rebuild::Error) -> Problem {
+    match error {
+        rebuild::Error::Store(error) => error.into(),
+        rebuild::Error::Index(error) => error.into(),
+    }
+}
+
+/// What the search index holds, and what is being built.
+#[utoipa::path(get, path = "/index", tag = "index", operation_id = "getIndex",
+    responses((status = 200, description = "The index", body = IndexView),
+        (status = 503, description = "The store or the index cannot be reached", body = Problem,
+            content_type = "application/problem+json")))]
+async fn show(State(app): State<App>) -> Result<Json<IndexView>, Problem> {
+    app.rebuild.state().await.map(|state| Json(state.into())).map_err(problem)
+}
+
+/// Makes the index anew from the records, beside the old one; search goes on meanwhile.
+///
+/// Asked again while one is being built, it answers with that one.
+#[utoipa::path(post, path = "/index/rebuild", tag = "index", operation_id = "rebuildIndex",
+    responses((status = 202, description = "It is being built; GET /index shows how far it is",
+            body = Building),
+        (status = 503, description = "The store cannot be reached", body = Problem,
+            content_type = "application/problem+json")))]
+async fn build(State(app): State<App>) -> Result<(StatusCode, Json<Building>), Problem> {
+    // In its own task: the order is written even if the client is gone by then.
+    let rebuild = app.rebuild.clone();
+    let started = tokio::spawn(async move { rebuild.start().await }).await;
+    let target = started.map_err(|_| Problem::internal())?.map_err(problem)?;
+    Ok((StatusCode::ACCEPTED, Json(Building { building: target.0 })))
+}
+
+/// Compares every document with its record. Reads everything, so it takes a while.
+#[utoipa::path(post, path = "/index/verify", tag = "index", operation_id = "verifyIndex",
+    responses((status = 200, description = "What was found; no differences means they agree",
+            body = Comparison),
+        (status = 503, description = "The store or the index cannot be reached, or there is no \
+            index yet", body = Problem, content_type = "application/problem+json")))]
+async fn compare(State(app): State<App>) -> Result<Json<Comparison>, Problem> {
+    app.rebuild.verify().await.map(|verified| Json(verified.into())).map_err(problem)
+}

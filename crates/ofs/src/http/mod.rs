@@ -1,0 +1,81 @@
+//! The operations surface: one router of all services' routes and the operator's own.
+//!
+//! Wiring only: each route is in the file of its resource, everything around routes is in `edge`.
+
+mod docs;
+mod edge;
+mod events;
+mod health;
+mod index;
+mod metrics;
+mod parked;
+mod parked_view;
+mod pipeline;
+mod raw;
+mod tail;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use ofs_runtime::index::Index;
+use ofs_runtime::log::Log;
+use ofs_runtime::parked::Redrive;
+use ofs_runtime::pipeline::Pipeline;
+use ofs_runtime::rebuild::Rebuild;
+use ofs_runtime::store::Store;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+/// What the operator's routes stand on. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    /// The store; it was opened, so its migrations have run.
+    pub store: Arc<dyn Store>,
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// The search index.
+    pub index: Arc<dyn Index>,
+    /// What waits where.
+    pub pipeline: Pipeline,
+    /// Tries parked events of the services in this process.
+    pub redrive: Redrive,
+    /// Makes the index anew.
+    pub rebuild: Rebuild,
+    /// Cancelled when the process begins to shut down: not ready any more, endless answers end.
+    pub draining: CancellationToken,
+    /// Renders the metrics of this process.
+    pub metrics: PrometheusHandle,
+}
+
+/// The operator's own routes, with their documentation.
+fn operations() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .merge(events::routes())
+        .merge(pipeline::routes())
+        .merge(parked::routes())
+        .merge(index::routes())
+        .merge(health::routes())
+        .merge(metrics::routes())
+}
+
+/// The whole surface: `service_routes` and the operator's, with everything around them (request ids,
+/// problems, limits, log lines, metrics), and its description.
+pub fn router(app: App, service_routes: Vec<OpenApiRouter>) -> (axum::Router, OpenApi) {
+    let all = service_routes
+        .into_iter()
+        .fold(operations().with_state(app), |all, service| all.merge(service));
+    let (routes, described) = all.split_for_parts();
+    let described = docs::complete(described);
+    let routes = routes.merge(docs::routes(&described));
+    (edge::around(routes), described)
+}
+
+/// The description of the whole surface, where `services` describe the routes of the services.
+#[must_use]
+pub fn openapi(services: impl IntoIterator<Item = OpenApi>) -> OpenApi {
+    let mut described = operations().into_openapi();
+    for service in services {
+        described.merge(service);
+    }
+    docs::complete(described)
+}

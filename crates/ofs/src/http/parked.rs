@@ -1,0 +1,190 @@
+//! Parked events: list, look at, try again, give up. The routes; wire types are in `parked_view`.
+//!
+//! Trying is done by `ofs_runtime::parked`, in tasks that a disconnecting client cannot cancel.
+
+use super::App;
+use super::parked_view::{
+    Bulk, Chosen, Detail, Discard, Done, Listing, ParkedPage, ParkedView, Tried, chosen,
+};
+use axum::Json;
+use axum::extract::State;
+use ofs_runtime::extract::{Body, Id, Params};
+use ofs_runtime::parked::{Discarded, Retried};
+use ofs_runtime::problem::{Invalid, Problem};
+use ofs_runtime::store::{self, ParkedFilter, ParkedState};
+use std::time::{Duration, Instant};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The longest reason for giving an event up, in characters.
+const MAX_REASON: usize = 1000;
+/// Parked events read at once by a bulk retry.
+const PAGE: usize = 200;
+/// How long a bulk retry starts new attempts; below the time an answer may take.
+const BULK_TIME: Duration = Duration::from_secs(20);
+
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(retry_many))
+        .routes(routes!(show))
+        .routes(routes!(retry))
+        .routes(routes!(discard))
+}
+
+/// Parked events of all services, oldest first; those that are closed stay visible for 30 days.
+#[utoipa::path(get, path = "/parked", tag = "parked", operation_id = "listParked",
+    params(Listing),
+    responses((status = 200, description = "One page", body = ParkedPage),
+        (status = 400, description = "A parameter is unknown or invalid", body = Problem,
+            content_type = "application/problem+json")))]
+async fn list(
+    State(app): State<App>,
+    Params(asked): Params<Listing>,
+) -> Result<Json<ParkedPage>, Problem> {
+    let (filter, limit) = asked.check(app.pipeline.stations())?;
+    // One more than asked for tells whether there is a next page.
+    let mut found = app.store.parked(&filter, limit + 1).await?;
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next_cursor = found.last().filter(|_| more).map(|last| last.id.to_string());
+    Ok(Json(ParkedPage { parked: found.iter().map(ParkedView::from).collect(), next_cursor }))
+}
+
+/// One parked event, with every byte of its record.
+#[utoipa::path(get, path = "/parked/{id}", tag = "parked", operation_id = "getParked",
+    params(("id" = u64, Path, description = "Its number", example = 1)),
+    responses((status = 200, description = "The parked event", body = Detail),
+        (status = 400, description = "The path holds no number", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 404, description = "No such parked event", body = Problem,
+            content_type = "application/problem+json")))]
+async fn show(State(app): State<App>, Id(id): Id<u64>) -> Result<Json<Detail>, Problem> {
+    let found = app.store.parked_event(id).await?.ok_or_else(|| unknown(id))?;
+    Ok(Json(Detail::from(&found)))
+}
+
+/// Tries one parked event now, due or not, and says what came of it.
+#[utoipa::path(post, path = "/parked/{id}/retry", tag = "parked", operation_id = "retryParked",
+    params(("id" = u64, Path, description = "Its number", example = 1)),
+    responses((status = 200, description = "It was tried: resolved, or failed again", body = Tried),
+        (status = 400, description = "The path holds no number", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 404, description = "No such parked event", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 409, description = "Another one has to go first (the problem names it), it is \
+            closed, it is being tried right now, or its service runs in another process",
+            body = Problem, content_type = "application/problem+json")))]
+async fn retry(State(app): State<App>, Id(id): Id<u64>) -> Result<Json<Tried>, Problem> {
+    let redrive = app.redrive.clone();
+    let retried = detached(async move { redrive.retry(id).await }).await??;
+    match retried {
+        Retried::Resolved => Ok(Json(Tried::resolved(id))),
+        Retried::Failed { reason } => Ok(Json(Tried::failed(id, reason))),
+        Retried::Unknown => Err(unknown(id)),
+        Retried::Closed(state) => Err(closed(id, state)),
+        Retried::Busy => Err(busy(id)),
+        Retried::Behind(head) => Err(Problem::conflict(format!(
+            "parked event {head} of the same order has to go first; retry or discard {head}"
+        ))),
+        Retried::Elsewhere { owner } => Err(Problem::conflict(format!(
+            "parked event {id} belongs to {owner}, which does not run in this process; \
+             send this request to the process that runs {owner}"
+        ))),
+    }
+}
+
+/// Gives up one parked event; what waits behind it goes on.
+#[utoipa::path(post, path = "/parked/{id}/discard", tag = "parked", operation_id = "discardParked",
+    params(("id" = u64, Path, description = "Its number", example = 1)),
+    request_body(content = Discard, description = "Why", content_type = "application/json"),
+    responses((status = 200, description = "It is given up", body = Done),
+        (status = 400, description = "The reason is missing, blank or longer than 1000 characters, \
+            or the path holds no number", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such parked event", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 409, description = "It is closed, or being tried right now", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 413, description = "The body is larger than 64 KiB", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 415, description = "The body is not declared as JSON", body = Problem,
+            content_type = "application/problem+json")))]
+async fn discard(
+    State(app): State<App>,
+    Id(id): Id<u64>,
+    Body(asked): Body<Discard>,
+) -> Result<Json<Done>, Problem> {
+    let reason = asked.reason.trim().to_owned();
+    if reason.is_empty() || reason.chars().count() > MAX_REASON {
+        let rule = format!("must say in 1 to {MAX_REASON} characters why the event is given up");
+        return Err(Problem::invalid_request(vec![Invalid::new("/reason", rule)]));
+    }
+    let redrive = app.redrive.clone();
+    match detached(async move { redrive.discard(id, reason).await }).await?? {
+        Discarded::Done => Ok(Json(Done::discarded(id))),
+        Discarded::Busy => Err(busy(id)),
+        Discarded::Closed(state) => Err(closed(id, state)),
+        Discarded::Unknown => Err(unknown(id)),
+    }
+}
+
+/// Tries every parked event that is first in its queue; those behind follow by themselves.
+///
+/// Only services of this process are tried. Stops after 20 seconds; `more` says that it did.
+#[utoipa::path(post, path = "/parked/retry", tag = "parked", operation_id = "retryAllParked",
+    params(Chosen),
+    responses((status = 200, description = "What came of it", body = Bulk),
+        (status = 400, description = "A parameter is unknown or invalid", body = Problem,
+            content_type = "application/problem+json")))]
+async fn retry_many(
+    State(app): State<App>,
+    Params(asked): Params<Chosen>,
+) -> Result<Json<Bulk>, Problem> {
+    let filter = chosen(&asked, app.pipeline.stations())?;
+    Ok(Json(detached(retry_heads(app, filter)).await??))
+}
+
+async fn retry_heads(app: App, mut filter: ParkedFilter) -> Result<Bulk, store::Error> {
+    let began = Instant::now();
+    let mut bulk = Bulk::default();
+    loop {
+        let page = app.store.parked(&filter, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(bulk) };
+        filter.after = Some(last.id);
+        for parked in page.iter().filter(|parked| parked.behind.is_none()) {
+            if began.elapsed() > BULK_TIME || app.draining.is_cancelled() {
+                bulk.more = true;
+                return Ok(bulk);
+            }
+            bulk.count(&app.redrive.retry(parked.id).await?);
+        }
+    }
+}
+
+/// Runs `work` to its end, whatever becomes of the request.
+async fn detached<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::spawn(work).await.map_err(|error| {
+        tracing::error!(%error, "a retry ended before its time");
+        Problem::internal()
+    })
+}
+
+fn unknown(id: u64) -> Problem {
+    Problem::not_found(format!("there is no parked event {id}; GET /parked lists them"))
+}
+
+fn busy(id: u64) -> Problem {
+    Problem::conflict(format!("parked event {id} is being tried right now; ask again"))
+        .retry_after(1)
+}
+
+fn closed(id: u64, state: ParkedState) -> Problem {
+    let state = match state {
+        ParkedState::Parked => "not open",
+        ParkedState::Resolved => "already resolved",
+        ParkedState::Discarded => "already discarded",
+    };
+    Problem::conflict(format!("parked event {id} is {state}; GET /parked/{id} shows it"))
+}
