@@ -126,6 +126,23 @@ impl Database {
         self.writer.write(job).await
     }
 
+    /// Like [`Database::write`], but answers by calling `then` on the writer thread, once `job` is
+    /// durable or has failed; in the order in which jobs were committed. `then` must not block.
+    ///
+    /// # Errors
+    /// If the job could not be handed in; neither `job` nor `then` will be called.
+    pub async fn write_then<T, E>(
+        &self,
+        job: impl FnOnce(&Connection) -> Result<T, Abort<E>> + Send + 'static,
+        then: impl FnOnce(Result<T, Abort<E>>) + Send + 'static,
+    ) -> Result<(), Failure>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        self.writer.write_then(job, then).await
+    }
+
     /// Runs `job` on a reader, on one snapshot.
     ///
     /// # Errors

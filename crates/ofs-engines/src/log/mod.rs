@@ -1,1 +1,3 @@
 //! Engines of the log port.
+
+pub mod sqlite;

@@ -50,8 +50,24 @@ impl Writer {
         T: Send + 'static,
         E: Send + 'static,
     {
-        let closed = || Abort::Failed(Failure::Unavailable("the database is closed".to_owned()));
         let (answer, answered) = oneshot::channel();
+        let send = move |result| {
+            // The caller may be gone; the change stands.
+            let _ = answer.send(result);
+        };
+        self.write_then(job, send).await.map_err(Abort::Failed)?;
+        answered.await.map_err(|_| Abort::Failed(closed()))?
+    }
+
+    pub(super) async fn write_then<T, E>(
+        &self,
+        job: impl FnOnce(&Connection) -> Result<T, Abort<E>> + Send + 'static,
+        then: impl FnOnce(Result<T, Abort<E>>) + Send + 'static,
+    ) -> Result<(), Failure>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
         let queued: Job = Box::new(move |connection| {
             let result = match connection {
                 Ok(connection) => catch_unwind(AssertUnwindSafe(|| job(connection)))
@@ -67,16 +83,17 @@ impl Writer {
             };
             let reply: Reply = Box::new(move |group| {
                 // A decision of a lost group may rest on a neighbour's change that never was.
-                let result = group.map_err(Abort::Failed).and(result);
-                // The caller may be gone; the change stands.
-                let _ = answer.send(result);
+                then(group.map_err(Abort::Failed).and(result));
             });
             (verdict, reply)
         });
         let queue = self.queue.as_ref().ok_or_else(closed)?;
-        queue.send(queued).await.map_err(|_| closed())?;
-        answered.await.map_err(|_| closed())?
+        queue.send(queued).await.map_err(|_| closed())
     }
+}
+
+fn closed() -> Failure {
+    Failure::Unavailable("the database is closed".to_owned())
 }
 
 impl Drop for Writer {

@@ -1,0 +1,196 @@
+//! The statements of the log: how records stand in the file.
+//!
+//! Runs inside whatever transaction the caller has open; decides nothing.
+
+use super::groups::GroupPosition;
+use super::tail::{Budget, Tail, size};
+use bytes::Bytes;
+use ofs_events::{Timestamp, Topic};
+use ofs_runtime::log::{Message, Position, Received};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension, Result, Row, params};
+use uuid::Uuid;
+
+/// Bits of a place that are the offset.
+const OFFSET_BITS: u32 = 48;
+
+const fn topic_id(topic: Topic) -> i64 {
+    match topic {
+        Topic::Orders => 1,
+        Topic::Payments => 2,
+        Topic::Fulfillment => 3,
+    }
+}
+
+/// Where an offset of `topic` stands in the table. Offsets beyond 2^48 - 1 become that.
+fn place(topic: Topic, offset: u64) -> i64 {
+    let offset = offset.min((1 << OFFSET_BITS) - 1);
+    (topic_id(topic) << OFFSET_BITS) | offset.cast_signed()
+}
+
+fn offset_of(place: i64) -> u64 {
+    place.cast_unsigned() & ((1 << OFFSET_BITS) - 1)
+}
+
+/// The store the log belongs to; `asked` if it belonged to none.
+pub(super) fn instance(db: &Connection, asked: Uuid) -> Result<String> {
+    db.execute(
+        "INSERT INTO meta (name, value) VALUES ('instance', ?1) ON CONFLICT (name) DO NOTHING",
+        [asked.to_string()],
+    )?;
+    db.query_row("SELECT value FROM meta WHERE name = 'instance'", [], |row| row.get(0))
+}
+
+/// The offset that the next record of `topic` gets.
+pub(super) fn end(db: &Connection, topic: Topic) -> Result<u64> {
+    db.prepare_cached("SELECT next_offset FROM topics WHERE id = ?1")?
+        .query_row([topic_id(topic)], |row| row.get(0))
+}
+
+/// The bounds of `topic`, as a tail that holds nothing yet.
+pub(super) fn bounds(db: &Connection, topic: Topic) -> Result<Tail> {
+    let end = end(db, topic)?;
+    let first: Option<i64> = db.query_row(
+        "SELECT min(place) FROM records WHERE place >= ?1 AND place < ?2",
+        [place(topic, 0), place(topic, end)],
+        |row| row.get(0),
+    )?;
+    Ok(Tail::new(first.map_or(end, offset_of), end))
+}
+
+/// Where every group is.
+pub(super) fn positions(db: &Connection) -> Result<Vec<GroupPosition>> {
+    let mut found = Vec::new();
+    for topic in Topic::ALL {
+        let mut statement =
+            db.prepare("SELECT group_name, next_offset FROM positions WHERE topic = ?1")?;
+        let rows = statement.query_map([topic_id(topic)], |row| {
+            Ok(GroupPosition { group: row.get(0)?, topic, offset: row.get(1)? })
+        })?;
+        found.extend(rows.collect::<Result<Vec<_>>>()?);
+    }
+    Ok(found)
+}
+
+/// Writes where a group is.
+pub(super) fn write_position(db: &Connection, at: &GroupPosition) -> Result<()> {
+    db.prepare_cached(
+        "INSERT INTO positions (group_name, topic, next_offset) VALUES (?1, ?2, ?3)
+         ON CONFLICT (group_name, topic) DO UPDATE SET next_offset = excluded.next_offset",
+    )?
+    .execute(params![at.group, topic_id(at.topic), at.offset])
+    .map(|_| ())
+}
+
+/// Writes the offset that the next record of `topic` gets.
+pub(super) fn write_end(db: &Connection, topic: Topic, end: u64) -> Result<()> {
+    db.prepare_cached("UPDATE topics SET next_offset = ?2 WHERE id = ?1")?
+        .execute(params![topic_id(topic), end])
+        .map(|_| ())
+}
+
+/// What became of an insert.
+pub(super) enum Inserted {
+    /// The record stands at the offset given.
+    New(Received),
+    /// Its event was there already.
+    Known(Position),
+}
+
+/// Adds one record at `offset`, unless its event is there.
+pub(super) fn insert(
+    db: &Connection,
+    message: Message,
+    offset: u64,
+    now: Timestamp,
+) -> Result<Inserted> {
+    let Message { topic, key, event_id, headers, value } = message;
+    let written = serde_json::to_string(&headers)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    let changed = db
+        .prepare_cached(
+            "INSERT INTO records (place, appended_at, event_id, key, headers, value)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (event_id, place >> 48) WHERE event_id IS NOT NULL DO NOTHING",
+        )?
+        .execute(params![
+            place(topic, offset),
+            now.as_micros(),
+            event_id.map(|id| id.0),
+            key.as_deref(),
+            written,
+            &value[..],
+        ])?;
+    let at = |offset| Position { topic, partition: 0, offset };
+    if changed == 0 {
+        let known: i64 = db
+            .prepare_cached("SELECT place FROM records WHERE event_id = ?1 AND place >> 48 = ?2")?
+            .query_row(params![event_id.map(|id| id.0), topic_id(topic)], |row| row.get(0))?;
+        return Ok(Inserted::Known(at(offset_of(known))));
+    }
+    Ok(Inserted::New(Received { at: at(offset), appended_at: now, key, headers, value }))
+}
+
+/// Records of `topic` in `from..end`, in order.
+pub(super) fn read(
+    db: &Connection,
+    topic: Topic,
+    from: u64,
+    end: u64,
+    mut budget: Budget,
+) -> Result<Vec<Received>> {
+    let mut statement = db.prepare_cached(
+        "SELECT place, appended_at, key, headers, value FROM records
+         WHERE place >= ?1 AND place < ?2 ORDER BY place",
+    )?;
+    let mut rows = statement.query([place(topic, from), place(topic, end)])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let record = received(topic, row)?;
+        let more = budget.spend(size(&record));
+        found.push(record);
+        if !more {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+fn received(topic: Topic, row: &Row<'_>) -> Result<Received> {
+    let headers = match row.get_ref(3)? {
+        ValueRef::Text(text) => serde_json::from_slice(text).unwrap_or_default(),
+        _ => Vec::new(),
+    };
+    Ok(Received {
+        at: Position { topic, partition: 0, offset: offset_of(row.get(0)?) },
+        appended_at: Timestamp::from_micros(row.get(1)?),
+        key: row.get::<_, Option<Vec<u8>>>(2)?.map(Bytes::from),
+        headers,
+        value: Bytes::from(row.get::<_, Vec<u8>>(4)?),
+    })
+}
+
+/// The first offset in `from..end` that was appended at or after `time`; `end` if there is none.
+pub(super) fn first_since(
+    db: &Connection,
+    topic: Topic,
+    from: u64,
+    end: u64,
+    time: Timestamp,
+) -> Result<u64> {
+    let found: Option<i64> = db
+        .prepare_cached(
+            "SELECT place FROM records WHERE place >= ?1 AND place < ?2 AND appended_at >= ?3
+             ORDER BY place LIMIT 1",
+        )?
+        .query_row([place(topic, from), place(topic, end), time.as_micros()], |row| row.get(0))
+        .optional()?;
+    Ok(found.map_or(end, offset_of))
+}
+
+/// Deletes the records of `topic` in `from..end`.
+pub(super) fn delete(db: &Connection, topic: Topic, from: u64, end: u64) -> Result<()> {
+    db.prepare_cached("DELETE FROM records WHERE place >= ?1 AND place < ?2")?
+        .execute([place(topic, from), place(topic, end)])
+        .map(|_| ())
+}

@@ -1,0 +1,246 @@
+//! The log in one SQLite file, for one process: one partition a topic, appends once per event id.
+//!
+//! Appends share commits; readers wait in memory and read the file only when they are behind.
+
+mod disk;
+mod groups;
+mod open;
+mod shared;
+mod subscription;
+mod tail;
+
+pub use open::OpenError;
+
+use crate::sqlite::{Abort, Database, Failure, Options};
+use async_trait::async_trait;
+use ofs_events::{Timestamp, Topic};
+use ofs_runtime::log::{
+    Bounds, Error, Lag, Layout, Log, Message, Position, Received, Reset, Subscription,
+};
+use rusqlite::Connection;
+use shared::{Along, Broken, Shared};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use subscription::SqliteSubscription;
+use tail::{Budget, Tail};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+/// How long an ack waits for a commit that takes it along.
+const ACK_DELAY: Duration = Duration::from_millis(500);
+
+/// The log in one SQLite file. The file is closed when this and its subscriptions are dropped.
+pub struct SqliteLog {
+    inner: Arc<Inner>,
+}
+
+/// What the log and its subscriptions share.
+struct Inner {
+    shared: Arc<Shared>,
+    database: Database,
+    flushing: AtomicBool,
+}
+
+impl SqliteLog {
+    /// Opens the log in the file at `path`, or makes it, for the store that has the id `instance`.
+    /// Blocks for some milliseconds, however long the log is.
+    ///
+    /// # Errors
+    /// [`OpenError`], which says what is wrong with the file.
+    pub fn open(path: &Path, options: Options, instance: Uuid) -> Result<Self, OpenError> {
+        let (database, shared) = open::open(path, options, instance)?;
+        let shared = Arc::new(shared);
+        let inner = Inner { shared, database, flushing: AtomicBool::new(false) };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+}
+
+/// What a failing database means for the log.
+fn failed(broken: Broken) -> Error {
+    match broken {
+        Abort::Because(never) => match never {},
+        Abort::Failed(Failure::Full) => Error::Full,
+        Abort::Failed(Failure::Unavailable(reason) | Failure::Refused(reason)) => {
+            Error::Unavailable(reason)
+        }
+    }
+}
+
+impl Inner {
+    /// Runs `job`, with the positions that are to be written; `then` sees what is durable before any
+    /// later job's is, even if this future is dropped.
+    async fn write<T: Send + 'static, A: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> Result<T, Broken> + Send + 'static,
+        then: impl FnOnce(T) -> A + Send + 'static,
+    ) -> Result<A, Error> {
+        let along = Along::new(&self.shared);
+        let settle = along.clone();
+        let (answer, answered) = oneshot::channel();
+        let job = move |db: &Connection| {
+            along.write(db)?;
+            job(db)
+        };
+        let done = move |result: Result<T, Broken>| {
+            settle.settle(result.is_ok());
+            // The caller may be gone; what was done stands.
+            let _ = answer.send(result.map(then));
+        };
+        self.database
+            .write_then(job, done)
+            .await
+            .map_err(|failure| failed(Abort::Failed(failure)))?;
+        let gone = |_| Error::Unavailable("the log is closed".to_owned());
+        answered.await.map_err(gone)?.map_err(failed)
+    }
+
+    /// Makes every position acked so far durable.
+    async fn flush(&self) -> Result<(), Error> {
+        self.write(|_| Ok(()), |()| ()).await
+    }
+
+    /// Records of `topic` from `from` on: from memory, else from the file.
+    async fn read(&self, topic: Topic, from: u64, budget: Budget) -> Result<Vec<Received>, Error> {
+        let held = |tail: &Tail| tail.take(from, budget).ok_or_else(|| tail.end());
+        match self.shared.tails.with(topic, held) {
+            Ok(records) => Ok(records),
+            Err(end) => {
+                let read = move |db: &Connection| {
+                    disk::read(db, topic, from, end, budget).map_err(Broken::from)
+                };
+                self.database.read(read).await.map_err(failed)
+            }
+        }
+    }
+
+    async fn lag(&self, group: &str, topic: Topic) -> Result<Lag, Error> {
+        let (first, end) = self.shared.bounds(topic);
+        let position = self.shared.groups.position(group, topic);
+        let next = position.unwrap_or(first).max(first);
+        let events = end.saturating_sub(next);
+        let oldest = match events {
+            0 => None,
+            _ => self.read(topic, next, Budget::of(1)).await?.first().map(|r| r.appended_at),
+        };
+        Ok(Lag { topic, partition: 0, position, end, events, oldest })
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // So that the task that writes acks sees that there is no log any more.
+        self.shared.acked.notify_one();
+    }
+}
+
+/// Writes acks that no commit has taken along.
+async fn flush_acks(shared: Arc<Shared>, log: Weak<Inner>) {
+    loop {
+        shared.acked.notified().await;
+        tokio::time::sleep(ACK_DELAY).await;
+        let Some(inner) = log.upgrade() else { return };
+        if shared.groups.is_dirty()
+            && let Err(error) = inner.flush().await
+        {
+            tracing::warn!(%error, "failed to write the positions of groups; trying again");
+        }
+    }
+}
+
+#[async_trait]
+impl Log for SqliteLog {
+    async fn append(&self, messages: Vec<Message>) -> Vec<Result<Position, Error>> {
+        let count = messages.len();
+        if count == 0 {
+            return Vec::new();
+        }
+        let shared = Arc::clone(&self.inner.shared);
+        let publish = move |(answers, new)| {
+            shared.publish(new);
+            answers
+        };
+        let appended = self.inner.write(move |db| shared::append(db, messages), publish).await;
+        appended.unwrap_or_else(|error| vec![Err(error); count])
+    }
+
+    async fn subscribe(
+        &self,
+        group: &str,
+        topics: &[Topic],
+    ) -> Result<Box<dyn Subscription>, Error> {
+        let joined = SqliteSubscription::join(Arc::clone(&self.inner), group, topics)?;
+        if !self.inner.flushing.swap(true, Ordering::Relaxed) {
+            let shared = Arc::clone(&self.inner.shared);
+            tokio::spawn(flush_acks(shared, Arc::downgrade(&self.inner)));
+        }
+        Ok(Box::new(joined))
+    }
+
+    async fn read(
+        &self,
+        topic: Topic,
+        partition: u32,
+        offset: u64,
+        max: usize,
+    ) -> Result<Vec<Received>, Error> {
+        if partition > 0 || max == 0 {
+            return Ok(Vec::new());
+        }
+        self.inner.read(topic, offset, Budget::of(max)).await
+    }
+
+    async fn bounds(&self, topic: Topic) -> Result<Vec<Bounds>, Error> {
+        let (first, end) = self.inner.shared.bounds(topic);
+        Ok(vec![Bounds { partition: 0, first, end }])
+    }
+
+    async fn lag(&self, group: &str, topics: &[Topic]) -> Result<Vec<Lag>, Error> {
+        let mut lags = Vec::with_capacity(topics.len());
+        for topic in topics {
+            lags.push(self.inner.lag(group, *topic).await?);
+        }
+        Ok(lags)
+    }
+
+    async fn reset(&self, group: &str, topics: &[Topic], to: Reset) -> Result<(), Error> {
+        let mut targets = Vec::with_capacity(topics.len());
+        for topic in topics.iter().copied() {
+            let (first, end) = self.inner.shared.bounds(topic);
+            let target = match to {
+                Reset::Earliest => first,
+                Reset::Latest => end,
+                Reset::Time(time) => {
+                    let find = move |db: &Connection| {
+                        disk::first_since(db, topic, first, end, time).map_err(Broken::from)
+                    };
+                    self.inner.database.read(find).await.map_err(failed)?
+                }
+            };
+            targets.push((topic, target));
+        }
+        if !self.inner.shared.groups.reset(group, &targets) {
+            return Err(Error::Busy(group.to_owned()));
+        }
+        self.inner.flush().await
+    }
+
+    async fn prepare(&self, _layout: Layout) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn tidy(&self, older_than: Timestamp) -> Result<(), Error> {
+        loop {
+            let shared = Arc::clone(&self.inner.shared);
+            let published = Arc::clone(&self.inner.shared);
+            let cut = move |(cuts, more)| {
+                published.cut(cuts);
+                more
+            };
+            if !self.inner.write(move |db| shared.tidy(db, older_than), cut).await? {
+                return Ok(());
+            }
+        }
+    }
+}
