@@ -45,6 +45,14 @@ pub enum OpenError {
         /// What the migrator said.
         reason: String,
     },
+    /// It opened, but could not be read or written.
+    #[error("use {path}: {reason}")]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        reason: String,
+    },
     /// SQLite failed.
     #[error("open {path}: {source}")]
     Engine {

@@ -1,1 +1,3 @@
-//! Engines of the store port.
+//! Engines of the store port. One conformance suite (`tests/it/store.rs`) defines them all.
+
+pub mod sqlite;

@@ -1,0 +1,203 @@
+//! The store on SQLite: one file, one writer, one process.
+//!
+//! This file maps the port to SQL jobs; the jobs are in the files beside it, by subject.
+
+mod lease;
+mod load;
+mod owed;
+mod parked;
+mod tidy;
+mod write;
+
+use crate::sqlite::{Abort, Database, Failure, OpenError, Options, Schema};
+use async_trait::async_trait;
+use ofs_events::{OrderId, Timestamp};
+use ofs_runtime::context::Context;
+use ofs_runtime::store::{
+    Claim, Commit, Depths, Error, Loaded, Outgoing, Parked, ParkedFilter, Record, Retention, Store,
+    Wanted,
+};
+use rusqlite::Connection;
+use std::path::Path;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// "ofsS": the mark of a store's file.
+const SCHEMA: Schema = Schema {
+    application_id: 0x6F66_7353,
+    migrations: &[("V1__init", include_str!("../../../migrations/sqlite/V1__init.sql"))],
+};
+
+/// The store's clock, in microseconds since 1970.
+const NOW: &str = "CAST(round(unixepoch('subsec') * 1000) AS INTEGER) * 1000";
+
+/// What a job answers.
+type Done<T> = Result<T, Abort<Error>>;
+
+/// A store in one SQLite file. Dropping it waits for commits handed in and closes the file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    database: Database,
+    instance: Uuid,
+}
+
+impl SqliteStore {
+    /// Opens the store at `path`; makes the directory and the file and migrates as needed.
+    ///
+    /// # Errors
+    /// If the file cannot be used, or another process uses it; the text says what to do.
+    pub async fn open(path: &Path, options: Options) -> Result<SqliteStore, OpenError> {
+        let file = path.to_owned();
+        let opening =
+            tokio::task::spawn_blocking(move || Database::open(&file, &SCHEMA, options)).await;
+        let failed = |reason: String| OpenError::Unusable { path: path.to_owned(), reason };
+        let database = opening.map_err(|error| failed(error.to_string()))??;
+        let drawn = Context::new("store").new_id();
+        let instance = database.write(move |connection| write::instance(connection, drawn)).await;
+        let instance = instance.map_err(|abort| failed(error(abort).to_string()))?;
+        Ok(SqliteStore { database, instance })
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> Done<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.database.read(job).await.map_err(error)
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> Done<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.database.write(job).await.map_err(error)
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    fn instance(&self) -> Uuid {
+        self.instance
+    }
+
+    async fn load(&self, wanted: &Wanted) -> Result<Loaded, Error> {
+        let wanted = wanted.clone();
+        self.read(move |connection| load::load(connection, &wanted)).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<(), Error> {
+        self.write(move |connection| write::commit(connection, commit)).await
+    }
+
+    async fn outbox(
+        &self,
+        owner: &str,
+        shards: &[u16],
+        skip: &[OrderId],
+        max: usize,
+    ) -> Result<Vec<Outgoing>, Error> {
+        let (owner, shards, skip) = (owner.to_owned(), shards.to_vec(), skip.to_vec());
+        self.read(move |connection| owed::outbox(connection, &owner, &shards, &skip, max)).await
+    }
+
+    async fn unindexed(
+        &self,
+        owner: &str,
+        skip: &[OrderId],
+        max: usize,
+    ) -> Result<Vec<Record>, Error> {
+        let (owner, skip) = (owner.to_owned(), skip.to_vec());
+        self.read(move |connection| owed::unindexed(connection, &owner, &skip, max)).await
+    }
+
+    async fn due(&self, owner: &str, hold: Duration, max: usize) -> Result<Vec<Parked>, Error> {
+        let owner = owner.to_owned();
+        let asked = owner.clone();
+        // Looked up first, so that polling an empty lane costs the writer nothing.
+        let ids = self.read(move |connection| parked::due(connection, &asked, max)).await?;
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.write(move |connection| parked::claim_due(connection, &owner, hold, max)).await
+    }
+
+    async fn claim(&self, id: u64, hold: Duration) -> Result<Claim, Error> {
+        self.write(move |connection| parked::claim(connection, id, hold)).await
+    }
+
+    async fn parked(&self, filter: &ParkedFilter, max: usize) -> Result<Vec<Parked>, Error> {
+        let filter = filter.clone();
+        self.read(move |connection| parked::list(connection, &filter, max)).await
+    }
+
+    async fn parked_event(&self, id: u64) -> Result<Option<Parked>, Error> {
+        self.read(move |connection| parked::one(connection, id)).await
+    }
+
+    async fn scan(
+        &self,
+        owner: &str,
+        after: Option<OrderId>,
+        max: usize,
+    ) -> Result<Vec<Record>, Error> {
+        let owner = owner.to_owned();
+        self.read(move |connection| load::scan(connection, &owner, after, max)).await
+    }
+
+    async fn depths(&self) -> Result<Depths, Error> {
+        self.read(owed::depths).await
+    }
+
+    async fn lease(
+        &self,
+        group: &str,
+        holder: Uuid,
+        slots: u16,
+        ttl: Duration,
+    ) -> Result<Vec<u16>, Error> {
+        let group = group.to_owned();
+        self.write(move |connection| lease::lease(connection, &group, holder, slots, ttl)).await
+    }
+
+    async fn tidy(&self, retention: Retention) -> Result<bool, Error> {
+        self.write(move |connection| tidy::tidy(connection, retention)).await
+    }
+}
+
+fn error(abort: Abort<Error>) -> Error {
+    match abort {
+        Abort::Because(error) => error,
+        Abort::Failed(Failure::Full) => Error::Full,
+        Abort::Failed(Failure::Unavailable(reason)) => Error::Unavailable(reason),
+        Abort::Failed(Failure::Refused(reason)) => Error::Rejected(reason),
+    }
+}
+
+/// The store's clock.
+fn now(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached(&format!("SELECT {NOW}"))?.query_row([], |row| row.get(0))
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// `at + wait`, held within the range of times.
+fn after(at: i64, wait: Duration) -> i64 {
+    Timestamp::from_micros(at.saturating_add(micros(wait))).as_micros()
+}
+
+/// A number as SQLite stores it.
+fn int(number: u64) -> Done<i64> {
+    let refused = || Abort::Because(Error::Rejected(format!("{number} is too large a number")));
+    i64::try_from(number).map_err(|_| refused())
+}
+
+/// A number as it was stored; never negative.
+fn uint(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
+}
+
+/// As many rows as may be asked for.
+fn limit(max: usize) -> i64 {
+    i64::try_from(max).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,106 @@
+//! What is owed: to the log, to the index; and how much of it.
+
+use super::load::record;
+use super::{Done, uint};
+use crate::sqlite::{Abort, Failure};
+use bytes::Bytes;
+use ofs_events::{EventId, OrderId, Timestamp};
+use ofs_runtime::log::Message;
+use ofs_runtime::store::{Depth, Depths, Outgoing, Record};
+use rusqlite::{Connection, Row, params};
+use std::collections::HashSet;
+
+pub(super) fn outbox(
+    connection: &Connection,
+    owner: &str,
+    shards: &[u16],
+    skip: &[OrderId],
+    max: usize,
+) -> Done<Vec<Outgoing>> {
+    // Read from the lowest id on, so the first row met of a key is its lowest.
+    let sql = "SELECT id, shard, key, topic, event_id, headers, value FROM outbox
+               WHERE owner = ? ORDER BY id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([owner])?;
+    let mut met: HashSet<OrderId> = skip.iter().copied().collect();
+    let mut found = Vec::new();
+    while found.len() < max
+        && let Some(row) = rows.next()?
+    {
+        let key = OrderId(row.get(2)?);
+        if shards.contains(&row.get(1)?) && met.insert(key) {
+            found.push(outgoing(row, key)?);
+        }
+    }
+    Ok(found)
+}
+
+fn outgoing(row: &Row<'_>, key: OrderId) -> Done<Outgoing> {
+    let headers: String = row.get(5)?;
+    let headers = serde_json::from_str(&headers)
+        .map_err(|error| Abort::Failed(Failure::Refused(format!("read headers: {error}"))))?;
+    let message = Message {
+        topic: super::parked::topic(&row.get::<_, String>(3)?)?,
+        key: Some(Bytes::from(key.to_string())),
+        event_id: row.get::<_, Option<_>>(4)?.map(EventId),
+        headers,
+        value: Bytes::from(row.get::<_, Vec<u8>>(6)?),
+    };
+    Ok(Outgoing { id: uint(row.get(0)?), key, message })
+}
+
+pub(super) fn unindexed(
+    connection: &Connection,
+    owner: &str,
+    skip: &[OrderId],
+    max: usize,
+) -> Done<Vec<Record>> {
+    let sql = "SELECT r.key, r.version, r.status, r.body, r.created_at, r.updated_at
+               FROM owed_index o CROSS JOIN records r ON r.owner = o.owner AND r.key = o.key
+               WHERE o.owner = ? ORDER BY o.since, o.key";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([owner])?;
+    let skip: HashSet<OrderId> = skip.iter().copied().collect();
+    let mut found = Vec::new();
+    while found.len() < max
+        && let Some(row) = rows.next()?
+    {
+        if !skip.contains(&OrderId(row.get(0)?)) {
+            found.push(record(row)?);
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn depths(connection: &Connection) -> Done<Depths> {
+    Ok(Depths {
+        // The lowest id is the oldest row; its time is then one look-up instead of a scan.
+        outbox: depth(
+            connection,
+            "SELECT n.owner, n.rows, o.created_at
+             FROM (SELECT owner, count(*) AS rows, min(id) AS id FROM outbox GROUP BY owner) n
+             JOIN outbox o ON o.id = n.id ORDER BY n.owner",
+        )?,
+        index: depth(
+            connection,
+            "SELECT owner, count(*), min(since) FROM owed_index GROUP BY owner ORDER BY owner",
+        )?,
+        parked: depth(
+            connection,
+            "SELECT owner, count(*), min(parked_at) FROM parked_events
+             WHERE state = 'parked' GROUP BY owner ORDER BY owner",
+        )?,
+    })
+}
+
+fn depth(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<Depth>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![], |row| {
+        Ok(Depth {
+            owner: row.get(0)?,
+            rows: uint(row.get(1)?),
+            oldest: row.get::<_, Option<i64>>(2)?.map(Timestamp::from_micros),
+        })
+    })?;
+    rows.collect()
+}

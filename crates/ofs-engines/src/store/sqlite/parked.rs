@@ -1,0 +1,222 @@
+//! Parked events: queues, their heads, claims, and what becomes of them.
+//!
+//! A queue is (owner, topic, order), its head the lowest open id; without an order each is a head.
+
+use super::write::expect;
+use super::{Done, after, int, limit, now, uint};
+use crate::sqlite::{Abort, Failure};
+use bytes::Bytes;
+use ofs_events::{EventId, OrderId, Timestamp, Topic};
+use ofs_runtime::log::Position;
+use ofs_runtime::store::{Claim, Parked, ParkedFilter, ParkedState, Parking};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+use std::time::Duration;
+
+/// Columns in the order [`parked`] reads them; `head` is the lowest open id of the queue.
+const PARKED: &str = r#"SELECT id, owner, topic, partition, "offset", key, event_id, event_type,
+    raw_key, raw, reason, unknown_type, attempts, parked_at, next_at, state, closed_at, held_until,
+    (SELECT min(h.id) FROM parked_events h WHERE h.owner = p.owner AND h.key = p.key
+     AND h.topic = p.topic AND h.state = 'parked') AS head
+    FROM parked_events p"#;
+
+/// Heads that are due and held by nobody; parameters: owner, now, how many.
+const DUE: &str = "SELECT id FROM parked_events p
+    WHERE owner = ?1 AND state = 'parked' AND next_at <= ?2
+    AND (held_until IS NULL OR held_until <= ?2)
+    AND NOT EXISTS (SELECT 1 FROM parked_events h WHERE h.owner = p.owner AND h.key = p.key
+        AND h.topic = p.topic AND h.state = 'parked' AND h.id < p.id)
+    ORDER BY next_at, id LIMIT ?3";
+
+/// The topic called `name`.
+pub(super) fn topic(name: &str) -> Done<Topic> {
+    name.parse().map_err(|error| Abort::Failed(Failure::Refused(format!("{error}"))))
+}
+
+pub(super) fn due(connection: &Connection, owner: &str, max: usize) -> Done<Vec<i64>> {
+    let now = now(connection)?;
+    let mut statement = connection.prepare_cached(DUE)?;
+    let ids = statement.query_map(params![owner, now, limit(max)], |row| row.get(0))?;
+    Ok(ids.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn claim_due(
+    connection: &Connection,
+    owner: &str,
+    hold: Duration,
+    max: usize,
+) -> Done<Vec<Parked>> {
+    let ids = due(connection, owner, max)?;
+    let now = now(connection)?;
+    ids.into_iter().map(|id| take(connection, id, now, hold)).collect()
+}
+
+pub(super) fn claim(connection: &Connection, id: u64, hold: Duration) -> Done<Claim> {
+    let now = now(connection)?;
+    let Some(row) = find(connection, id, now)? else { return Ok(Claim::Closed(None)) };
+    if row.event.state != ParkedState::Parked {
+        return Ok(Claim::Closed(Some(row.event.state)));
+    }
+    if let Some(head) = row.event.behind {
+        return Ok(Claim::Behind(head));
+    }
+    if row.held_until.is_some_and(|until| until > now) {
+        return Ok(Claim::Busy);
+    }
+    Ok(Claim::Claimed(Box::new(take(connection, int(id)?, now, hold)?)))
+}
+
+/// Holds a head. The try is counted as it begins, so that one that kills the process counts too.
+fn take(connection: &Connection, id: i64, now: i64, hold: Duration) -> Done<Parked> {
+    let sql = "UPDATE parked_events SET held_until = ?, attempts = attempts + 1 WHERE id = ?";
+    connection.prepare_cached(sql)?.execute(params![after(now, hold), id])?;
+    let found = find(connection, uint(id), now)?;
+    found.map(|row| row.event).ok_or(Abort::Failed(Failure::Refused(format!("{id} is gone"))))
+}
+
+/// Closes one: resolved, or discarded for a reason. The next in its queue is due at once.
+pub(super) fn close(
+    connection: &Connection,
+    owner: &str,
+    id: u64,
+    discarded: Option<&str>,
+) -> Done<()> {
+    let (id, now) = (int(id)?, now(connection)?);
+    let sql = "UPDATE parked_events
+               SET state = iif(?1 IS NULL, 'resolved', 'discarded'), closed_at = ?2,
+                   next_at = NULL, held_until = NULL,
+                   reason = iif(?1 IS NULL, reason, reason || '; discarded: ' || ?1)
+               WHERE id = ?3 AND owner = ?4 AND state = 'parked'";
+    let closed = connection.prepare_cached(sql)?.execute(params![discarded, now, id, owner])?;
+    expect(closed == 1)?;
+    let sql = "UPDATE parked_events SET next_at = ?1 WHERE id > ?2 AND id = (
+                   SELECT min(h.id) FROM parked_events h JOIN parked_events c ON c.id = ?2
+                   WHERE h.owner = c.owner AND h.key = c.key AND h.topic = c.topic
+                   AND h.state = 'parked')";
+    connection.prepare_cached(sql)?.execute(params![now, id])?;
+    Ok(())
+}
+
+pub(super) fn defer(
+    connection: &Connection,
+    owner: &str,
+    id: u64,
+    reason: &str,
+    retry_in: Option<Duration>,
+) -> Done<()> {
+    let next_at = match retry_in {
+        Some(wait) => Some(after(now(connection)?, wait)),
+        None => None,
+    };
+    let sql = "UPDATE parked_events SET reason = ?, next_at = ?, held_until = NULL
+               WHERE id = ? AND owner = ? AND state = 'parked'";
+    let row = params![reason, next_at, int(id)?, owner];
+    expect(connection.prepare_cached(sql)?.execute(row)? == 1)
+}
+
+pub(super) fn one(connection: &Connection, id: u64) -> Done<Option<Parked>> {
+    let now = now(connection)?;
+    Ok(find(connection, id, now)?.map(|row| row.event))
+}
+
+pub(super) fn list(
+    connection: &Connection,
+    filter: &ParkedFilter,
+    max: usize,
+) -> Done<Vec<Parked>> {
+    let now = now(connection)?;
+    let after = filter.after.map(int).transpose()?;
+    let (key, state) = (filter.key.map(|key| key.0), filter.state.map(state_name));
+    let reason = filter.reason.as_ref().map(|reason| reason.to_lowercase());
+    let mut sql = PARKED.to_owned();
+    let mut values: Vec<&dyn ToSql> = Vec::new();
+    let conditions: [(&str, Option<&dyn ToSql>); 4] = [
+        ("id > ?", after.as_ref().map(|value| value as &dyn ToSql)),
+        ("owner = ?", filter.owner.as_ref().map(|value| value as &dyn ToSql)),
+        ("key = ?", key.as_ref().map(|value| value as &dyn ToSql)),
+        ("state = ?", state.as_ref().map(|value| value as &dyn ToSql)),
+    ];
+    let mut word = " WHERE ";
+    for (condition, value) in conditions {
+        if let Some(value) = value {
+            sql.push_str(word);
+            sql.push_str(condition);
+            values.push(value);
+            word = " AND ";
+        }
+    }
+    sql.push_str(" ORDER BY id");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(values.as_slice())?;
+    let mut found = Vec::new();
+    while found.len() < max
+        && let Some(row) = rows.next()?
+    {
+        // Compared here, because SQLite folds the case of ASCII letters only.
+        let text: String = row.get("reason")?;
+        if reason.as_ref().is_none_or(|reason| text.to_lowercase().contains(reason)) {
+            found.push(parked(row, now)?.event);
+        }
+    }
+    Ok(found)
+}
+
+/// A parked event and who holds it until when.
+struct Found {
+    event: Parked,
+    held_until: Option<i64>,
+}
+
+fn find(connection: &Connection, id: u64, now: i64) -> Done<Option<Found>> {
+    let Ok(id) = i64::try_from(id) else { return Ok(None) };
+    let mut statement = connection.prepare_cached(&format!("{PARKED} WHERE id = ?"))?;
+    let found = statement.query_row([id], |row| Ok(parked(row, now))).optional()?;
+    found.transpose()
+}
+
+fn parked(row: &Row<'_>, now: i64) -> Done<Found> {
+    let id = uint(row.get(0)?);
+    let next_at: Option<i64> = row.get(14)?;
+    let state = match row.get_ref(15)?.as_str().unwrap_or_default() {
+        "resolved" => ParkedState::Resolved,
+        "discarded" => ParkedState::Discarded,
+        _ => ParkedState::Parked,
+    };
+    let head: Option<i64> = row.get(18)?;
+    let behind = head.map(uint).filter(|head| state == ParkedState::Parked && *head != id);
+    let left = |at: i64| Duration::from_micros(uint(at.saturating_sub(now)));
+    let event = Parking {
+        at: Position {
+            topic: topic(&row.get::<_, String>(2)?)?,
+            partition: row.get(3)?,
+            offset: uint(row.get(4)?),
+        },
+        key: row.get::<_, Option<_>>(5)?.map(OrderId),
+        event_id: row.get::<_, Option<_>>(6)?.map(EventId),
+        event_type: row.get(7)?,
+        raw_key: row.get::<_, Option<Vec<u8>>>(8)?.map(Bytes::from),
+        raw: Bytes::from(row.get::<_, Vec<u8>>(9)?),
+        reason: row.get(10)?,
+        unknown_type: row.get(11)?,
+        retry_in: next_at.map(left),
+    };
+    let event = Parked {
+        id,
+        owner: row.get(1)?,
+        event,
+        attempts: row.get(12)?,
+        parked_at: Timestamp::from_micros(row.get(13)?),
+        next_at: next_at.map(Timestamp::from_micros),
+        state,
+        closed_at: row.get::<_, Option<i64>>(16)?.map(Timestamp::from_micros),
+        behind,
+    };
+    Ok(Found { event, held_until: row.get(17)? })
+}
+
+fn state_name(state: ParkedState) -> &'static str {
+    match state {
+        ParkedState::Parked => "parked",
+        ParkedState::Resolved => "resolved",
+        ParkedState::Discarded => "discarded",
+    }
+}

@@ -1,0 +1,208 @@
+//! The one transaction: everything a commit changes, and the conflicts that undo it.
+
+use super::{Done, NOW, after, int, now, parked};
+use crate::sqlite::Abort;
+use ofs_events::OrderId;
+use ofs_runtime::log::Message;
+use ofs_runtime::store::Settled;
+use ofs_runtime::store::{Commit, Error, Guard, Once, Parking, Record, Seen, shard_of};
+use rusqlite::{Connection, OptionalExtension, Params, ffi, params};
+use std::collections::HashSet;
+use uuid::Uuid;
+
+/// The store's own id: `drawn` if this is the first time it is opened.
+pub(super) fn instance(connection: &Connection, drawn: Uuid) -> Done<Uuid> {
+    let sql = "INSERT INTO meta (name, value) VALUES ('instance', ?) ON CONFLICT DO NOTHING";
+    connection.execute(sql, [drawn])?;
+    let sql = "SELECT value FROM meta WHERE name = 'instance'";
+    Ok(connection.query_row(sql, [], |row| row.get(0))?)
+}
+
+pub(super) fn commit(connection: &Connection, mut commit: Commit) -> Done<()> {
+    let owner = commit.owner.as_str();
+    guards(connection, &commit.guards)?;
+    inbox(connection, owner, &commit.seen)?;
+    commit.records.sort_by_key(|record| record.key);
+    records(connection, owner, &commit.records)?;
+    let written = commit.records.iter().map(|record| record.key).collect();
+    outgoing(connection, owner, &commit.outgoing, &written)?;
+    commit.parked.sort_by_key(|parking| parking.at);
+    park(connection, owner, &commit.parked)?;
+    for settled in &commit.settled {
+        settle(connection, owner, settled)?;
+    }
+    owe_index(connection, owner, &commit.index)?;
+    if let Some(once) = &commit.once {
+        remember(connection, owner, once)?;
+    }
+    Ok(())
+}
+
+fn guards(connection: &Connection, guards: &[Guard]) -> Done<()> {
+    let sql = "SELECT version FROM records WHERE owner = ? AND key = ?";
+    let mut statement = connection.prepare_cached(sql)?;
+    for guard in guards {
+        let found = statement.query_row(params![guard.owner, guard.key.0], |row| row.get(0));
+        let version: i64 = found.optional()?.unwrap_or_default();
+        expect(version == int(guard.version)?)?;
+    }
+    Ok(())
+}
+
+fn inbox(connection: &Connection, owner: &str, seen: &[Seen]) -> Done<()> {
+    let sql = "INSERT INTO processed_events (owner, day, key, event_id) VALUES (?, ?, ?, ?)";
+    for event in seen {
+        let row = params![owner, event.day, event.key.0, event.event_id.0];
+        insert(connection, sql, row, Error::Stale)?;
+    }
+    Ok(())
+}
+
+fn records(connection: &Connection, owner: &str, records: &[Record]) -> Done<()> {
+    let new = "INSERT INTO records (owner, key, version, status, body, created_at, updated_at)
+               VALUES (?, ?, ?, ?, ?, ?, ?)";
+    let mut update = connection.prepare_cached(
+        "UPDATE records SET version = ?, status = ?, body = ?, updated_at = ?
+         WHERE owner = ? AND key = ? AND version = ?",
+    )?;
+    for record in records {
+        let (version, at) = (int(record.version)?, record.updated_at.as_micros());
+        let Record { key, status, body, .. } = record;
+        if record.loaded == 0 {
+            let created_at = record.created_at.as_micros();
+            let row = params![owner, key.0, version, status, body, created_at, at];
+            insert(connection, new, row, Error::Stale)?;
+        } else {
+            let loaded = int(record.loaded)?;
+            let row = params![version, status, body, at, owner, key.0, loaded];
+            expect(update.execute(row)? == 1)?;
+        }
+    }
+    Ok(())
+}
+
+fn outgoing(
+    connection: &Connection,
+    owner: &str,
+    messages: &[Message],
+    written: &HashSet<OrderId>,
+) -> Done<()> {
+    let mut statement = connection.prepare_cached(&format!(
+        "INSERT INTO outbox (owner, shard, topic, key, event_id, headers, value, created_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, {NOW})"
+    ))?;
+    for message in messages {
+        let key = order_of(message).filter(|key| written.contains(key)).ok_or_else(|| {
+            rejected("an outgoing event's key must be an order whose record is in the commit")
+        })?;
+        let headers = serde_json::to_string(&message.headers);
+        let headers = headers.map_err(|error| rejected(&error.to_string()))?;
+        statement.execute(params![
+            owner,
+            shard_of(key),
+            message.topic.name(),
+            key.0,
+            message.event_id.map(|id| id.0),
+            headers,
+            &message.value[..],
+        ])?;
+    }
+    Ok(())
+}
+
+fn order_of(message: &Message) -> Option<OrderId> {
+    std::str::from_utf8(message.key.as_deref()?).ok()?.parse().ok()
+}
+
+fn park(connection: &Connection, owner: &str, parkings: &[Parking]) -> Done<()> {
+    if parkings.is_empty() {
+        return Ok(());
+    }
+    let now = now(connection)?;
+    let sql = r#"INSERT INTO parked_events (owner, topic, partition, "offset", key, event_id,
+                     event_type, raw_key, raw, reason, unknown_type, parked_at, next_at)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"#;
+    for parking in parkings {
+        let row = params![
+            owner,
+            parking.at.topic.name(),
+            parking.at.partition,
+            int(parking.at.offset)?,
+            parking.key.map(|key| key.0),
+            parking.event_id.map(|id| id.0),
+            parking.event_type,
+            parking.raw_key.as_deref(),
+            &parking.raw[..],
+            parking.reason,
+            parking.unknown_type,
+            now,
+            parking.retry_in.map(|wait| after(now, wait)),
+        ];
+        insert(connection, sql, row, Error::Stale)?;
+    }
+    Ok(())
+}
+
+fn settle(connection: &Connection, owner: &str, settled: &Settled) -> Done<()> {
+    match settled {
+        Settled::Sent(id) => {
+            let sql = "DELETE FROM outbox WHERE id = ? AND owner = ?";
+            let gone = connection.prepare_cached(sql)?.execute(params![int(*id)?, owner])?;
+            expect(gone == 1)
+        }
+        Settled::Indexed { key, version } => {
+            let sql = "DELETE FROM owed_index WHERE owner = ? AND key = ? AND version <= ?";
+            let row = params![owner, key.0, int(*version)?];
+            if connection.prepare_cached(sql)?.execute(row)? == 1 {
+                return Ok(());
+            }
+            // A newer version owed stays owed; then this push was still a delivery.
+            let sql = "SELECT 1 FROM owed_index WHERE owner = ? AND key = ?";
+            expect(connection.prepare_cached(sql)?.exists(params![owner, key.0])?)
+        }
+        Settled::Resolved(id) => parked::close(connection, owner, *id, None),
+        Settled::Discarded(id, reason) => parked::close(connection, owner, *id, Some(reason)),
+        Settled::Deferred { id, reason, retry_in } => {
+            parked::defer(connection, owner, *id, reason, *retry_in)
+        }
+    }
+}
+
+fn owe_index(connection: &Connection, owner: &str, owed: &[(OrderId, u64)]) -> Done<()> {
+    let mut statement = connection.prepare_cached(&format!(
+        "INSERT INTO owed_index (owner, key, version, since) VALUES (?, ?, ?, {NOW})
+         ON CONFLICT (owner, key) DO UPDATE SET version = max(version, excluded.version)"
+    ))?;
+    for (key, version) in owed {
+        statement.execute(params![owner, key.0, int(*version)?])?;
+    }
+    Ok(())
+}
+
+fn remember(connection: &Connection, owner: &str, once: &Once) -> Done<()> {
+    let sql = format!(
+        "INSERT INTO idempotency_keys (owner, key, fingerprint, answer, created_at)
+         VALUES (?, ?, ?, ?, {NOW})"
+    );
+    let row = params![owner, once.key, once.fingerprint, once.answer];
+    insert(connection, &sql, row, Error::KeyTaken)
+}
+
+/// Inserts one row; a key that is there already is `conflict`, not the row's fault.
+fn insert(connection: &Connection, sql: &str, row: impl Params, conflict: Error) -> Done<()> {
+    const TAKEN: [i32; 2] = [ffi::SQLITE_CONSTRAINT_PRIMARYKEY, ffi::SQLITE_CONSTRAINT_UNIQUE];
+    let Err(error) = connection.prepare_cached(sql)?.execute(row) else { return Ok(()) };
+    match error.sqlite_error().map(|error| error.extended_code) {
+        Some(code) if TAKEN.contains(&code) => Err(Abort::Because(conflict)),
+        _ => Err(error.into()),
+    }
+}
+
+/// What the commit was decided on must still be so.
+pub(super) fn expect(still: bool) -> Done<()> {
+    if still { Ok(()) } else { Err(Abort::Because(Error::Stale)) }
+}
+
+fn rejected(reason: &str) -> Abort<Error> {
+    Abort::Because(Error::Rejected(reason.to_owned()))
+}
