@@ -1,0 +1,235 @@
+//! The one definition of the store port. Each engine is one line of `conformance!` at the bottom.
+//!
+//! What only one engine has (a disk that fills up) is tested in a file of its own.
+
+mod commits;
+mod keeping;
+mod leases;
+mod owed;
+mod parking;
+mod sqlite;
+
+use bytes::Bytes;
+use ofs_events::{EventId, OrderId, Timestamp, Topic};
+use ofs_runtime::log::{Message, Position};
+use ofs_runtime::store::{
+    Commit, Error, Guard, Loaded, Once, Parking, Record, Seen, Settled, Store, Wanted,
+};
+use serde_json::json;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// How long something that must happen may take.
+const SOON: Duration = Duration::from_secs(30);
+/// Longer than any test.
+const LONG: Duration = Duration::from_secs(3_600);
+/// The owner in most tests.
+const OWNER: &str = "order-service";
+
+/// A store that one test has for itself, and that can be closed and opened again.
+#[async_trait::async_trait]
+pub trait Engine: Send + Sync {
+    /// Opens it; whoever opened it before has dropped it.
+    async fn open(&self) -> Arc<dyn Store>;
+}
+
+fn order(number: u128) -> OrderId {
+    OrderId(Uuid::from_u128(number))
+}
+
+fn event(number: u128) -> EventId {
+    EventId(Uuid::from_u128(number))
+}
+
+fn time(micros: i64) -> Timestamp {
+    Timestamp::from_micros(1_770_000_000_000_000 + micros)
+}
+
+fn seen(key: OrderId, number: u128) -> Seen {
+    Seen { day: 20_000, key, event_id: event(number) }
+}
+
+/// The record of `key` that says `status`, to be written over version `loaded`.
+fn record(key: OrderId, loaded: u64, status: &str) -> Record {
+    Record {
+        key,
+        loaded,
+        version: loaded + 1,
+        status: status.to_owned(),
+        body: json!({ "status": status }).to_string(),
+        created_at: time(1),
+        updated_at: time(1 + i64::try_from(loaded).unwrap()),
+    }
+}
+
+fn message(key: OrderId, number: u128) -> Message {
+    Message {
+        topic: Topic::Orders,
+        key: Some(Bytes::from(key.to_string())),
+        event_id: Some(event(number)),
+        headers: vec![("eventType".to_owned(), "OrderCreatedV1".to_owned())],
+        value: Bytes::from(format!("{{\"n\":{number}}}")),
+    }
+}
+
+fn at(offset: u64) -> Position {
+    Position { topic: Topic::Orders, partition: 0, offset }
+}
+
+fn parking(key: Option<OrderId>, offset: u64, retry_in: Option<Duration>) -> Parking {
+    Parking {
+        at: at(offset),
+        key,
+        event_id: Some(event(u128::from(offset))),
+        event_type: Some("OrderCreatedV1".to_owned()),
+        raw_key: key.map(|key| Bytes::from(key.to_string())),
+        raw: Bytes::from_static(b"\xFF not json"),
+        reason: format!("Reason {offset}"),
+        unknown_type: false,
+        retry_in,
+    }
+}
+
+fn guard(key: OrderId, version: u64) -> Guard {
+    Guard { owner: OWNER.to_owned(), key, version }
+}
+
+fn once(key: &str) -> Once {
+    Once { key: key.to_owned(), fingerprint: Uuid::from_u128(5), answer: "{\"id\":1}".to_owned() }
+}
+
+fn empty() -> Commit {
+    Commit { owner: OWNER.to_owned(), ..Commit::default() }
+}
+
+fn records(records: impl IntoIterator<Item = Record>) -> Commit {
+    Commit { records: records.into_iter().collect(), ..empty() }
+}
+
+fn parked(parked: impl IntoIterator<Item = Parking>) -> Commit {
+    Commit { parked: parked.into_iter().collect(), ..empty() }
+}
+
+fn settled(settled: impl IntoIterator<Item = Settled>) -> Commit {
+    Commit { settled: settled.into_iter().collect(), ..empty() }
+}
+
+/// A new order with one event to be sent.
+fn created(key: OrderId, number: u128) -> Commit {
+    Commit { outgoing: vec![message(key, number)], ..records([record(key, 0, "Created")]) }
+}
+
+async fn load(store: &Arc<dyn Store>, keys: &[OrderId]) -> Loaded {
+    let wanted = Wanted { owner: OWNER.to_owned(), keys: keys.to_vec(), ..Wanted::default() };
+    store.load(&wanted).await.unwrap()
+}
+
+async fn version(store: &Arc<dyn Store>, key: OrderId) -> u64 {
+    load(store, &[key]).await.records.get(&key).map_or(0, |record| record.version)
+}
+
+/// The ids of the outbox rows of all shards.
+async fn outbox(store: &Arc<dyn Store>, owner: &str) -> Vec<u64> {
+    let shards: Vec<u16> = (0..ofs_runtime::store::SHARDS).collect();
+    let rows = store.outbox(owner, &shards, &[], 1_000).await.unwrap();
+    rows.iter().map(|row| row.id).collect()
+}
+
+/// Asks until the answer is the one wanted.
+async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(started.elapsed() < SOON, "{what} did not happen");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Waits until the store's clock has moved on, which shows in the times it gives to rows.
+async fn tick(store: &Arc<dyn Store>) {
+    let owner = || "clock".to_owned();
+    let mut first = None;
+    until("the clock moves", async || {
+        let key = OrderId(Uuid::from_u128(u128::MAX));
+        store.commit(Commit { owner: owner(), index: vec![(key, 1)], ..empty() }).await.unwrap();
+        let depths = store.depths().await.unwrap();
+        let settled = vec![Settled::Indexed { key, version: 1 }];
+        store.commit(Commit { owner: owner(), settled, ..empty() }).await.unwrap();
+        let now = depths.index.iter().find(|depth| depth.owner == "clock")?.oldest?;
+        (now > *first.get_or_insert(now)).then_some(())
+    })
+    .await;
+}
+
+/// Every test of the port, on the engine `$fresh` makes (none: it is not configured, so skipped).
+macro_rules! conformance {
+    ($name:ident, $fresh:expr) => {
+        conformance!(@ $name, $fresh;
+            commits::what_was_written_is_read_back,
+            commits::a_version_conflict_is_stale,
+            commits::a_second_first_version_is_stale,
+            commits::an_event_is_handled_once,
+            commits::the_inbox_tells_owners_and_orders_apart,
+            commits::a_guard_holds_another_owners_record,
+            commits::nothing_of_a_failed_commit_stays,
+            commits::a_bad_commit_among_many_fails_alone,
+            commits::of_many_writers_of_one_version_one_wins,
+            commits::many_commits_at_once_are_all_written,
+            commits::a_body_that_is_not_json_is_rejected,
+            commits::an_event_without_a_record_of_its_key_is_rejected,
+            commits::an_idempotency_key_is_taken_once_per_owner,
+            commits::a_record_keeps_the_time_it_was_made,
+            owed::an_outgoing_event_is_read_back_as_it_was_given,
+            owed::only_the_lowest_row_of_a_key_is_offered,
+            owed::keys_in_flight_hide_no_others,
+            owed::shards_divide_the_outbox,
+            owed::outbox_ids_grow_within_a_key_under_contention,
+            owed::an_outbox_id_is_never_used_again,
+            owed::a_row_is_sent_once_and_by_its_owner,
+            owed::what_is_owed_to_the_index_is_the_newest_version,
+            owed::the_oldest_debt_to_the_index_comes_first,
+            owed::the_index_cannot_settle_what_is_not_owed,
+            owed::depths_count_what_is_owed_by_owner,
+            parking::a_parked_event_is_read_back,
+            parking::a_position_is_parked_once_per_owner,
+            parking::a_queue_blocks_its_topic_and_order_alone,
+            parking::only_heads_that_are_due_are_claimed,
+            parking::a_claim_holds_and_then_lapses,
+            parking::a_claim_says_why_not,
+            parking::a_resolved_head_makes_the_next_one_due,
+            parking::a_deferred_event_waits_again,
+            parking::a_discarded_event_keeps_its_reasons,
+            parking::a_closed_event_is_not_settled_again,
+            parking::events_of_no_order_hold_back_nothing,
+            parking::parked_events_are_listed_by_what_is_asked,
+            parking::one_of_many_redrivers_claims_a_head,
+            leases::one_holder_gets_every_slot,
+            leases::holders_share_fairly_and_never_overlap,
+            leases::a_holder_that_goes_leaves_its_slots,
+            leases::a_holder_that_dies_loses_its_slots,
+            leases::groups_do_not_touch,
+            keeping::records_are_scanned_by_key_in_pages,
+            keeping::old_events_leave_the_inbox,
+            keeping::what_is_young_is_kept,
+            keeping::tidying_drops_a_bounded_amount_at_a_time,
+            keeping::what_is_durable_survives_reopening,
+        );
+    };
+    (@ $name:ident, $fresh:expr; $($module:ident::$test:ident,)*) => {
+        mod $name {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    if let Some(engine) = $fresh.await {
+                        super::$module::$test(&engine).await;
+                    }
+                }
+            )*
+        }
+    };
+}
+
+conformance!(on_sqlite, super::sqlite::fresh());

@@ -1,0 +1,178 @@
+//! What is owed: the outbox and the index lane.
+
+use super::*;
+use futures::future::join_all;
+use ofs_runtime::store::{Depth, SHARDS, shard_of};
+
+fn all_shards() -> Vec<u16> {
+    (0..SHARDS).collect()
+}
+
+pub async fn an_outgoing_event_is_read_back_as_it_was_given(engine: &impl Engine) {
+    let store = engine.open().await;
+    let key = order(0xAB);
+    let mut sent = message(key, 1);
+    sent.topic = Topic::Payments;
+    sent.headers.push(("correlationId".to_owned(), "ü \"x\"".to_owned()));
+    sent.value = Bytes::from_static(b"{\"a\" : 1.50, \"\xC3\xA9\": null}");
+    let bare = Message { event_id: None, headers: Vec::new(), ..message(order(0xAC), 2) };
+    let commit = Commit {
+        outgoing: vec![sent.clone(), bare.clone()],
+        ..records([record(key, 0, "a"), record(order(0xAC), 0, "b")])
+    };
+    store.commit(commit).await.unwrap();
+    let rows = store.outbox(OWNER, &all_shards(), &[], 10).await.unwrap();
+    let messages: Vec<_> = rows.iter().map(|row| (row.key, row.message.clone())).collect();
+    assert_eq!(messages, [(key, sent), (order(0xAC), bare)]);
+}
+
+pub async fn only_the_lowest_row_of_a_key_is_offered(engine: &impl Engine) {
+    let store = engine.open().await;
+    let (a, b) = (order(1), order(2));
+    let two = Commit { outgoing: vec![message(a, 1), message(a, 2)], ..created(a, 1) };
+    store.commit(two).await.unwrap();
+    store.commit(created(b, 3)).await.unwrap();
+    let rows = store.outbox(OWNER, &all_shards(), &[], 10).await.unwrap();
+    let offered: Vec<_> = rows.iter().map(|row| row.message.event_id).collect();
+    assert_eq!(offered, [Some(event(1)), Some(event(3))]);
+    assert_eq!(store.outbox(OWNER, &all_shards(), &[], 1).await.unwrap().len(), 1);
+    store.commit(settled([Settled::Sent(rows[0].id)])).await.unwrap();
+    let rows = store.outbox(OWNER, &all_shards(), &[], 10).await.unwrap();
+    let offered: Vec<_> = rows.iter().map(|row| row.message.event_id).collect();
+    assert_eq!(offered, [Some(event(2)), Some(event(3))]);
+}
+
+pub async fn keys_in_flight_hide_no_others(engine: &impl Engine) {
+    let store = engine.open().await;
+    for n in 0..20 {
+        store.commit(created(order(n), n)).await.unwrap();
+    }
+    let skip: Vec<OrderId> = (0..18).map(order).collect();
+    let rows = store.outbox(OWNER, &all_shards(), &skip, 2).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.key).collect::<Vec<_>>(), [order(18), order(19)]);
+}
+
+pub async fn shards_divide_the_outbox(engine: &impl Engine) {
+    let store = engine.open().await;
+    join_all((0..40).map(|n| store.commit(created(order(n), n)))).await;
+    let mut total = 0;
+    for shard in all_shards() {
+        let rows = store.outbox(OWNER, &[shard], &[], 100).await.unwrap();
+        assert!(rows.iter().all(|row| shard_of(row.key) == shard));
+        total += rows.len();
+    }
+    assert_eq!(total, 40);
+    assert!(store.outbox(OWNER, &[], &[], 100).await.unwrap().is_empty());
+    assert!(store.outbox("payment-worker", &all_shards(), &[], 100).await.unwrap().is_empty());
+}
+
+pub async fn outbox_ids_grow_within_a_key_under_contention(engine: &impl Engine) {
+    let store = engine.open().await;
+    let key = order(1);
+    // Writers race for each version; the message says which version it came with.
+    let race = (0..4).map(|_| async {
+        while version(&store, key).await < 20 {
+            let loaded = version(&store, key).await;
+            let commit = Commit {
+                outgoing: vec![message(key, u128::from(loaded) + 1)],
+                ..records([record(key, loaded, "raced")])
+            };
+            let _ = store.commit(commit).await;
+        }
+    });
+    join_all(race).await;
+    let reached = version(&store, key).await;
+    for expected in 1..=reached {
+        let rows = store.outbox(OWNER, &all_shards(), &[], 10).await.unwrap();
+        assert_eq!(rows.len(), 1);
+        assert_eq!(rows[0].message.event_id, Some(event(u128::from(expected))));
+        store.commit(settled([Settled::Sent(rows[0].id)])).await.unwrap();
+    }
+    assert!(outbox(&store, OWNER).await.is_empty());
+}
+
+pub async fn an_outbox_id_is_never_used_again(engine: &impl Engine) {
+    let store = engine.open().await;
+    store.commit(created(order(1), 1)).await.unwrap();
+    let first = outbox(&store, OWNER).await[0];
+    store.commit(settled([Settled::Sent(first)])).await.unwrap();
+    drop(store);
+    let store = engine.open().await;
+    store.commit(created(order(2), 2)).await.unwrap();
+    assert!(outbox(&store, OWNER).await[0] > first);
+}
+
+pub async fn a_row_is_sent_once_and_by_its_owner(engine: &impl Engine) {
+    let store = engine.open().await;
+    store.commit(created(order(1), 1)).await.unwrap();
+    let id = outbox(&store, OWNER).await[0];
+    let theirs = Commit { owner: "payment-worker".to_owned(), ..settled([Settled::Sent(id)]) };
+    assert_eq!(store.commit(theirs).await, Err(Error::Stale));
+    store.commit(settled([Settled::Sent(id)])).await.unwrap();
+    assert_eq!(store.commit(settled([Settled::Sent(id)])).await, Err(Error::Stale));
+}
+
+pub async fn what_is_owed_to_the_index_is_the_newest_version(engine: &impl Engine) {
+    let store = engine.open().await;
+    let key = order(1);
+    let owing = |loaded| Commit {
+        index: vec![(key, loaded + 1)],
+        ..records([record(key, loaded, &format!("v{}", loaded + 1))])
+    };
+    store.commit(owing(0)).await.unwrap();
+    store.commit(owing(1)).await.unwrap();
+    // A lower version owed does not undo a higher one.
+    store.commit(Commit { index: vec![(key, 1)], ..empty() }).await.unwrap();
+    let owed = store.unindexed(OWNER, &[], 10).await.unwrap();
+    assert_eq!(owed, [load(&store, &[key]).await.records[&key].clone()]);
+    assert_eq!((owed[0].version, owed[0].status.as_str()), (2, "v2"));
+    store.commit(settled([Settled::Indexed { key, version: 1 }])).await.unwrap();
+    assert_eq!(store.unindexed(OWNER, &[], 10).await.unwrap().len(), 1);
+    assert!(store.unindexed(OWNER, &[key], 10).await.unwrap().is_empty());
+    store.commit(settled([Settled::Indexed { key, version: 2 }])).await.unwrap();
+    assert!(store.unindexed(OWNER, &[], 10).await.unwrap().is_empty());
+}
+
+pub async fn the_oldest_debt_to_the_index_comes_first(engine: &impl Engine) {
+    let store = engine.open().await;
+    for n in [5, 3, 4] {
+        let commit = Commit { index: vec![(order(n), 1)], ..records([record(order(n), 0, "x")]) };
+        store.commit(commit).await.unwrap();
+        tick(&store).await;
+    }
+    let owed = store.unindexed(OWNER, &[], 2).await.unwrap();
+    assert_eq!(owed.iter().map(|record| record.key).collect::<Vec<_>>(), [order(5), order(3)]);
+}
+
+pub async fn the_index_cannot_settle_what_is_not_owed(engine: &impl Engine) {
+    let store = engine.open().await;
+    let key = order(1);
+    let indexed = settled([Settled::Indexed { key, version: 1 }]);
+    assert_eq!(store.commit(indexed.clone()).await, Err(Error::Stale));
+    store.commit(Commit { index: vec![(key, 1)], ..records([record(key, 0, "x")]) }).await.unwrap();
+    store.commit(indexed.clone()).await.unwrap();
+    assert_eq!(store.commit(indexed).await, Err(Error::Stale));
+}
+
+pub async fn depths_count_what_is_owed_by_owner(engine: &impl Engine) {
+    let store = engine.open().await;
+    let nothing = store.depths().await.unwrap();
+    assert!(nothing.outbox.is_empty() && nothing.index.is_empty() && nothing.parked.is_empty());
+    for n in 0..3 {
+        let commit = Commit {
+            index: vec![(order(n), 1)],
+            parked: vec![parking(None, u64::try_from(n).unwrap(), None)],
+            ..created(order(n), n)
+        };
+        store.commit(commit).await.unwrap();
+    }
+    store.commit(Commit { owner: "a".to_owned(), ..created(order(1), 9) }).await.unwrap();
+    let depths = store.depths().await.unwrap();
+    let rows = |depths: &[Depth]| -> Vec<(String, u64)> {
+        depths.iter().map(|depth| (depth.owner.clone(), depth.rows)).collect()
+    };
+    assert_eq!(rows(&depths.outbox), [("a".to_owned(), 1), (OWNER.to_owned(), 3)]);
+    assert_eq!(rows(&depths.index), [(OWNER.to_owned(), 3)]);
+    assert_eq!(rows(&depths.parked), [(OWNER.to_owned(), 3)]);
+    assert!(depths.outbox.iter().all(|depth| depth.oldest.is_some()));
+}

@@ -1,0 +1,143 @@
+//! The store on SQLite: a fresh file for each test, and what only this engine promises.
+
+use super::*;
+use ofs_engines::sqlite::{OpenError, Options};
+use ofs_engines::store::sqlite::SqliteStore;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+pub struct Sqlite {
+    directory: TempDir,
+}
+
+impl Sqlite {
+    fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("data").join("store.db")
+    }
+}
+
+#[async_trait::async_trait]
+impl Engine for Sqlite {
+    async fn open(&self) -> Arc<dyn Store> {
+        Arc::new(SqliteStore::open(&self.path(), Options::default()).await.unwrap())
+    }
+}
+
+pub async fn fresh() -> Option<Sqlite> {
+    Some(Sqlite::new())
+}
+
+async fn refused(path: &Path) -> OpenError {
+    SqliteStore::open(path, Options::default()).await.unwrap_err()
+}
+
+fn heavy(number: u128) -> Commit {
+    let mut commit = created(order(number), number);
+    commit.outgoing[0].value = Bytes::from(vec![b' '; 16_384]);
+    commit
+}
+
+/// Commits until the disk is full; answers with the number that did not fit.
+async fn fill(store: &Arc<dyn Store>, first: u128) -> u128 {
+    for number in first..first + 1_000 {
+        match store.commit(heavy(number)).await {
+            Ok(()) => {}
+            Err(Error::Full) => return number,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("the disk never filled up")
+}
+
+#[tokio::test]
+async fn a_full_disk_stops_writing_but_not_reading_and_heals_when_there_is_room() {
+    let engine = Sqlite::new();
+    let small = Options { max_pages: Some(200) };
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&engine.path(), small).await.unwrap());
+    let refused = fill(&store, 1).await;
+    assert_eq!(store.commit(heavy(refused)).await, Err(Error::Full));
+    assert_eq!(version(&store, order(1)).await, 1);
+    assert_eq!(version(&store, order(refused)).await, 0);
+    let rows = outbox(&store, OWNER).await;
+    assert_eq!(rows.len(), usize::try_from(refused).unwrap() - 1);
+    store.commit(settled(rows[..4].iter().map(|id| Settled::Sent(*id)))).await.unwrap();
+    store.commit(heavy(refused)).await.unwrap();
+    let refused = fill(&store, refused + 1).await;
+    drop(store);
+    let store = engine.open().await;
+    store.commit(heavy(refused)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_second_process_is_kept_out_until_the_first_is_gone() {
+    let engine = Sqlite::new();
+    let store = engine.open().await;
+    let error = refused(&engine.path()).await;
+    assert!(matches!(error, OpenError::InUse(_)), "{error}");
+    drop(store);
+    engine.open().await;
+}
+
+#[tokio::test]
+async fn another_programs_file_is_left_alone() {
+    let engine = Sqlite::new();
+    std::fs::create_dir_all(engine.path().parent().unwrap()).unwrap();
+    std::fs::write(engine.path(), "dear diary, ".repeat(1_000)).unwrap();
+    let error = refused(&engine.path()).await;
+    assert!(matches!(error, OpenError::Foreign(_)), "{error}");
+    assert_eq!(std::fs::read_to_string(engine.path()).unwrap().len(), 12_000);
+    std::fs::remove_file(engine.path()).unwrap();
+    let theirs = rusqlite::Connection::open(engine.path()).unwrap();
+    theirs.execute_batch("CREATE TABLE diary (entry TEXT)").unwrap();
+    drop(theirs);
+    let error = refused(&engine.path()).await;
+    assert!(matches!(error, OpenError::Foreign(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_newer_builds_schema_is_refused() {
+    let engine = Sqlite::new();
+    drop(engine.open().await);
+    let newer = rusqlite::Connection::open(engine.path()).unwrap();
+    let sql = "INSERT INTO refinery_schema_history (version, name, applied_on, checksum)
+               VALUES (99, 'future', '2030-01-01T00:00:00Z', '1')";
+    newer.execute(sql, []).unwrap();
+    drop(newer);
+    let error = refused(&engine.path()).await;
+    assert!(matches!(error, OpenError::Newer { found: 99, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_made_is_named() {
+    let engine = Sqlite::new();
+    let file = engine.directory.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let error = refused(&file.join("data").join("store.db")).await;
+    assert!(matches!(error, OpenError::Directory { .. }), "{error}");
+    assert!(error.to_string().contains("file/data"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commits_of_a_caller_that_is_gone_are_written_whole() {
+    let engine = Sqlite::new();
+    let store = engine.open().await;
+    let tasks: Vec<_> = (0..64)
+        .map(|n| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { store.commit(created(order(n), n)).await })
+        })
+        .collect();
+    for task in &tasks {
+        task.abort();
+    }
+    futures::future::join_all(tasks).await;
+    drop(store);
+    let store = engine.open().await;
+    let keys: Vec<OrderId> = (0..64).map(order).collect();
+    let written = load(&store, &keys).await.records.len();
+    assert_eq!(outbox(&store, OWNER).await.len(), written);
+}
