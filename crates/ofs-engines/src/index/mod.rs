@@ -1,1 +1,3 @@
-//! Engines of the index port.
+//! Engines of the index port, one module each.
+
+pub mod tantivy;

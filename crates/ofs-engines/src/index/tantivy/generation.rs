@@ -1,0 +1,193 @@
+//! One generation: a directory with a tantivy index, its reader, and its writer's thread.
+//!
+//! Does not know which generation is active.
+
+use super::query;
+use super::schema::{Entry, Fields, VERSION, id_of};
+use super::writer::{self, Job, Pace};
+use ofs_events::OrderId;
+use ofs_runtime::index::{Document, Found, Put, Query};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
+use tantivy::directory::MmapDirectory;
+use tantivy::schema::IndexRecordOption;
+use tantivy::{DocAddress, DocSet, Index, IndexReader, ReloadPolicy, TERMINATED, TantivyError};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+/// Tells which store a generation was made for.
+const INSTANCE: &str = "instance";
+/// tantivy's list of segments; without it there is no index.
+const META: &str = "meta.json";
+/// Blocks of stored documents kept unpacked for a searcher.
+const CACHED_BLOCKS: usize = 32;
+
+/// Why a generation cannot be opened or read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// A file operation.
+    #[error("{doing} {path}: {source}")]
+    File { doing: &'static str, path: PathBuf, source: io::Error },
+    /// The file that names its store.
+    #[error("read {0}: it holds no id of a store")]
+    Instance(PathBuf),
+    /// It was made by another version of this program.
+    #[error("open {0}: it has another schema")]
+    Schema(PathBuf),
+    /// Anything inside tantivy.
+    #[error(transparent)]
+    Engine(#[from] TantivyError),
+}
+
+/// Names what was done to which file when it failed.
+pub(super) fn file<T>(doing: &'static str, path: &Path, done: io::Result<T>) -> Result<T, Error> {
+    done.map_err(|source| Error::File { doing, path: path.to_owned(), source })
+}
+
+/// One generation of the index, open.
+pub(super) struct Generation {
+    path: PathBuf,
+    /// The store it was made for.
+    pub(super) instance: Uuid,
+    fields: Fields,
+    reader: IndexReader,
+    /// None once closed.
+    jobs: Mutex<Option<(SyncSender<Job>, JoinHandle<()>)>>,
+}
+
+impl Generation {
+    /// Makes an empty generation in the new directory `path`, durable when this returns. The caller
+    /// makes the directory's own name durable.
+    pub(super) fn create(path: &Path, instance: Uuid) -> Result<(), Error> {
+        file("make", path, fs::create_dir_all(path))?;
+        Index::create_in_dir(path, Fields::new().schema)?;
+        let name = path.join(INSTANCE);
+        file("write", &name, super::write_durably(&name, instance.to_string().as_bytes()))
+    }
+
+    /// Opens what is in `path`.
+    pub(super) fn open(path: &Path, pace: Pace) -> Result<Self, Error> {
+        let name = path.join(INSTANCE);
+        let instance = file("read", &name, fs::read_to_string(&name))?;
+        let instance: Uuid = instance.trim().parse().map_err(|_| Error::Instance(name))?;
+        let fields = Fields::new();
+        let directory = MmapDirectory::open(path).map_err(TantivyError::from)?;
+        let index = Index::open(directory)?;
+        if index.schema() != fields.schema {
+            return Err(Error::Schema(path.to_owned()));
+        }
+        let reader = index
+            .reader_builder()
+            .reload_policy(ReloadPolicy::Manual)
+            .doc_store_cache_num_blocks(CACHED_BLOCKS)
+            .try_into()?;
+        let label = path.file_name().unwrap_or_default().to_string_lossy();
+        let started = writer::start(&label, index, reader.clone(), fields.clone(), pace);
+        let jobs = file("start the writer of", path, started)?;
+        Ok(Self { path: path.to_owned(), instance, fields, reader, jobs: Mutex::new(Some(jobs)) })
+    }
+
+    /// Whether its files are still there: somebody may have deleted them under the running program.
+    pub(super) fn is_there(&self) -> bool {
+        self.path.join(META).try_exists().unwrap_or(true)
+    }
+
+    /// Documents in it.
+    pub(super) fn documents(&self) -> u64 {
+        self.reader.searcher().num_docs()
+    }
+
+    /// What the writer is to make of `document`.
+    pub(super) fn entry(&self, document: &Document) -> Result<Entry, String> {
+        self.fields.entry(document)
+    }
+
+    /// Hands `entries` to the writer. None if the generation is closed; the receiver fails if the
+    /// writer ends before it commits.
+    pub(super) fn put(
+        &self,
+        entries: Vec<Result<Entry, String>>,
+    ) -> Option<oneshot::Receiver<Vec<Put>>> {
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let (sender, _) = jobs.as_ref()?;
+        let (answer, answered) = oneshot::channel();
+        match sender.try_send(Job { entries, answer }) {
+            Ok(()) => Some(answered),
+            Err(TrySendError::Full(job)) => {
+                let busy = Put::Later("too many puts are waiting for the index".to_owned());
+                // The receiver is in our hands, so this arrives.
+                let _ = job.answer.send(vec![busy; job.entries.len()]);
+                Some(answered)
+            }
+            Err(TrySendError::Disconnected(_)) => None,
+        }
+    }
+
+    /// Searches what is committed.
+    pub(super) fn search(&self, query: &Query) -> Result<Found, TantivyError> {
+        query::search(&self.reader.searcher(), &self.fields, query)
+    }
+
+    /// Documents behind `after`, by ascending id.
+    pub(super) fn scan(
+        &self,
+        after: Option<OrderId>,
+        max: usize,
+    ) -> Result<Vec<Document>, TantivyError> {
+        let searcher = self.reader.searcher();
+        let after = after.map(|id| id.to_string()).unwrap_or_default();
+        let mut found: Vec<(Vec<u8>, DocAddress)> = Vec::new();
+        for (ordinal, segment) in (0..).zip(searcher.segment_readers()) {
+            let ids = segment.inverted_index(self.fields.id)?;
+            let mut terms = ids.terms().range().gt(after.as_bytes()).into_stream()?;
+            let mut taken = 0;
+            while taken < max && terms.advance() {
+                let mut documents =
+                    ids.read_postings_from_terminfo(terms.value(), IndexRecordOption::Basic)?;
+                while documents.doc() != TERMINATED {
+                    if !segment.is_deleted(documents.doc()) {
+                        found.push((
+                            terms.key().to_vec(),
+                            DocAddress::new(ordinal, documents.doc()),
+                        ));
+                        taken += 1;
+                    }
+                    documents.advance();
+                }
+            }
+        }
+        found.sort_unstable();
+        found.truncate(max);
+        found
+            .into_iter()
+            .map(|(key, at)| {
+                let columns = searcher.segment_reader(at.segment_ord).fast_fields();
+                let version = columns.u64(VERSION)?.first(at.doc_id).unwrap_or_default();
+                let id = uuid::Uuid::try_parse_ascii(&key).unwrap_or_default();
+                let body = query::source(&searcher, &self.fields, at)?;
+                Ok(Document { id: id_of(id.as_u128()), version, body })
+            })
+            .collect()
+    }
+
+    /// Ends the writer after what it has in hand; puts are refused from now on, searches go on.
+    pub(super) fn close(&self) {
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((sender, thread)) = jobs {
+            drop(sender);
+            // It catches what panics; there is nothing to learn from its end.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Generation {
+    fn drop(&mut self) {
+        // The directory may be opened again at once, which fails while the old writer holds its lock.
+        self.close();
+    }
+}

@@ -1,0 +1,153 @@
+//! The one definition of the index port. Each engine is one line of `conformance!`.
+//!
+//! What only one engine has (files that rot) is tested in a file of its own.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod generations;
+mod searching;
+
+use ofs_engines::index::tantivy::{Options, TantivyIndex};
+use ofs_events::{OrderId, Timestamp};
+use ofs_runtime::index::{Document, Index, Put, Query, SortBy, Target};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Where an engine keeps an index of its own for one test.
+pub trait Engine: Sized {
+    /// A place with nothing in it.
+    async fn new() -> Self;
+    /// The index there, opened (again).
+    async fn open(&self) -> Arc<dyn Index>;
+}
+
+/// tantivy in a temporary directory.
+pub struct Tantivy {
+    pub dir: tempfile::TempDir,
+}
+
+impl Engine for Tantivy {
+    async fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    async fn open(&self) -> Arc<dyn Index> {
+        let options = Options { commit_interval: Duration::from_millis(5), ..Options::default() };
+        Arc::new(TantivyIndex::open(self.dir.path(), options).unwrap())
+    }
+}
+
+macro_rules! conformance {
+    ($engine:ident: $factory:ident) => {
+        conformance! { $engine: $factory,
+            generations::a_stored_document_is_found_at_once,
+            generations::an_older_or_equal_version_never_replaces_a_newer_one,
+            generations::everything_stored_is_there_after_a_reopen,
+            generations::a_new_generation_is_not_searched_before_it_is_finished,
+            generations::a_rebuild_leaves_no_gap_for_searches,
+            generations::beginning_again_keeps_what_is_there,
+            generations::a_generation_of_another_store_is_made_anew,
+            generations::what_is_not_there_is_missing,
+            generations::a_scan_pages_through_everything_by_id,
+            generations::a_document_that_does_not_fit_is_refused_alone,
+            generations::concurrent_puts_are_all_stored,
+            searching::filters_are_exact,
+            searching::a_word_is_found_whole_or_as_a_beginning,
+            searching::nothing_a_person_types_is_an_error,
+            searching::walking_the_pages_gives_every_order_once_and_in_order,
+            searching::pages_stay_stable_while_orders_are_added,
+            searching::totals_and_facets_count_all_matches,
+        }
+    };
+    ($engine:ident: $factory:ident, $($group:ident::$test:ident,)+) => {
+        mod $engine {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$group::$test::<super::$factory>().await;
+            })+
+        }
+    };
+}
+
+conformance!(tantivy: Tantivy);
+
+pub const STORE: Uuid = Uuid::from_u128(1);
+
+pub fn target(name: &str) -> Target {
+    Target(name.to_owned())
+}
+
+pub fn id(number: u128) -> OrderId {
+    OrderId(Uuid::from_u128(number << 64 | 0x4000_8000_0000_0000_0000 | number))
+}
+
+fn time(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(1_700_000_000_000_000 + seconds * 1_000_000)
+}
+
+/// A plain order, created `number` seconds after the first.
+pub fn order(number: u128) -> Document {
+    let at = time(i64::try_from(number).unwrap());
+    Document {
+        id: id(number),
+        version: 1,
+        body: json!({
+            "id": id(number), "customerEmail": format!("user{number}@example.com"),
+            "productType": "Phone", "country": "US", "status": "Created",
+            "createdAt": at, "updatedAt": at, "timeline": [],
+        }),
+    }
+}
+
+fn with(mut document: Document, member: &str, value: impl Into<Value>) -> Document {
+    document.body[member] = value.into();
+    document
+}
+
+fn at_version(mut document: Document, version: u64) -> Document {
+    document.version = version;
+    document
+}
+
+pub fn everything() -> Query {
+    Query {
+        text: None,
+        status: None,
+        country: None,
+        product: None,
+        created_after: None,
+        created_before: None,
+        sort_by: SortBy::CreatedAt,
+        descending: true,
+        limit: 50,
+        after: None,
+    }
+}
+
+pub async fn store(index: &dyn Index, documents: &[Document]) {
+    let puts = index.put(&target("one"), documents).await.unwrap();
+    assert_eq!(puts, vec![Put::Stored; documents.len()]);
+}
+
+/// A fresh index whose active generation `one` holds `documents`.
+async fn holding<E: Engine>(documents: &[Document]) -> (E, Arc<dyn Index>) {
+    let engine = E::new().await;
+    let index = engine.open().await;
+    index.begin(&target("one"), STORE).await.unwrap();
+    index.finish(&target("one")).await.unwrap();
+    store(&*index, documents).await;
+    (engine, index)
+}
+
+async fn ids(index: &dyn Index, query: &Query) -> Vec<OrderId> {
+    let found = index.search(query).await.unwrap();
+    found.orders.iter().map(|order| order["id"].as_str().unwrap().parse().unwrap()).collect()
+}
+
+async fn typed(index: &dyn Index, text: &str) -> Vec<OrderId> {
+    let mut found = ids(index, &Query { text: Some(text.to_owned()), ..everything() }).await;
+    found.sort();
+    found
+}

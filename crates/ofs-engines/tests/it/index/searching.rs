@@ -1,0 +1,253 @@
+//! Index port: filters, words, sorting, pages, totals and facets.
+
+use super::{Engine, at_version, everything, holding, id, ids, order, store, time, typed, with};
+use ofs_events::{OrderId, OrderStatus, Timestamp};
+use ofs_runtime::index::{Cursor, Document, Index, Query, SortBy};
+use serde_json::{Value, json};
+
+pub async fn filters_are_exact<E: Engine>() {
+    let (_engine, index) = holding::<E>(&[
+        with(order(1), "status", "PaymentFailed"),
+        with(order(2), "country", "DE"),
+        with(order(3), "productType", "Smart Phone"),
+        with(with(order(4), "country", "DE"), "status", "PaymentFailed"),
+        with(with(order(5), "country", Value::Null), "productType", Value::Null),
+    ])
+    .await;
+    let failed = Query { status: Some(OrderStatus::PaymentFailed), ..everything() };
+    assert_eq!(ids(&*index, &failed).await, [id(4), id(1)]);
+    let german = Query { country: Some("DE".to_owned()), ..everything() };
+    assert_eq!(ids(&*index, &german).await, [id(4), id(2)]);
+    let lower = Query { country: Some("de".to_owned()), ..everything() };
+    assert_eq!(ids(&*index, &lower).await, []);
+    let both = Query { country: Some("DE".to_owned()), ..failed };
+    assert_eq!(ids(&*index, &both).await, [id(4)]);
+    for product in ["smart phone", "SMART PHONE"] {
+        let smart = Query { product: Some(product.to_owned()), ..everything() };
+        assert_eq!(ids(&*index, &smart).await, [id(3)]);
+    }
+    let phone = Query { product: Some("phone".to_owned()), ..everything() };
+    assert_eq!(ids(&*index, &phone).await, [id(4), id(2), id(1)]);
+    let times =
+        Query { created_after: Some(time(2)), created_before: Some(time(4)), ..everything() };
+    assert_eq!(ids(&*index, &times).await, [id(3), id(2)]);
+    let late = Query { created_after: Some(time(5)), ..everything() };
+    assert_eq!(ids(&*index, &late).await, [id(5)]);
+    let early = Query { created_before: Some(time(2)), ..everything() };
+    assert_eq!(ids(&*index, &early).await, [id(1)]);
+}
+
+pub async fn a_word_is_found_whole_or_as_a_beginning<E: Engine>() {
+    let (_engine, index) = holding::<E>(&[
+        with(order(0xa1), "customerEmail", "user@example.com"),
+        with(
+            with(order(0xb2), "customerEmail", "Ann.Lee+tag@mail.test.org"),
+            "productType",
+            "Smart-Phone Größe XL",
+        ),
+    ])
+    .await;
+    let (user, ann) = (id(0xa1), id(0xb2));
+    for text in ["user@example.com", "user", "example", "example.com", "use", "USER", " user  "] {
+        assert_eq!(typed(&*index, text).await, [user], "{text}");
+    }
+    for text in [
+        "ann",
+        "lee",
+        "tag",
+        "ann.lee+tag@mail.test.org",
+        "lee+tag@mail",
+        "test.org",
+        "mail.test",
+        "smart",
+        "smart-phone",
+        "GRÖ",
+        "größe",
+        "xl",
+        "ann xl",
+        "xl smart ann",
+        "\"lee\"",
+    ] {
+        assert_eq!(typed(&*index, text).await, [ann], "{text}");
+    }
+    assert_eq!(typed(&*index, "phone").await, [user, ann]);
+    for text in ["ser", "xample", "ann user", "phone tablet", "user@example.com.au", "annlee"] {
+        assert_eq!(typed(&*index, text).await, [], "{text}");
+    }
+    let whole = ann.to_string();
+    for text in [whole.as_str(), &whole.to_uppercase(), whole.get(..18).unwrap()] {
+        assert_eq!(typed(&*index, text).await, [ann], "{text}");
+    }
+    assert_eq!(typed(&*index, "  ").await, [user, ann], "nothing typed filters nothing");
+}
+
+pub async fn nothing_a_person_types_is_an_error<E: Engine>() {
+    let (_engine, index) = holding::<E>(&[order(1)]).await;
+    let long = "x".repeat(100_000);
+    let many = "a b c d ".repeat(5_000);
+    let different: String = (0..3_000).map(|number| format!("w{number} ")).collect();
+    for text in [
+        "\"",
+        "'",
+        "AND OR NOT",
+        "status:Created",
+        "((",
+        "a\\",
+        "*",
+        "?",
+        "~1",
+        "[1 TO 2]",
+        "^2",
+        "\u{0}",
+        "\u{1F980}",
+        "\u{202E}abc",
+        "ß\u{301}",
+        "-",
+        "--",
+        "+",
+        "/re.*/",
+        "{\"a\":1}",
+        "\u{FFFF}",
+        "%00",
+        "id:*",
+        &long,
+        &many,
+        &different,
+    ] {
+        for (country, product) in [(None, None), (Some(text.to_owned()), Some(text.to_owned()))] {
+            let query = Query { text: Some(text.to_owned()), country, product, ..everything() };
+            index.search(&query).await.unwrap();
+        }
+    }
+    for text in ["*", "((", "x*", "user?@example.com", "id:*"] {
+        assert_eq!(typed(&*index, text).await, [], "{text} means nothing special");
+    }
+}
+
+/// All pages of `query`, walked with its limit.
+async fn walk(index: &dyn Index, query: &Query) -> Vec<OrderId> {
+    let mut query = query.clone();
+    let mut all = Vec::new();
+    loop {
+        let found = index.search(&query).await.unwrap();
+        assert!(found.orders.len() <= query.limit);
+        all.extend(
+            found
+                .orders
+                .iter()
+                .map(|order| order["id"].as_str().unwrap().parse::<OrderId>().unwrap()),
+        );
+        match found.next {
+            Some(next) => query.after = Some(next),
+            None => return all,
+        }
+    }
+}
+
+pub async fn walking_the_pages_gives_every_order_once_and_in_order<E: Engine>() {
+    // Five creation times among 60 orders, one of them missing altogether; updated the other way.
+    let documents: Vec<Document> = (0..60)
+        .map(|number| {
+            let created = match number % 5 {
+                0 => Value::Null,
+                tie => json!(time(i64::try_from(tie).unwrap())),
+            };
+            let updated = json!(time(1000 - i64::try_from(number / 7).unwrap()));
+            with(with(order(number), "createdAt", created), "updatedAt", updated)
+        })
+        .collect();
+    let (_engine, index) = holding::<E>(&[]).await;
+    for part in documents.chunks(13) {
+        store(&*index, part).await;
+    }
+    for (sort_by, member) in [(SortBy::CreatedAt, "createdAt"), (SortBy::UpdatedAt, "updatedAt")] {
+        let mut expected: Vec<(i64, OrderId)> = documents
+            .iter()
+            .map(|document| {
+                let at = document.body[member].as_str().map(|at| at.parse::<Timestamp>().unwrap());
+                (at.map_or(0, Timestamp::as_micros), document.id)
+            })
+            .collect();
+        expected.sort_unstable();
+        for descending in [false, true] {
+            for limit in [1, 7, 59, 60, 61] {
+                let query = Query { sort_by, descending, limit, ..everything() };
+                let expected: Vec<OrderId> = expected.iter().map(|(_, id)| *id).collect();
+                let mut walked = walk(&*index, &query).await;
+                if descending {
+                    walked.reverse();
+                }
+                assert_eq!(walked, expected, "{sort_by:?} {descending} {limit}");
+            }
+        }
+    }
+    let past = Cursor { micros: i64::MIN, id: id(0) };
+    let query = Query { after: Some(past), ..everything() };
+    assert_eq!(ids(&*index, &query).await, [], "nothing is older than all time");
+}
+
+pub async fn pages_stay_stable_while_orders_are_added<E: Engine>() {
+    let tie = json!(time(5));
+    let documents: Vec<_> =
+        (10..30).map(|number| with(order(number), "createdAt", tie.clone())).collect();
+    let (_engine, index) = holding::<E>(&documents).await;
+    let mut query = Query { limit: 6, ..everything() };
+    let mut walked = Vec::new();
+    let mut added = 100;
+    loop {
+        let found = index.search(&query).await.unwrap();
+        walked.extend(found.orders);
+        // Ahead of the first page, by time and by tie.
+        store(&*index, &[order(added), with(order(added + 1), "createdAt", tie.clone())]).await;
+        added += 2;
+        match found.next {
+            Some(next) => query.after = Some(next),
+            None => break,
+        }
+    }
+    let expected: Vec<_> = documents.into_iter().rev().map(|document| document.body).collect();
+    assert_eq!(walked, expected);
+}
+
+pub async fn totals_and_facets_count_all_matches<E: Engine>() {
+    let countries = ["US", "US", "US", "DE", "DE", "FR"];
+    let documents: Vec<_> = (0..60)
+        .map(|number| {
+            let country = countries[usize::try_from(number % 6).unwrap()];
+            let status = if number % 10 == 0 { "PaymentFailed" } else { "FulfillmentScheduled" };
+            with(with(order(number), "country", country), "status", status)
+        })
+        .collect();
+    let (_engine, index) = holding::<E>(&documents).await;
+    // A changed document counts once, as what it is now.
+    store(&*index, &[at_version(with(documents[1].clone(), "status", "Created"), 2)]).await;
+    let found = index.search(&Query { limit: 3, ..everything() }).await.unwrap();
+    let counts = |facets: &[ofs_runtime::index::FacetCount]| -> Vec<(String, u64)> {
+        facets.iter().map(|facet| (facet.value.clone(), facet.count)).collect()
+    };
+    let expect = |facets: &[(&str, u64)]| -> Vec<(String, u64)> {
+        facets.iter().map(|(value, count)| ((*value).to_owned(), *count)).collect()
+    };
+    assert_eq!((found.total, found.orders.len()), (60, 3));
+    assert_eq!(
+        counts(&found.status),
+        expect(&[("FulfillmentScheduled", 53), ("PaymentFailed", 6), ("Created", 1)])
+    );
+    assert_eq!(counts(&found.country), expect(&[("US", 30), ("DE", 20), ("FR", 10)]));
+    let german = Query { country: Some("DE".to_owned()), limit: 2, ..everything() };
+    let page = index.search(&german).await.unwrap();
+    let last = index.search(&Query { after: page.next, limit: 50, ..german }).await.unwrap();
+    assert_eq!((page.total, last.total, last.orders.len()), (20, 20, 18), "on every page");
+    assert_eq!(counts(&last.country), expect(&[("DE", 20)]));
+
+    let more: Vec<_> = (0..60_u8)
+        .map(|number| {
+            let name = [b'A' + number / 26, b'A' + number % 26];
+            let name = String::from_utf8(name.to_vec()).unwrap();
+            with(order(1000 + u128::from(number)), "country", name)
+        })
+        .collect();
+    store(&*index, &more).await;
+    let found = index.search(&everything()).await.unwrap();
+    assert_eq!((found.total, found.country.len()), (120, 50), "the fifty largest");
+}
