@@ -1,11 +1,15 @@
 //! What a service is: a name, a handler of events, routes. The list of services is the program.
 
 use crate::context::Context;
+use crate::desk::Desk;
 use crate::log::Position;
 use crate::store::Record;
 use async_trait::async_trait;
 use ofs_events::{Event, Topic};
 use serde::Serialize;
+use std::fmt;
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
 
 /// A readable event and where it stands.
 #[derive(Clone, Copy, Debug)]
@@ -81,4 +85,21 @@ pub trait Handler: Send + Sync {
         record: Option<&Record>,
         delivery: Delivery<'_>,
     ) -> Result<Decision, Fault>;
+}
+
+/// A service: what the program needs to run it.
+#[derive(Clone)]
+pub struct Service {
+    /// Its one name: owner of its records, label of its metrics, stem of its consumer group.
+    pub name: &'static str,
+    /// What it makes of events.
+    pub handler: Arc<dyn Handler>,
+    /// Its routes and their documentation, over its own desk.
+    pub routes: fn() -> OpenApiRouter<Desk>,
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("name", &self.name).finish_non_exhaustive()
+    }
 }

@@ -1,0 +1,126 @@
+//! The shipment: one per paid order, scheduled once.
+//!
+//! Pure decision; a declined payment is none of its business.
+
+use async_trait::async_trait;
+use ofs_events::{Event, FulfillmentScheduledV1, OrderId, Payload, Timestamp, Topic};
+use ofs_runtime::context::Context;
+use ofs_runtime::service::{Decision, Delivery, Fault, Handler};
+use ofs_runtime::store::Record;
+use serde::{Deserialize, Serialize};
+
+/// From scheduling to arrival, in seconds: three days, by the wire contract.
+pub const SECONDS_TO_ARRIVAL: i64 = 3 * 24 * 60 * 60;
+
+/// The status of every shipment's record.
+pub const SCHEDULED: &str = "Scheduled";
+
+/// A scheduled shipment; the body of this service's records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Shipment {
+    /// The order that is shipped.
+    pub order_id: OrderId,
+    /// When it was scheduled.
+    pub scheduled_at: Timestamp,
+    /// When it is expected to arrive.
+    pub eta_utc: Timestamp,
+}
+
+impl Shipment {
+    /// The shipment of `order_id`, scheduled at `now`.
+    #[must_use]
+    pub fn schedule(order_id: OrderId, now: Timestamp) -> Self {
+        Self { order_id, scheduled_at: now, eta_utc: now.plus_seconds(SECONDS_TO_ARRIVAL) }
+    }
+}
+
+/// Reacts to payments.
+#[derive(Clone, Copy, Debug)]
+pub struct Shipments;
+
+impl Shipments {
+    /// What `event` means for the order whose shipment is (or is not yet) on record.
+    #[must_use]
+    pub fn decide(context: &Context, record: Option<&Record>, event: &Event) -> Decision {
+        let order_id = match (&event.payload, record) {
+            (Payload::PaymentAuthorizedV1(_), Some(_)) => return Decision::Known,
+            (Payload::PaymentAuthorizedV1(payment), None) => payment.order_id,
+            (
+                Payload::OrderCreatedV1(_)
+                | Payload::PaymentFailedV1(_)
+                | Payload::FulfillmentScheduledV1(_),
+                _,
+            ) => return Decision::Ignore,
+        };
+        let shipment = Shipment::schedule(order_id, context.now());
+        let scheduled = FulfillmentScheduledV1 { order_id, eta_utc: shipment.eta_utc };
+        let event = context.follow(event, Payload::FulfillmentScheduledV1(scheduled));
+        Decision::become_with(SCHEDULED, &shipment, vec![event])
+    }
+}
+
+#[async_trait]
+impl Handler for Shipments {
+    fn topics(&self) -> &'static [Topic] {
+        &[Topic::Payments]
+    }
+
+    async fn handle(
+        &self,
+        context: &Context,
+        record: Option<&Record>,
+        delivery: Delivery<'_>,
+    ) -> Result<Decision, Fault> {
+        Ok(Self::decide(context, record, delivery.event))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ofs_events::{CorrelationId, PaymentAuthorizedV1, PaymentFailedV1};
+    use uuid::Uuid;
+
+    const CONTEXT: Context = Context::new(crate::NAME);
+    const ORDER: OrderId = OrderId(Uuid::from_u128(7));
+
+    fn event(payload: Payload) -> Event {
+        CONTEXT.first(CorrelationId(Uuid::from_u128(8)), payload)
+    }
+
+    fn paid() -> Event {
+        event(Payload::PaymentAuthorizedV1(PaymentAuthorizedV1 { order_id: ORDER }))
+    }
+
+    #[test]
+    fn a_paid_order_is_scheduled_three_days_ahead() {
+        let paid = paid();
+        let Decision::Become(new) = Shipments::decide(&CONTEXT, None, &paid) else {
+            panic!("not scheduled");
+        };
+        let shipment: Shipment = serde_json::from_value(new.body).expect("a shipment");
+        assert_eq!(new.status, "Scheduled");
+        assert_eq!(shipment.eta_utc.seconds_since(shipment.scheduled_at), 259_200.0);
+        assert!(shipment.scheduled_at >= paid.occurred_at);
+        let [scheduled] = new.events.as_slice() else { panic!("one event") };
+        assert_eq!(scheduled.causation_id, Some(paid.id));
+        assert_eq!(scheduled.correlation_id, paid.correlation_id);
+        let Payload::FulfillmentScheduledV1(payload) = &scheduled.payload else { panic!("type") };
+        assert_eq!((payload.order_id, payload.eta_utc), (ORDER, shipment.eta_utc));
+    }
+
+    #[test]
+    fn a_payment_is_shipped_once_however_often_it_is_told() {
+        let shipment = Shipment::schedule(ORDER, CONTEXT.now());
+        let record = Record::next(None, ORDER, SCHEDULED, &shipment, CONTEXT.now());
+        assert_eq!(Shipments::decide(&CONTEXT, Some(&record), &paid()), Decision::Known);
+    }
+
+    #[test]
+    fn a_declined_payment_ships_nothing() {
+        let reason = "Card declined (demo)".to_owned();
+        let failed = event(Payload::PaymentFailedV1(PaymentFailedV1 { order_id: ORDER, reason }));
+        assert_eq!(Shipments::decide(&CONTEXT, None, &failed), Decision::Ignore);
+    }
+}

@@ -1,0 +1,189 @@
+//! The routes of the order service: take an order, show an order.
+//!
+//! An order and the answer to its idempotency key become durable together, before the 201.
+
+use crate::api::{Accepted, NewOrder, OrderView, Placed};
+use crate::order::{self, Order};
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use ofs_events::OrderId;
+use ofs_runtime::desk::{Command, Desk, Executed};
+use ofs_runtime::extract::{Body, Id};
+use ofs_runtime::problem::Problem;
+use ofs_runtime::store::Once;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// Request header that makes a repeated `POST /orders` answer like the first.
+pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Response header: the answer is an earlier request's.
+pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// The service's routes.
+#[must_use]
+pub fn routes() -> OpenApiRouter<Desk> {
+    OpenApiRouter::new().routes(routes!(place_order)).routes(routes!(get_order))
+}
+
+/// Take an order.
+///
+/// The order is durable when this answers 201. Send an `Idempotency-Key` and the request can be
+/// repeated safely for 72 hours: the same body gets the first answer, another body gets 422.
+#[utoipa::path(
+    post, path = "/orders", tag = "orders", request_body = NewOrder,
+    params(("Idempotency-Key" = Option<String>, Header, max_length = 255,
+        description = "1 to 255 visible ASCII characters, quoted or bare")),
+    responses(
+        (status = 201, body = Placed, description = "taken",
+            headers(("Location" = String), ("Idempotency-Replayed" = Option<bool>))),
+        (status = 400, body = Problem, content_type = "application/problem+json",
+            description = "invalid; nothing was stored"),
+        (status = 409, body = Problem, content_type = "application/problem+json",
+            description = "the first request with this key is still running"),
+        (status = 413, body = Problem, content_type = "application/problem+json",
+            description = "over 64 KiB"),
+        (status = 415, body = Problem, content_type = "application/problem+json",
+            description = "not application/json"),
+        (status = 422, body = Problem, content_type = "application/problem+json",
+            description = "the key was used with another body"),
+        (status = 503, body = Problem, content_type = "application/problem+json",
+            description = "the store cannot take it now"),
+    )
+)]
+async fn place_order(
+    State(desk): State<Desk>,
+    headers: HeaderMap,
+    Body(new): Body<NewOrder>,
+) -> Result<Response, Problem> {
+    let key = idempotency_key(&headers)?;
+    let new = new.accept().map_err(Problem::invalid_request)?;
+    let fingerprint = new.fingerprint();
+    if let Some(key) = &key
+        && let Some(once) = desk.once(key).await?
+    {
+        return replay(&once, fingerprint);
+    }
+    let (placed, command) = command(&desk, new, key);
+    let mine = command.once.as_ref().map(|once| once.answer.clone());
+    match desk.execute(command).await? {
+        // An answer that is this request's own: its commit was repeated after an unknown outcome.
+        Executed::Answered(once) if Some(&once.answer) != mine.as_ref() => {
+            replay(&once, fingerprint)
+        }
+        Executed::Answered(_) | Executed::Done => Ok(created(&placed)),
+    }
+}
+
+fn command(desk: &Desk, new: Accepted, key: Option<String>) -> (Placed, Command) {
+    let fingerprint = new.fingerprint();
+    let (record, event) = order::place(desk.context(), new);
+    let placed = Placed { id: record.key, correlation_id: event.correlation_id };
+    let answer = serde_json::to_string(&placed).unwrap_or_default();
+    let once = key.map(|key| Once { key, fingerprint, answer });
+    (placed, Command { record, events: vec![event], once })
+}
+
+fn created(placed: &Placed) -> Response {
+    let location = [(header::LOCATION, format!("/orders/{}", placed.id))];
+    (StatusCode::CREATED, location, Json(placed)).into_response()
+}
+
+fn replay(once: &Once, fingerprint: uuid::Uuid) -> Result<Response, Problem> {
+    if once.fingerprint != fingerprint {
+        return Err(Problem::idempotency_key_reused());
+    }
+    let placed: Placed = serde_json::from_str(&once.answer).map_err(|_| Problem::internal())?;
+    let mut response = created(&placed);
+    response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+    Ok(response)
+}
+
+/// The request's key, without the quotes that a structured header has.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let refuse = |detail| Err(Problem::invalid_header("Idempotency-Key", detail));
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return refuse("send it once");
+    }
+    let Ok(text) = value.to_str() else { return refuse("use visible ASCII characters only") };
+    let text = text.trim();
+    let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    if text.is_empty() || text.len() > 255 {
+        return refuse("must have 1 to 255 characters");
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return refuse("use visible ASCII characters only, no spaces");
+    }
+    Ok(Some(text.to_owned()))
+}
+
+/// Show an order.
+///
+/// Exact: read from the store. The search index may be a moment behind.
+#[utoipa::path(
+    get, path = "/orders/{id}", tag = "orders",
+    params(("id" = OrderId, Path, description = "the order")),
+    responses(
+        (status = 200, body = OrderView, description = "the order as it stands"),
+        (status = 400, body = Problem, content_type = "application/problem+json",
+            description = "not a UUID"),
+        (status = 404, body = Problem, content_type = "application/problem+json",
+            description = "no such order"),
+        (status = 503, body = Problem, content_type = "application/problem+json",
+            description = "the store cannot be reached"),
+    )
+)]
+async fn get_order(
+    State(desk): State<Desk>,
+    Id(id): Id<OrderId>,
+) -> Result<Json<OrderView>, Problem> {
+    let record = desk.record(id).await?.ok_or_else(|| Problem::unknown_order(id))?;
+    let order: Order = record.read().map_err(|_| Problem::internal())?;
+    Ok(Json(order.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(values: &[&'static [u8]]) -> Result<Option<String>, u16> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            let value = HeaderValue::from_bytes(value).expect("a header value");
+            headers.append(IDEMPOTENCY_KEY, value);
+        }
+        idempotency_key(&headers).map_err(|problem| problem.status)
+    }
+
+    #[test]
+    fn an_idempotency_key_is_visible_ascii_quoted_or_bare() {
+        assert_eq!(key(&[]), Ok(None));
+        assert_eq!(key(&[b"abc-1"]), Ok(Some("abc-1".to_owned())));
+        assert_eq!(key(&[b"\"abc-1\""]), Ok(Some("abc-1".to_owned())));
+        assert_eq!(key(&[&[b'k'; 255]]), Ok(Some("k".repeat(255))));
+        for bad in [&b""[..], b"\"\"", b"a b", b"\xc3\xa4", &[b'k'; 256]] {
+            assert_eq!(key(&[bad]), Err(400));
+        }
+        assert_eq!(key(&[b"a", b"b"]), Err(400));
+    }
+
+    #[test]
+    fn an_answer_is_replayed_only_to_the_same_request() {
+        let placed = Placed {
+            id: OrderId(uuid::Uuid::from_u128(1)),
+            correlation_id: ofs_events::CorrelationId(uuid::Uuid::from_u128(2)),
+        };
+        let fingerprint = uuid::Uuid::from_u128(3);
+        let answer = serde_json::to_string(&placed).expect("json");
+        let once = Once { key: "k".to_owned(), fingerprint, answer };
+        let response = replay(&once, fingerprint).expect("replayed");
+        assert_eq!(response.status(), StatusCode::CREATED);
+        assert_eq!(response.headers()["idempotency-replayed"], "true");
+        assert_eq!(response.headers()["location"], format!("/orders/{}", placed.id));
+        let problem = replay(&once, uuid::Uuid::from_u128(4)).expect_err("refused");
+        assert_eq!(problem.status, 422);
+    }
+}
