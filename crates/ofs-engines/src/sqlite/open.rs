@@ -9,6 +9,8 @@ use std::time::Duration;
 
 /// How long a statement waits for a lock, which only a foreign process can hold.
 const BUSY: Duration = Duration::from_secs(5);
+/// What is kept of a WAL that starts over.
+const WAL_BYTES: i64 = 16 << 20;
 
 /// Why a database file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +111,8 @@ pub(super) fn writer(
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
     // A checkpoint run by SQLite itself would swallow a failed fsync; the writer runs its own.
     connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(failed)?;
+    // A WAL that once grew large is cut back when it starts over.
+    connection.pragma_update(None, "journal_size_limit", WAL_BYTES).map_err(failed)?;
     tune(&connection).map_err(failed)?;
     migrate(path, &mut connection, schema, tables > 0)?;
     if let Some(pages) = options.max_pages {

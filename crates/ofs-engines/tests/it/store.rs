@@ -2,6 +2,8 @@
 //!
 //! What only one engine has (a disk that fills up) is tested in a file of its own.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod commits;
 mod keeping;
 mod leases;

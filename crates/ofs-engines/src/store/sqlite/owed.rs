@@ -87,8 +87,10 @@ pub(super) fn depths(connection: &Connection) -> Done<Depths> {
         )?,
         parked: depth(
             connection,
-            "SELECT owner, count(*), min(parked_at) FROM parked_events
-             WHERE state = 'parked' GROUP BY owner ORDER BY owner",
+            "SELECT n.owner, n.rows, p.parked_at
+             FROM (SELECT owner, count(*) AS rows, min(id) AS id FROM parked_events
+                   WHERE state = 'parked' GROUP BY owner) n
+             JOIN parked_events p ON p.id = n.id ORDER BY n.owner",
         )?,
     })
 }

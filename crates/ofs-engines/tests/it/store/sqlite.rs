@@ -141,3 +141,18 @@ async fn commits_of_a_caller_that_is_gone_are_written_whole() {
     let written = load(&store, &keys).await.records.len();
     assert_eq!(outbox(&store, OWNER).await.len(), written);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_wal_stays_bounded_while_readers_come_and_go() {
+    let engine = Sqlite::new();
+    let store = engine.open().await;
+    for round in 0..40 {
+        let commits = (0..64).map(|n| store.commit(heavy(round * 64 + n)));
+        let reading = store.scan(OWNER, None, 1_000);
+        let (outcomes, _) = futures::join!(futures::future::join_all(commits), reading);
+        assert!(outcomes.iter().all(Result::is_ok));
+    }
+    let size = |name: &str| std::fs::metadata(engine.path().with_file_name(name)).unwrap().len();
+    assert!(size("store.db") > 30 << 20, "{}", size("store.db"));
+    assert!(size("store.db-wal") < 24 << 20, "{}", size("store.db-wal"));
+}
