@@ -1,1 +1,27 @@
-//! skeleton
+//! payment-worker: asks the payment gateway about every new order, and tells what it said.
+//!
+//! Knows gateways by one trait; the simulated one is here because it is part of the wire contract.
+#![warn(clippy::wildcard_enum_match_arm)]
+
+pub mod gateway;
+mod ledger;
+pub mod payment;
+mod scenario;
+pub mod simulated;
+
+use ofs_runtime::service::Service;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The service's one name.
+pub const NAME: &str = "payment-worker";
+
+/// How long a gateway may take to answer before the event has to wait, unless told otherwise.
+pub const DEFAULT_GATEWAY_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What the program runs: payments by `gateway`, which may take `timeout` to answer.
+#[must_use]
+pub fn service(gateway: Arc<dyn gateway::Gateway>, timeout: Duration) -> Service {
+    let handler = Arc::new(payment::Payments::new(gateway, timeout));
+    Service { name: NAME, handler, routes: Default::default }
+}

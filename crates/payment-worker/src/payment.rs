@@ -1,0 +1,249 @@
+//! The payment: one per order, decided once by the gateway.
+//!
+//! The one decision that awaits something; the gateway's key comes from the order alone.
+
+use crate::gateway::{Charge, Gateway, IdempotencyKey, Verdict};
+use async_trait::async_trait;
+use ofs_events::{
+    Event, OrderCreatedV1, OrderId, Payload, PaymentAuthorizedV1, PaymentFailedV1, Timestamp, Topic,
+};
+use ofs_runtime::context::Context;
+use ofs_runtime::service::{Decision, Delivery, Fault, Handler};
+use ofs_runtime::store::Record;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where a payment stands; also the status of its record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PaymentStatus {
+    /// The gateway authorized it.
+    Authorized,
+    /// The gateway declined it.
+    Failed,
+}
+
+impl PaymentStatus {
+    /// The name in the store.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            PaymentStatus::Authorized => "Authorized",
+            PaymentStatus::Failed => "Failed",
+        }
+    }
+}
+
+/// A decided payment; the body of this service's records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Payment {
+    /// The order that is paid for.
+    pub order_id: OrderId,
+    /// What the gateway said.
+    pub status: PaymentStatus,
+    /// Why it declined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Under which key the gateway knows the charge.
+    pub gateway_key: IdempotencyKey,
+    /// When its answer came.
+    pub decided_at: Timestamp,
+}
+
+/// Asks the gateway about new orders.
+pub struct Payments {
+    gateway: Arc<dyn Gateway>,
+    timeout: Duration,
+}
+
+impl Payments {
+    /// Payments by `gateway`; an order waits if an answer takes longer than `timeout`.
+    #[must_use]
+    pub fn new(gateway: Arc<dyn Gateway>, timeout: Duration) -> Self {
+        Self { gateway, timeout }
+    }
+
+    async fn ask(
+        &self,
+        context: &Context,
+        event: &Event,
+        order: &OrderCreatedV1,
+    ) -> Result<Verdict, Fault> {
+        let key = IdempotencyKey::authorize(order.order_id);
+        let charge = Charge { order: order.order_id, scenario: order.payment_scenario.clone() };
+        let age = context.now().seconds_since(event.occurred_at);
+        let answer = tokio::time::timeout(self.timeout, async {
+            // A gateway that is about to forget the key would charge again instead of answering.
+            let forgetting = age > self.gateway.key_retention().as_secs_f64() / 2.0;
+            if forgetting && let Some(verdict) = self.gateway.find(&key).await? {
+                return Ok(verdict);
+            }
+            self.gateway.authorize(&key, &charge).await
+        });
+        match answer.await {
+            Ok(Ok(verdict)) => Ok(verdict),
+            Ok(Err(error)) => Err(Fault::Later(error.to_string())),
+            Err(_) => {
+                let timeout = self.timeout;
+                Err(Fault::Later(format!("the payment gateway did not answer in {timeout:?}")))
+            }
+        }
+    }
+}
+
+/// What follows from the gateway's `verdict` on the order that `event` is about.
+#[must_use]
+pub fn decide(context: &Context, event: &Event, verdict: Verdict) -> Decision {
+    let order_id = event.order_id();
+    let (status, reason, payload) = match verdict {
+        Verdict::Authorized => {
+            let payload = Payload::PaymentAuthorizedV1(PaymentAuthorizedV1 { order_id });
+            (PaymentStatus::Authorized, None, payload)
+        }
+        Verdict::Declined { reason } => {
+            let failed = PaymentFailedV1 { order_id, reason: reason.clone() };
+            (PaymentStatus::Failed, Some(reason), Payload::PaymentFailedV1(failed))
+        }
+    };
+    let event = context.follow(event, payload);
+    let gateway_key = IdempotencyKey::authorize(order_id);
+    let decided_at = event.occurred_at;
+    let payment = Payment { order_id, status, reason, gateway_key, decided_at };
+    Decision::become_with(status.name(), &payment, vec![event])
+}
+
+#[async_trait]
+impl Handler for Payments {
+    fn topics(&self) -> &'static [Topic] {
+        &[Topic::Orders]
+    }
+
+    async fn handle(
+        &self,
+        context: &Context,
+        record: Option<&Record>,
+        delivery: Delivery<'_>,
+    ) -> Result<Decision, Fault> {
+        let event = delivery.event;
+        let order = match &event.payload {
+            Payload::OrderCreatedV1(order) => order,
+            Payload::PaymentAuthorizedV1(_)
+            | Payload::PaymentFailedV1(_)
+            | Payload::FulfillmentScheduledV1(_) => return Ok(Decision::Ignore),
+        };
+        if record.is_some() {
+            return Ok(Decision::Known);
+        }
+        let verdict = self.ask(context, event, order).await?;
+        Ok(decide(context, event, verdict))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulated::Simulated;
+    use ofs_events::CorrelationId;
+    use ofs_runtime::log::Position;
+    use uuid::Uuid;
+
+    const CONTEXT: Context = Context::new(crate::NAME);
+
+    fn created(digit: u128, scenario: Option<&str>) -> Event {
+        let order = OrderCreatedV1 {
+            order_id: OrderId(Uuid::from_u128(0x0100 + digit)),
+            customer_email: "user@example.com".to_owned(),
+            product_type: "Phone".to_owned(),
+            country: "US".to_owned(),
+            payment_scenario: scenario.map(str::to_owned),
+        };
+        CONTEXT.first(CorrelationId(Uuid::from_u128(2)), Payload::OrderCreatedV1(order))
+    }
+
+    fn payments() -> Payments {
+        Payments::new(Arc::new(Simulated::default()), Duration::from_secs(1))
+    }
+
+    async fn handle(
+        payments: &Payments,
+        record: Option<&Record>,
+        event: &Event,
+    ) -> Result<Decision, Fault> {
+        let at = Position { topic: event.payload.topic(), partition: 0, offset: 0 };
+        payments.handle(&CONTEXT, record, Delivery { at, event }).await
+    }
+
+    #[tokio::test]
+    async fn the_gateways_verdict_becomes_one_event() {
+        for (event, status, event_type, reason) in [
+            (created(0, Some("success")), "Authorized", "PaymentAuthorizedV1", None),
+            (created(8, None), "Authorized", "PaymentAuthorizedV1", None),
+            (created(9, None), "Failed", "PaymentFailedV1", Some("Card declined (demo)")),
+            (created(0, Some("no")), "Failed", "PaymentFailedV1", Some("Card declined (demo)")),
+        ] {
+            let decision = handle(&payments(), None, &event).await.expect("handled");
+            let Decision::Become(new) = decision else { panic!("undecided") };
+            assert_eq!(new.status, status);
+            let payment: Payment = serde_json::from_value(new.body).expect("a payment");
+            assert_eq!((payment.order_id, payment.reason.as_deref()), (event.order_id(), reason));
+            let [effect] = new.events.as_slice() else { panic!("one event") };
+            assert_eq!(effect.payload.event_type(), event_type);
+            assert_eq!(effect.causation_id, Some(event.id));
+            assert_eq!(effect.correlation_id, event.correlation_id);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_decided_payment_never_reaches_the_gateway_again() {
+        let payments = payments();
+        let event = created(0, Some("sim:down:1"));
+        let Decision::Become(new) = decide(&CONTEXT, &event, Verdict::Authorized) else {
+            panic!("undecided");
+        };
+        let record = Record::next(None, event.order_id(), &new.status, &new.body, CONTEXT.now());
+        assert_eq!(handle(&payments, Some(&record), &event).await, Ok(Decision::Known));
+        // The first attempt at `sim:down:1` fails, so none was made before this one.
+        assert!(matches!(handle(&payments, None, &event).await, Err(Fault::Later(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_waits_for_a_gateway_that_is_slow_or_down() {
+        for scenario in ["sim:timeout:2", "sim:down:2", "sim:lost-answer", "sim:slow:2s"] {
+            let payments = payments();
+            let event = created(0, Some(scenario));
+            let mut waits = 0;
+            let decision = loop {
+                match handle(&payments, None, &event).await {
+                    Err(Fault::Later(_)) => waits += 1,
+                    done => break done.expect("handled"),
+                }
+            };
+            assert!((1..=2).contains(&waits), "{scenario} waited {waits} times");
+            assert!(matches!(decision, Decision::Become(_)));
+        }
+    }
+
+    #[tokio::test]
+    async fn deciding_again_makes_the_same_event() {
+        let event = created(0, None);
+        let ids = || match decide(&CONTEXT, &event, Verdict::Authorized) {
+            Decision::Become(new) => new.events.iter().map(|event| event.id).collect(),
+            Decision::Ignore | Decision::Known => Vec::new(),
+        };
+        assert_eq!(ids().len(), 1);
+        assert_eq!(ids(), ids());
+    }
+
+    #[tokio::test]
+    async fn an_old_charge_is_looked_up_before_it_is_asked_for_again() {
+        let gateway = Arc::new(Simulated::default());
+        let payments = Payments::new(gateway.clone(), Duration::from_secs(1));
+        let mut event = created(0, Some("sim:lost-answer"));
+        event.occurred_at = CONTEXT.now().plus_seconds(-13 * 60 * 60);
+        assert!(matches!(handle(&payments, None, &event).await, Err(Fault::Later(_))));
+        let key = IdempotencyKey::authorize(event.order_id());
+        assert_eq!(gateway.find(&key).await, Ok(Some(Verdict::Authorized)));
+        assert!(matches!(handle(&payments, None, &event).await, Ok(Decision::Become(_))));
+    }
+}
