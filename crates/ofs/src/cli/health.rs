@@ -1,0 +1,17 @@
+//! `ofs health`: whether a server is ready, for people and container health checks.
+
+use super::client::Client;
+use super::failure::{Exit, Failure};
+use super::output::{self, Format};
+
+pub(super) async fn run(format: Format, client: &Client) -> anyhow::Result<()> {
+    let (status, body) = client.answer(&["health", "ready"]).await?;
+    if status == 200 || body.get("ready").is_some() {
+        output::document(format, &body)?;
+    }
+    match status {
+        200 => Ok(()),
+        503 => Err(Failure::new(Exit::Failed, "the server is not ready").into()),
+        other => Err(Failure::answered(other, &body.to_string()).into()),
+    }
+}

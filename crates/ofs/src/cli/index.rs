@@ -1,0 +1,106 @@
+//! `ofs index`: status, rebuild, verify.
+
+use super::client::Client;
+use super::failure::{Exit, Failure};
+use super::output::{self, Format};
+use clap::{Args, Subcommand};
+use serde_json::Value;
+use std::time::Duration;
+
+/// How often the state of a rebuild is asked for.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// `ofs index …`.
+#[derive(Debug, Subcommand)]
+pub enum IndexCommand {
+    /// What the index holds, and what it has not got yet.
+    #[command(before_help = "\
+Examples:
+  ofs index status
+  ofs index status --json | jq .owed")]
+    Status,
+    /// Build the index anew beside the old one, which answers until the new one is complete.
+    #[command(before_help = "\
+Examples:
+  ofs index rebuild                      begin, and leave it to the server
+  ofs index rebuild --wait               stay until it is done, exit code 6 after --timeout")]
+    Rebuild(RebuildArgs),
+    /// Compare every document with its order; exit code 1 if they differ.
+    #[command(before_help = "\
+Examples:
+  ofs index verify
+  ofs index verify --json | jq .differences")]
+    Verify(VerifyArgs),
+}
+
+/// `ofs index rebuild`.
+#[derive(Debug, Args)]
+pub struct RebuildArgs {
+    /// Stay until it is done.
+    #[arg(long)]
+    wait: bool,
+    /// How long to stay.
+    #[arg(long, value_name = "TIME", default_value = "1h", requires = "wait",
+        value_parser = humantime::parse_duration)]
+    timeout: Duration,
+}
+
+/// `ofs index verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// How long it may take; exit code 6 when it is over.
+    #[arg(long, value_name = "TIME", default_value = "1h",
+        value_parser = humantime::parse_duration)]
+    timeout: Duration,
+}
+
+pub(super) async fn run(
+    format: Format,
+    client: &Client,
+    command: &IndexCommand,
+) -> anyhow::Result<()> {
+    match command {
+        IndexCommand::Status => Ok(output::document(format, &client.get(&["index"], &[]).await?)?),
+        IndexCommand::Rebuild(args) => {
+            let began = client.post(&["index", "rebuild"], &[], None).await?;
+            if !args.wait {
+                return Ok(output::document(format, &began)?);
+            }
+            let done = tokio::time::timeout(args.timeout, finished(client)).await;
+            let state = done.map_err(|_| {
+                let waited = humantime::format_duration(args.timeout);
+                let detail = format!(
+                    "the index is not complete after {waited}; the server goes on, \
+                     `ofs index status` shows how far it is"
+                );
+                Failure::new(Exit::Timeout, detail)
+            })??;
+            Ok(output::document(format, &state)?)
+        }
+        IndexCommand::Verify(args) => {
+            let patient = client.with_patience(args.timeout);
+            let found = patient.post(&["index", "verify"], &[], None).await?;
+            output::document(format, &found)?;
+            if found.get("differences").and_then(Value::as_u64) != Some(0) {
+                let detail =
+                    "the index is not what the orders say; `ofs index rebuild` makes it so";
+                return Err(Failure::new(Exit::Failed, detail).into());
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn finished(client: &Client) -> Result<Value, Failure> {
+    loop {
+        let state = client.get(&["index"], &[]).await?;
+        match state.get("building") {
+            None | Some(Value::Null) => return Ok(state),
+            Some(_) => {
+                let owed = output::text(&state, "/owed");
+                output::note(&format!("building, {owed} documents to go"));
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}

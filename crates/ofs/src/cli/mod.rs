@@ -1,0 +1,128 @@
+//! The command line: what there is, and which function does it. Client commands only speak HTTP.
+
+mod args;
+pub mod client;
+mod config;
+mod events;
+pub mod failure;
+mod health;
+mod index;
+mod order;
+pub mod output;
+mod parked;
+mod pipeline;
+mod watch;
+
+pub use args::{Cli, Command, MigrateArgs, ResetArgs, ResetTo, RunArgs, SERVICES};
+pub use failure::{Exit, Failure};
+
+use crate::config::{Config, Flag, Inputs};
+use crate::{offline, telemetry};
+use args::EventsCommand;
+use clap::{CommandFactory as _, Parser as _};
+use client::Client;
+use output::Format;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// Runs the command that the process was called with, to its exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    // Help and version leave with 0, wrong usage with 2.
+    let cli = Cli::parse();
+    let format = if cli.json { Format::Json } else { Format::Text };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let done = match runtime {
+        Ok(runtime) => {
+            let done = runtime.block_on(dispatch(cli, format));
+            // Whatever a command left behind (a stuck name lookup) must not keep the process.
+            runtime.shutdown_background();
+            done
+        }
+        Err(error) => Err(anyhow::Error::from(error).context("start the runtime")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report(format, &Failure::of(error)),
+    }
+}
+
+fn report(format: Format, failure: &Failure) -> ExitCode {
+    let text = match format {
+        Format::Json => failure.problem.to_string(),
+        Format::Text => format!("error: {failure}"),
+    };
+    // Where stderr is closed there is nobody left to tell.
+    let _ = writeln!(std::io::stderr(), "{text}");
+    ExitCode::from(failure.exit as u8)
+}
+
+async fn dispatch(cli: Cli, format: Format) -> anyhow::Result<()> {
+    let inputs = Inputs::of_process(cli.config.clone(), cli.flags());
+    match &cli.command {
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "ofs", &mut script);
+            Ok(output::write(&String::from_utf8_lossy(&script))?)
+        }
+        Command::Openapi => Ok(output::line(&offline::openapi()?)?),
+        Command::Config { command } => config::run(format, &inputs, command),
+        command => {
+            let config = Config::load(&inputs)?;
+            for warning in &config.settings.warnings {
+                let _ = writeln!(std::io::stderr(), "warning: {warning}");
+            }
+            with_config(format, config, command).await
+        }
+    }
+}
+
+async fn with_config(format: Format, config: Config, command: &Command) -> anyhow::Result<()> {
+    match command {
+        Command::Run(args) => {
+            telemetry::logs(&config)?;
+            return offline::run(config, args).await;
+        }
+        Command::Migrate(args) => {
+            telemetry::logs(&config)?;
+            let done = offline::migrate(config, args).await?;
+            return Ok(output::document(format, &done)?);
+        }
+        Command::Events { command: EventsCommand::Reset(args) } => {
+            telemetry::logs(&config)?;
+            let done = offline::reset(config, args).await?;
+            return Ok(output::document(format, &done)?);
+        }
+        _ => {}
+    }
+    let client = Client::new(&config.server)?;
+    match command {
+        Command::Order { command } => order::run(format, &client, command).await,
+        Command::Events { command: EventsCommand::Tail(args) } => {
+            events::tail(format, &client, args).await
+        }
+        Command::Parked { command } => parked::run(format, &client, command).await,
+        Command::Pipeline => pipeline::run(format, &client).await,
+        Command::Index { command } => index::run(format, &client, command).await,
+        Command::Health => health::run(format, &client).await,
+        Command::Run(_)
+        | Command::Migrate(_)
+        | Command::Events { .. }
+        | Command::Config { .. }
+        | Command::Openapi
+        | Command::Completions { .. } => Ok(()),
+    }
+}
+
+impl Cli {
+    fn flags(&self) -> Vec<Flag> {
+        let flag = |key, name, value: Option<String>| Some(Flag { key, name, value: value? });
+        let mut flags: Vec<_> =
+            flag("server", "--server", self.server.clone()).into_iter().collect();
+        if let Command::Run(run) = &self.command {
+            flags.extend(flag("listen", "--listen", run.listen.clone()));
+            flags.extend(flag("data-dir", "--data-dir", run.data_dir.clone()));
+        }
+        flags
+    }
+}

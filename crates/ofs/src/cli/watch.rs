@@ -1,0 +1,107 @@
+//! Watching one order until it is final. Reads timeline and status; changes nothing.
+
+use super::client::Client;
+use super::failure::{Exit, Failure};
+use super::order::items;
+use super::output::{self, Format, text};
+use serde_json::Value;
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+/// How often the server is asked while nothing changes: first and last pause.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
+/// How long the timeline, a read model, may take to show the end of an order that is final.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Shows the events of order `id` as they come, until its status is final.
+///
+/// # Errors
+/// [`Failure`] with [`Exit::OrderFailed`] if payment failed, [`Exit::Timeout`] after `timeout`.
+pub(super) async fn watch(
+    format: Format,
+    client: &Client,
+    id: &str,
+    timeout: Duration,
+) -> anyhow::Result<()> {
+    let mut watched = Watched { format, id, shown: HashSet::new() };
+    match tokio::time::timeout(timeout, watched.follow(client)).await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            let waited = humantime::format_duration(timeout);
+            let detail = format!(
+                "order {id} is not final after {waited}; `ofs pipeline` shows what waits, \
+                 `ofs parked list --order {id}` whether it is held up"
+            );
+            Err(Failure::new(Exit::Timeout, detail).into())
+        }
+    }
+}
+
+struct Watched<'a> {
+    format: Format,
+    id: &'a str,
+    /// Event ids.
+    shown: HashSet<String>,
+}
+
+impl Watched<'_> {
+    async fn follow(&mut self, client: &Client) -> anyhow::Result<()> {
+        let mut pause = PAUSE.0;
+        let mut final_since: Option<Instant> = None;
+        loop {
+            let order = client.get(&["orders", self.id], &[]).await?;
+            let status = text(&order, "/status");
+            let news = self.show_news(client).await?;
+            if matches!(status.as_str(), "PaymentFailed" | "FulfillmentScheduled") {
+                let since = *final_since.get_or_insert_with(Instant::now);
+                if self.saw_the_end(&status) || since.elapsed() > GRACE {
+                    return self.ended(&status);
+                }
+            }
+            pause = if news { PAUSE.0 } else { (pause * 2).min(PAUSE.1) };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    fn saw_the_end(&self, status: &str) -> bool {
+        self.shown.iter().any(|shown| shown.starts_with(status))
+    }
+
+    /// Whether there were any events not shown before.
+    async fn show_news(&mut self, client: &Client) -> anyhow::Result<bool> {
+        let timeline = match client.get(&["orders", self.id, "timeline"], &[]).await {
+            Ok(timeline) => timeline,
+            // No event has reached the read model yet.
+            Err(failure) if failure.exit == Exit::NotFound => return Ok(false),
+            Err(failure) => return Err(failure.into()),
+        };
+        let mut news = false;
+        for event in items(&timeline, "events") {
+            let name = format!("{} {}", text(event, "/eventType"), text(event, "/eventId"));
+            if self.shown.insert(name) {
+                news = true;
+                self.show(event)?;
+            }
+        }
+        Ok(news)
+    }
+
+    fn show(&self, event: &Value) -> anyhow::Result<()> {
+        match self.format {
+            Format::Json => output::json_line(event)?,
+            Format::Text => {
+                let (at, kind) = (text(event, "/occurredAt"), text(event, "/eventType"));
+                output::line(&format!("{at}  {kind}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn ended(&self, status: &str) -> anyhow::Result<()> {
+        if status == "PaymentFailed" {
+            let detail = format!("order {} ended in PaymentFailed", self.id);
+            return Err(Failure::new(Exit::OrderFailed, detail).into());
+        }
+        Ok(())
+    }
+}
