@@ -1,9 +1,10 @@
 //! The one definition of the index port. Each engine is one line of `conformance!`.
 //!
-//! What only one engine has (files that rot) is tested in a file of its own.
+//! `files` tests what only tantivy has: files that rot, vanish or cannot be written.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod files;
 mod generations;
 mod searching;
 

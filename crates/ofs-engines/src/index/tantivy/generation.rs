@@ -3,19 +3,19 @@
 //! Does not know which generation is active.
 
 use super::query;
-use super::schema::{Entry, Fields, VERSION, id_of};
+use super::schema::{Entry, Fields};
 use super::writer::{self, Job, Pace};
 use ofs_events::OrderId;
-use ofs_runtime::index::{Document, Found, Put, Query};
+use ofs_runtime::index::{self, Document, Found, Put, Query};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 use tantivy::directory::MmapDirectory;
-use tantivy::schema::IndexRecordOption;
-use tantivy::{DocAddress, DocSet, Index, IndexReader, ReloadPolicy, TERMINATED, TantivyError};
+use tantivy::{Index, IndexReader, ReloadPolicy, TantivyError};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -55,6 +55,8 @@ pub(super) struct Generation {
     pub(super) instance: Uuid,
     fields: Fields,
     reader: IndexReader,
+    /// Set once something that was read made no sense.
+    rotten: AtomicBool,
     /// None once closed.
     jobs: Mutex<Option<(SyncSender<Job>, JoinHandle<()>)>>,
 }
@@ -75,25 +77,53 @@ impl Generation {
         let instance = file("read", &name, fs::read_to_string(&name))?;
         let instance: Uuid = instance.trim().parse().map_err(|_| Error::Instance(name))?;
         let fields = Fields::new();
-        let directory = MmapDirectory::open(path).map_err(TantivyError::from)?;
-        let index = Index::open(directory)?;
+        let (index, reader) = writer::guarded(|| {
+            let directory = MmapDirectory::open(path).map_err(TantivyError::from)?;
+            let index = Index::open(directory)?;
+            let reader = index
+                .reader_builder()
+                .reload_policy(ReloadPolicy::Manual)
+                .doc_store_cache_num_blocks(CACHED_BLOCKS)
+                .try_into()?;
+            Ok((index, reader))
+        })?;
         if index.schema() != fields.schema {
             return Err(Error::Schema(path.to_owned()));
         }
-        let reader = index
-            .reader_builder()
-            .reload_policy(ReloadPolicy::Manual)
-            .doc_store_cache_num_blocks(CACHED_BLOCKS)
-            .try_into()?;
         let label = path.file_name().unwrap_or_default().to_string_lossy();
         let started = writer::start(&label, index, reader.clone(), fields.clone(), pace);
         let jobs = file("start the writer of", path, started)?;
-        Ok(Self { path: path.to_owned(), instance, fields, reader, jobs: Mutex::new(Some(jobs)) })
+        Ok(Self {
+            path: path.to_owned(),
+            instance,
+            fields,
+            reader,
+            rotten: AtomicBool::new(false),
+            jobs: Mutex::new(Some(jobs)),
+        })
     }
 
-    /// Whether its files are still there: somebody may have deleted them under the running program.
+    /// Whether it can be used: its files may have rotted, or been deleted under the running program.
     pub(super) fn is_there(&self) -> bool {
-        self.path.join(META).try_exists().unwrap_or(true)
+        !self.rotten.load(Ordering::Relaxed) && self.path.join(META).try_exists().unwrap_or(true)
+    }
+
+    /// Takes note if `read` failed for what the files contain. They are mapped into memory, so an
+    /// error that is not the system's comes from their content and will come again.
+    fn noting<T>(&self, read: Result<T, TantivyError>) -> Result<T, index::Error> {
+        read.map_err(|error| {
+            let rotten = match &error {
+                TantivyError::IoError(error) => error.raw_os_error().is_none(),
+                TantivyError::DataCorruption(_) | TantivyError::DeserializeError(_) => true,
+                _ => false,
+            };
+            if !rotten {
+                return index::Error::Unavailable(error.to_string());
+            }
+            tracing::error!(%error, path = %self.path.display(), "a generation of the index rotted");
+            self.rotten.store(true, Ordering::Relaxed);
+            index::Error::Missing(format!("the generation cannot be read: {error}"))
+        })
     }
 
     /// Documents in it.
@@ -128,50 +158,23 @@ impl Generation {
     }
 
     /// Searches what is committed.
-    pub(super) fn search(&self, query: &Query) -> Result<Found, TantivyError> {
-        query::search(&self.reader.searcher(), &self.fields, query)
+    ///
+    /// # Errors
+    /// [`index::Error::Missing`] if it cannot be read, now and later.
+    pub(super) fn search(&self, query: &Query) -> Result<Found, index::Error> {
+        self.noting(query::search(&self.reader.searcher(), &self.fields, query))
     }
 
     /// Documents behind `after`, by ascending id.
+    ///
+    /// # Errors
+    /// As [`Generation::search`].
     pub(super) fn scan(
         &self,
         after: Option<OrderId>,
         max: usize,
-    ) -> Result<Vec<Document>, TantivyError> {
-        let searcher = self.reader.searcher();
-        let after = after.map(|id| id.to_string()).unwrap_or_default();
-        let mut found: Vec<(Vec<u8>, DocAddress)> = Vec::new();
-        for (ordinal, segment) in (0..).zip(searcher.segment_readers()) {
-            let ids = segment.inverted_index(self.fields.id)?;
-            let mut terms = ids.terms().range().gt(after.as_bytes()).into_stream()?;
-            let mut taken = 0;
-            while taken < max && terms.advance() {
-                let mut documents =
-                    ids.read_postings_from_terminfo(terms.value(), IndexRecordOption::Basic)?;
-                while documents.doc() != TERMINATED {
-                    if !segment.is_deleted(documents.doc()) {
-                        found.push((
-                            terms.key().to_vec(),
-                            DocAddress::new(ordinal, documents.doc()),
-                        ));
-                        taken += 1;
-                    }
-                    documents.advance();
-                }
-            }
-        }
-        found.sort_unstable();
-        found.truncate(max);
-        found
-            .into_iter()
-            .map(|(key, at)| {
-                let columns = searcher.segment_reader(at.segment_ord).fast_fields();
-                let version = columns.u64(VERSION)?.first(at.doc_id).unwrap_or_default();
-                let id = uuid::Uuid::try_parse_ascii(&key).unwrap_or_default();
-                let body = query::source(&searcher, &self.fields, at)?;
-                Ok(Document { id: id_of(id.as_u128()), version, body })
-            })
-            .collect()
+    ) -> Result<Vec<Document>, index::Error> {
+        self.noting(query::scan(&self.reader.searcher(), &self.fields, after, max))
     }
 
     /// Ends the writer after what it has in hand; puts are refused from now on, searches go on.

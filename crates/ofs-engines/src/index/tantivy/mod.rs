@@ -4,6 +4,7 @@
 //! Belongs to one process at a time; the store's lock file sees to that.
 
 mod generation;
+mod page;
 mod query;
 mod schema;
 mod writer;
@@ -118,7 +119,7 @@ impl Index for TantivyIndex {
                 .load()
                 .active()
                 .ok_or_else(|| Error::Missing("no generation is active".to_owned()))?;
-            generation.search(&query).map_err(unavailable)
+            generation.search(&query)
         })
         .await
     }
@@ -130,10 +131,7 @@ impl Index for TantivyIndex {
         max: usize,
     ) -> Result<Vec<Document>, Error> {
         let target = target.clone();
-        self.blocking(move |shared| {
-            shared.generation(&target)?.scan(after, max).map_err(unavailable)
-        })
-        .await
+        self.blocking(move |shared| shared.generation(&target)?.scan(after, max)).await
     }
 
     async fn status(&self) -> Result<Status, Error> {
@@ -303,9 +301,17 @@ fn open_all(dir: &Path, pace: Pace) -> Result<BTreeMap<String, Arc<Generation>>,
 /// The names of all directories of generations.
 fn names(dir: &Path) -> Result<Vec<String>, Broken> {
     let all = dir.join("targets");
-    let list = || fs::read_dir(&all)?.map(|entry| entry.map(|entry| entry.file_name())).collect();
-    let names: Vec<std::ffi::OsString> = file("list", &all, list())?;
-    Ok(names.into_iter().filter_map(|name| name.into_string().ok()).collect())
+    let list = || -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&all)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                names.extend(entry.file_name().into_string().ok());
+            }
+        }
+        Ok(names)
+    };
+    file("list", &all, list())
 }
 
 /// A target's name becomes the name of a directory.

@@ -14,14 +14,16 @@ use std::time::{Duration, Instant};
 use tantivy::columnar::Column;
 use tantivy::indexer::IndexWriterOptions;
 use tantivy::schema::IndexRecordOption;
-use tantivy::{DocSet, Index, IndexReader, IndexWriter, InvertedIndexReader, Searcher, TERMINATED};
+use tantivy::{
+    Directory, DocSet, Index, IndexReader, IndexWriter, InvertedIndexReader, Searcher, TERMINATED,
+};
 use tantivy::{TantivyError, Term};
 use tokio::sync::oneshot;
 
 /// Puts that may wait for the writer at once.
 const QUEUE: usize = 256;
 /// Documents after which a commit does not wait for its time.
-const GROUP: usize = 5_000;
+const GROUP: usize = 1_000;
 
 /// Documents to be written, and where the answer goes. A document the schema cannot take comes as
 /// the reason why.
@@ -167,7 +169,7 @@ impl Writer {
         if self.fresh.is_empty() {
             return Ok(());
         }
-        open.writer.commit()?;
+        commit(&mut open.writer, &self.index)?;
         self.reader.reload()?;
         open.committed = Committed::new(&self.reader, &self.fields)?;
         self.fresh.clear();
@@ -201,12 +203,22 @@ impl Open {
             .num_merge_threads(1)
             .memory_budget_per_thread(memory)
             .build();
-        let writer = index.writer_with_options(options)?;
-        // A commit whose outcome was unknown may be there after all.
+        let mut writer = index.writer_with_options(options)?;
+        // The last commit may be one whose outcome was never known: it is there to be read, but
+        // nobody has seen it reach the disk. Commit it again before its versions are trusted.
+        commit(&mut writer, index)?;
         reader.reload()?;
         let committed = Committed::new(reader, fields)?;
         Ok(Self { writer, committed })
     }
+}
+
+/// Commits durably. tantivy renames its list of segments into place last and leaves it at that; the
+/// name must reach the disk, too.
+fn commit(writer: &mut IndexWriter, index: &Index) -> Result<(), TantivyError> {
+    writer.commit()?;
+    index.directory().sync_directory()?;
+    Ok(())
 }
 
 /// What the last commit holds.
@@ -261,8 +273,11 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// Runs `work`; a panic inside tantivy becomes an error instead of the end of the writer.
-fn guarded<T>(work: impl FnOnce() -> Result<T, TantivyError>) -> Result<T, TantivyError> {
+/// Runs `work`; a panic inside tantivy becomes an error instead of the end of the
+/// thread: it meets some damaged files with arithmetic that overflows.
+pub(super) fn guarded<T>(
+    work: impl FnOnce() -> Result<T, TantivyError>,
+) -> Result<T, TantivyError> {
     catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|_| Err(TantivyError::InternalError("the writer panicked".to_owned())))
+        .unwrap_or_else(|_| Err(TantivyError::InternalError("tantivy panicked".to_owned())))
 }
