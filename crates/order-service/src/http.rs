@@ -186,4 +186,19 @@ mod tests {
         let problem = replay(&once, uuid::Uuid::from_u128(4)).expect_err("refused");
         assert_eq!(problem.status, 422);
     }
+
+    #[test]
+    fn the_documentation_shows_what_a_new_order_needs() {
+        let api = serde_json::to_value(routes().into_openapi()).expect("json");
+        let schemas = &api["components"]["schemas"];
+        let new = &schemas["NewOrder"];
+        assert_eq!(
+            new["required"],
+            serde_json::json!(["customerEmail", "productType", "country"]),
+            "{new:#}"
+        );
+        assert_eq!(new["properties"]["customerEmail"]["type"], "string");
+        assert!(schemas["Problem"]["properties"]["requestId"].is_object());
+        assert!(api["paths"]["/orders"]["post"]["responses"]["422"].is_object());
+    }
 }
