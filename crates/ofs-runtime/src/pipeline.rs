@@ -256,9 +256,7 @@ fn service_view(
     depths: Result<&Depths, &Timestamp>,
     now: Timestamp,
 ) -> ServiceView {
-    let waiting = |pick: fn(&Depths) -> &[Depth]| {
-        waiting(depths.map(pick), station.service, now)
-    };
+    let waiting = |pick: fn(&Depths) -> &[Depth]| waiting(depths.map(pick), station.service, now);
     ServiceView {
         service: station.service,
         topics: station.topics.iter().map(|topic| topic_view(*topic, lags, now)).collect(),

@@ -1,1 +1,11 @@
-//! skeleton
+//! The program `ofs`: command line, configuration, engines, services, HTTP. No business rules.
+
+pub mod cli;
+pub mod config;
+mod demo;
+mod engines;
+pub mod http;
+pub mod offline;
+mod run;
+mod services;
+pub mod telemetry;

@@ -13,6 +13,8 @@ mod parked_view;
 mod pipeline;
 mod raw;
 mod tail;
+#[cfg(test)]
+mod tests;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use ofs_runtime::index::Index;

@@ -7,6 +7,7 @@ use super::tail::Budget;
 use async_trait::async_trait;
 use ofs_events::Topic;
 use ofs_runtime::log::{Error, Polled, Received, Subscription};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -32,7 +33,8 @@ impl SqliteSubscription {
     pub fn join(inner: Arc<Inner>, group: &str, topics: &[Topic]) -> Result<Self, Error> {
         let changed = inner.shared.changed.subscribe();
         let member = inner.shared.groups.join(group, topics);
-        let cursors = topics.iter().map(|topic| Cursor { topic: *topic, next: None }).collect();
+        let topics: BTreeSet<Topic> = topics.iter().copied().collect();
+        let cursors = topics.into_iter().map(|topic| Cursor { topic, next: None }).collect();
         let group = group.to_owned();
         let mut joined = Self { inner, group, member, cursors, turn: 0, changed };
         joined.take_over()?;

@@ -1,0 +1,404 @@
+//! The operator's routes on the embedded engines, asked as a client asks.
+
+use super::{App, router};
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request, StatusCode};
+use futures::StreamExt;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use ofs_engines::index::tantivy::{self, TantivyIndex};
+use ofs_engines::log::sqlite::SqliteLog;
+use ofs_engines::sqlite::Options;
+use ofs_engines::store::sqlite::SqliteStore;
+use ofs_events::{CorrelationId, Event, OrderId, Payload, PaymentAuthorizedV1, Timestamp, Topic};
+use ofs_runtime::books::Books;
+use ofs_runtime::context::Context;
+use ofs_runtime::log::{Bounds, Lag, Layout, Log, Message, Position, Received, Reset};
+use ofs_runtime::log::{Error, Subscription};
+use ofs_runtime::parked::Redrive;
+use ofs_runtime::pipeline::{Pipeline, Station};
+use ofs_runtime::rebuild::Rebuild;
+use ofs_runtime::service::{Decision, Delivery, Fault, Handler};
+use ofs_runtime::store::{Commit, Parking, Record, Store};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+use uuid::Uuid;
+
+const SERVICE: &str = "payment-worker";
+const ELSEWHERE: &str = "fulfillment-worker";
+
+fn order(number: u128) -> OrderId {
+    OrderId(Uuid::from_u128(number))
+}
+
+/// Handles every event it can read, and changes nothing.
+struct Ignores;
+
+#[async_trait::async_trait]
+impl Handler for Ignores {
+    fn topics(&self) -> &'static [Topic] {
+        &[Topic::Orders]
+    }
+
+    async fn handle(
+        &self,
+        _: &Context,
+        _: Option<&Record>,
+        _: Delivery<'_>,
+    ) -> Result<Decision, Fault> {
+        Ok(Decision::Ignore)
+    }
+}
+
+/// A log that cannot be reached.
+struct Unreachable;
+
+fn down<T>() -> Result<T, Error> {
+    Err(Error::Unavailable("refused".to_owned()))
+}
+
+#[async_trait::async_trait]
+impl Log for Unreachable {
+    async fn append(&self, messages: Vec<Message>) -> Vec<Result<Position, Error>> {
+        messages.iter().map(|_| down()).collect()
+    }
+    async fn subscribe(&self, _: &str, _: &[Topic]) -> Result<Box<dyn Subscription>, Error> {
+        down()
+    }
+    async fn read(&self, _: Topic, _: u32, _: u64, _: usize) -> Result<Vec<Received>, Error> {
+        down()
+    }
+    async fn bounds(&self, _: Topic) -> Result<Vec<Bounds>, Error> {
+        down()
+    }
+    async fn lag(&self, _: &str, _: &[Topic]) -> Result<Vec<Lag>, Error> {
+        down()
+    }
+    async fn reset(&self, _: &str, _: &[Topic], _: Reset) -> Result<(), Error> {
+        down()
+    }
+    async fn prepare(&self, _: Layout) -> Result<(), Error> {
+        down()
+    }
+    async fn tidy(&self, _: Timestamp) -> Result<(), Error> {
+        down()
+    }
+}
+
+struct House {
+    app: App,
+    _dir: tempfile::TempDir,
+}
+
+async fn house() -> House {
+    house_with(|log| log).await
+}
+
+async fn house_with(change: impl FnOnce(Arc<dyn Log>) -> Arc<dyn Log>) -> House {
+    let dir = tempfile::tempdir().expect("directory");
+    let store = SqliteStore::open(&dir.path().join("store.db"), Options::default()).await;
+    let store: Arc<dyn Store> = Arc::new(store.expect("store"));
+    let log = SqliteLog::open(&dir.path().join("log.db"), Options::default(), store.instance())
+        .expect("log");
+    let log = change(Arc::new(log));
+    let index = TantivyIndex::open(dir.path().join("index"), tantivy::Options::default());
+    let index = Arc::new(index.expect("index"));
+    let station = |service| Station { service, topics: &[Topic::Orders], indexed: false };
+    let stations = vec![station(SERVICE), station(ELSEWHERE)];
+    let mut redrive = Redrive::default();
+    redrive.add(Books::new(SERVICE, Arc::clone(&store)), Arc::new(Ignores));
+    let indexer = Books::new("search-indexer-worker", Arc::clone(&store));
+    let app = App {
+        pipeline: Pipeline::new(Arc::clone(&store), Arc::clone(&log), stations),
+        redrive,
+        rebuild: Rebuild::new(indexer, index.clone()),
+        draining: CancellationToken::new(),
+        metrics: PrometheusBuilder::new().build_recorder().handle(),
+        store,
+        log,
+        index,
+    };
+    House { app, _dir: dir }
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    text: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).expect("JSON")
+    }
+
+    fn lines(&self) -> Vec<Value> {
+        self.text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    }
+
+    /// Status, and the slug of the problem's type.
+    fn problem(&self) -> (u16, String) {
+        let problem = self.json();
+        let uri = problem["type"].as_str().expect("a type");
+        (self.status.as_u16(), uri.trim_start_matches("urn:ofs:problem:").to_owned())
+    }
+}
+
+impl House {
+    async fn send(&self, request: Request<Body>) -> axum::response::Response {
+        let (router, _) = router(self.app.clone(), Vec::new());
+        router.oneshot(request).await.expect("an answer")
+    }
+
+    async fn ask(&self, request: Request<Body>) -> Answer {
+        let (head, body) = self.send(request).await.into_parts();
+        let bytes = to_bytes(body, 1 << 22).await.expect("a whole body");
+        let text = String::from_utf8(bytes.to_vec()).expect("text");
+        Answer { status: head.status, headers: head.headers, text }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.ask(Request::get(path).body(Body::empty()).expect("request")).await
+    }
+
+    async fn post(&self, path: &str, body: Option<Value>) -> Answer {
+        let request = Request::post(path).header("content-type", "application/json");
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        self.ask(request.body(body).expect("request")).await
+    }
+
+    async fn append(&self, key: &[u8], value: &[u8]) {
+        let message = Message {
+            topic: Topic::Payments,
+            key: Some(key.to_vec().into()),
+            event_id: None,
+            headers: vec![("eventType".to_owned(), "PaymentAuthorizedV1".to_owned())],
+            value: value.to_vec().into(),
+        };
+        for position in self.app.log.append(vec![message]).await {
+            position.expect("appended");
+        }
+    }
+
+    async fn append_paid(&self, order_id: OrderId) {
+        self.append(order_id.to_string().as_bytes(), &paid(order_id)).await;
+    }
+
+    /// Parks `raw` for `owner`, as offset `offset`.
+    async fn park(&self, owner: &str, offset: u64, raw: &[u8]) {
+        let at = Position { topic: Topic::Payments, partition: 0, offset };
+        let parking = Parking {
+            at,
+            key: Some(order(1)),
+            event_id: None,
+            event_type: None,
+            raw_key: Some(order(1).to_string().into()),
+            raw: raw.to_vec().into(),
+            reason: format!("broken in {owner}"),
+            unknown_type: false,
+            retry_in: None,
+        };
+        let commit = Commit { owner: owner.to_owned(), parked: vec![parking], ..Commit::default() };
+        self.app.store.commit(commit).await.expect("parked");
+    }
+}
+
+fn paid(order_id: OrderId) -> Vec<u8> {
+    let correlation = CorrelationId(Uuid::from_u128(5));
+    let payload = Payload::PaymentAuthorizedV1(PaymentAuthorizedV1 { order_id });
+    let event: Event = Context::new(SERVICE).first(correlation, payload);
+    event.encode()
+}
+
+#[tokio::test]
+async fn events_shows_every_record_and_says_why_one_is_no_event() {
+    let house = house().await;
+    house.append_paid(order(1)).await;
+    house.append(&[0xff], &[0xfe, 0xff]).await;
+    house.append_paid(order(2)).await;
+    let lines = house.get("/events").await.lines();
+    assert_eq!(lines.len(), 3);
+    assert_eq!(lines[0]["position"], "payments.events.v1/0@0");
+    assert_eq!(lines[0]["key"], order(1).to_string());
+    assert_eq!(lines[0]["event"]["payload"]["orderId"], order(1).to_string());
+    assert_eq!(lines[0]["headers"]["eventType"], "PaymentAuthorizedV1");
+    assert_eq!(lines[1]["raw"], json!({"encoding": "base64", "value": "/v8="}));
+    assert_eq!(lines[1]["rawKey"], json!({"encoding": "base64", "value": "/w=="}));
+    assert!(lines[1]["error"].as_str().expect("why").contains("envelope"));
+    assert!(lines[1].get("event").is_none());
+    let of_one = house.get(&format!("/events?order={}", order(2))).await.lines();
+    assert_eq!(of_one.len(), 1);
+    let from = house.get("/events?from=payments.events.v1/0@2").await.lines();
+    assert_eq!(from, of_one);
+    assert_eq!(house.get("/events?from=latest").await.text, "");
+    assert_eq!(house.get("/events?topic=orders.events.v1").await.text, "");
+}
+
+#[tokio::test]
+async fn wrong_parameters_are_refused_by_name() {
+    let house = house().await;
+    for (path, name) in [
+        ("/events?topic=orders", "topic"),
+        ("/events?from=17", "from"),
+        ("/events?from=payments.events.v1/9@0", "from"),
+        ("/events?topic=orders.events.v1&from=payments.events.v1/0@0", "from"),
+        ("/events?offset=1", "offset"),
+        ("/parked?limit=0", "limit"),
+        ("/parked?limit=201", "limit"),
+        ("/parked?cursor=x", "cursor"),
+        ("/parked?service=billing", "service"),
+        ("/parked?state=lost", "state"),
+    ] {
+        let answer = house.get(path).await;
+        assert_eq!(answer.problem(), (400, "invalid-query".to_owned()), "{path}");
+        assert_eq!(answer.json()["errors"][0]["pointer"], name, "{path}");
+    }
+    assert_eq!(house.get("/parked/x").await.problem(), (400, "invalid-path".to_owned()));
+}
+
+#[tokio::test]
+async fn a_live_reader_that_reconnects_misses_nothing() {
+    let house = house().await;
+    house.append_paid(order(1)).await;
+    let live = |last: Option<String>| {
+        let request = Request::get("/events?from=earliest").header("accept", "text/event-stream");
+        let request = match last {
+            Some(last) => request.header("last-event-id", last),
+            None => request,
+        };
+        house.send(request.body(Body::empty()).expect("request"))
+    };
+    let mut body = live(None).await.into_body().into_data_stream();
+    let first = next_event(&mut body).await;
+    assert!(first.contains("payments.events.v1/0@0"));
+    let id = first.lines().find_map(|line| line.strip_prefix("id: ")).expect("an id");
+    drop(body);
+    house.append_paid(order(2)).await;
+    let mut body = live(Some(id.to_owned())).await.into_body().into_data_stream();
+    let second = next_event(&mut body).await;
+    assert!(second.contains(&order(2).to_string()), "{second}");
+    house.append_paid(order(3)).await;
+    assert!(next_event(&mut body).await.contains(&order(3).to_string()));
+    house.app.draining.cancel();
+    assert!(body.next().await.is_none(), "an endless answer ends with the process");
+}
+
+async fn next_event(body: &mut axum::body::BodyDataStream) -> String {
+    let mut text = String::new();
+    while !text.ends_with("\n\n") {
+        let chunk = body.next().await.expect("an event").expect("bytes");
+        text.push_str(std::str::from_utf8(&chunk).expect("text"));
+    }
+    text
+}
+
+#[tokio::test]
+async fn parked_events_are_listed_page_by_page_and_shown_byte_for_byte() {
+    let house = house().await;
+    for (owner, offset) in [(SERVICE, 1), (SERVICE, 2), (ELSEWHERE, 1)] {
+        house.park(owner, offset, b"{broken").await;
+    }
+    let page = house.get("/parked?limit=2").await.json();
+    assert_eq!(page["parked"].as_array().map(Vec::len), Some(2));
+    assert_eq!(page["parked"][1]["behind"], page["parked"][0]["id"]);
+    let cursor = page["nextCursor"].as_str().expect("a cursor");
+    let rest = house.get(&format!("/parked?cursor={cursor}")).await.json();
+    assert_eq!(rest["parked"][0]["service"], ELSEWHERE);
+    assert_eq!(rest["nextCursor"], Value::Null);
+    let found = house.get("/parked?reason=IN%20FULFILLMENT&state=parked").await.json();
+    assert_eq!(found, rest);
+    let shown = house.get(&format!("/parked/{}", page["parked"][0]["id"])).await.json();
+    assert_eq!(shown["value"], json!({"encoding": "text", "value": "{broken"}));
+    assert_eq!(shown["key"]["value"], order(1).to_string());
+    assert_eq!(house.get("/parked/999").await.problem(), (404, "not-found".to_owned()));
+}
+
+#[tokio::test]
+async fn a_retry_says_what_came_of_it() {
+    let house = house().await;
+    house.park(SERVICE, 1, &paid(order(1))).await;
+    house.park(SERVICE, 2, b"{broken").await;
+    house.park(ELSEWHERE, 1, b"{broken").await;
+    let behind = house.post("/parked/2/retry", None).await;
+    assert_eq!(behind.problem(), (409, "conflict".to_owned()));
+    assert!(behind.json()["detail"].as_str().expect("detail").contains("parked event 1"));
+    let resolved = house.post("/parked/1/retry", None).await;
+    assert_eq!(resolved.json(), json!({"id": 1, "outcome": "resolved"}));
+    assert_eq!(house.post("/parked/1/retry", None).await.problem().0, 409);
+    let failed = house.post("/parked/2/retry", None).await;
+    assert_eq!((failed.status, &failed.json()["outcome"]), (StatusCode::OK, &json!("failed")));
+    let elsewhere = house.post("/parked/3/retry", None).await;
+    assert!(elsewhere.json()["detail"].as_str().expect("detail").contains(ELSEWHERE));
+    assert_eq!(house.post("/parked/9/retry", None).await.problem().0, 404);
+    let all = house.post("/parked/retry", None).await.json();
+    let counts = json!({"resolved": 0, "failed": 1, "busy": 0, "elsewhere": 1, "more": false});
+    assert_eq!(all, counts);
+}
+
+#[tokio::test]
+async fn giving_an_event_up_needs_a_reason() {
+    let house = house().await;
+    house.park(ELSEWHERE, 1, b"{broken").await;
+    for body in [json!({"reason": " "}), json!({}), json!({"reason": "x".repeat(1001)})] {
+        let refused = house.post("/parked/1/discard", Some(body)).await;
+        assert_eq!(refused.problem(), (400, "invalid-request".to_owned()));
+    }
+    let reason = json!({"reason": "a test order"});
+    let done = house.post("/parked/1/discard", Some(reason.clone())).await;
+    assert_eq!(done.json(), json!({"id": 1, "state": "discarded"}));
+    let shown = house.get("/parked?state=discarded").await.json();
+    assert_eq!(shown["parked"][0]["id"], 1);
+    assert_eq!(house.post("/parked/1/discard", Some(reason)).await.problem().0, 409);
+}
+
+#[tokio::test]
+async fn what_cannot_be_reached_is_unknown_and_never_zero() {
+    let house = house_with(|_| Arc::new(Unreachable)).await;
+    let first = house.get("/pipeline").await.json();
+    let topic = &first["services"][0]["topics"][0];
+    assert_eq!((&topic["lagEvents"], &topic["lagSeconds"]), (&Value::Null, &Value::Null));
+    assert!(topic["unreachableSince"].is_string());
+    assert_eq!(first["services"][0]["outbox"]["rows"], 0);
+    let ready = house.get("/health/ready").await;
+    assert_eq!(ready.status, StatusCode::OK, "orders are taken without the log");
+    assert_eq!(ready.json()["log"], "down");
+    assert_eq!(house.get("/events").await.problem(), (503, "unavailable".to_owned()));
+}
+
+#[tokio::test]
+async fn a_process_that_drains_is_alive_but_not_ready() {
+    let house = house().await;
+    let up = json!({"ready": true, "migrated": true, "store": "up", "log": "up", "index": "up",
+        "draining": false});
+    assert_eq!(house.get("/health/ready").await.json(), up);
+    house.app.draining.cancel();
+    let ready = house.get("/health/ready").await;
+    assert_eq!((ready.status.as_u16(), &ready.json()["draining"]), (503, &json!(true)));
+    assert_eq!(house.get("/health/live").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_documentation_is_served_from_the_binary() {
+    let house = house().await;
+    let described = house.get("/openapi.json").await.json();
+    assert_eq!(described["openapi"], "3.1.0");
+    assert_eq!(house.get("/docs").await.headers["location"], "/docs/");
+    let page = house.get("/docs/").await;
+    assert!(page.status.is_success() && !page.text.contains("https://"));
+    assert!(house.get("/docs/swagger-initializer.js").await.text.contains("../openapi.json"));
+    assert!(house.get("/docs/swagger-ui-bundle.js").await.status.is_success());
+    assert_eq!(house.get("/metrics").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_rebuild_is_ordered_once() {
+    let house = house().await;
+    let first = house.post("/index/rebuild", None).await;
+    assert_eq!(first.status, StatusCode::ACCEPTED);
+    let again = house.post("/index/rebuild", None).await;
+    assert_eq!(first.json(), again.json());
+    let state = house.get("/index").await.json();
+    assert_eq!(state["building"], first.json()["building"]);
+    assert_eq!(house.post("/index/verify", None).await.problem().0, 503, "nothing is built yet");
+}

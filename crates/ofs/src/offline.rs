@@ -1,0 +1,85 @@
+//! The verbs that do not talk to a server: they open the engines themselves.
+
+use crate::cli::{MigrateArgs, ResetArgs, ResetTo, RunArgs};
+use crate::config::{Config, Inputs};
+use crate::run::{self, Plan};
+use crate::{engines, http, services, telemetry};
+use anyhow::{Context as _, bail};
+use ofs_events::Topic;
+use ofs_runtime::log::{Layout, Reset};
+use ofs_runtime::pipeline::group_of;
+use ofs_runtime::service::Service;
+use serde_json::{Value, json};
+use utoipa_axum::router::OpenApiRouter;
+
+/// Runs services until a signal.
+///
+/// # Errors
+/// If they cannot start, or do not end in time.
+pub async fn run(config: Config, args: &RunArgs) -> anyhow::Result<()> {
+    #[cfg(debug_assertions)]
+    if let Some(at) = &config.crash_at {
+        ofs_runtime::crash::arm(&at.point, at.nth);
+    }
+    let services = services::chosen(&args.services)?;
+    let metrics = telemetry::metrics()?;
+    run::run(config, Plan { services, demo: args.demo }, metrics).await
+}
+
+/// Moves a consumer group. The server must be stopped.
+///
+/// # Errors
+/// If the data directory is in use, or the group cannot be moved.
+pub async fn reset(config: Config, args: &ResetArgs) -> anyhow::Result<Value> {
+    let services = services::all(&config)?;
+    let Some(service) = services.iter().find(|service| group_of(service.name) == args.group) else {
+        let known: Vec<String> = services.iter().map(|service| group_of(service.name)).collect();
+        bail!("no group is called `{}`; groups are {}", args.group, known.join(", "));
+    };
+    let topics = topics_of(service, &args.topics)?;
+    let to = match args.to {
+        ResetTo::Earliest => Reset::Earliest,
+        ResetTo::Latest => Reset::Latest,
+        ResetTo::Time(time) => Reset::Time(time),
+    };
+    let engines = engines::open(&config).await.context("`ofs events reset` needs a stopped server")?;
+    engines.log.reset(&args.group, &topics, to).await?;
+    Ok(json!({ "group": args.group, "topics": topics }))
+}
+
+fn topics_of(service: &Service, asked: &[Topic]) -> anyhow::Result<Vec<Topic>> {
+    let reads = service.handler.topics();
+    if asked.is_empty() {
+        return Ok(reads.to_vec());
+    }
+    match asked.iter().find(|topic| !reads.contains(topic)) {
+        Some(topic) => bail!("{} does not read {topic}", service.name),
+        None => Ok(asked.to_vec()),
+    }
+}
+
+/// Makes and migrates what the engines need.
+///
+/// # Errors
+/// If an engine cannot be reached, or refuses.
+pub async fn migrate(config: Config, _: &MigrateArgs) -> anyhow::Result<Value> {
+    let engines = engines::open(&config).await?;
+    let replication = config.log_replication.map_or(1, std::num::NonZeroU32::get);
+    let layout = Layout {
+        partitions: config.log_partitions.get(),
+        replication: u16::try_from(replication)?,
+    };
+    engines.log.prepare(layout).await?;
+    Ok(json!({ "migrated": true }))
+}
+
+/// The description of the whole surface: OpenAPI, pretty JSON.
+///
+/// # Errors
+/// If it cannot be written as JSON.
+pub fn openapi() -> anyhow::Result<String> {
+    let config = Config::load(&Inputs::default())?;
+    let services = services::all(&config)?;
+    let described = services.iter().map(|service| (service.routes)()).map(OpenApiRouter::into_openapi);
+    Ok(http::openapi(described).to_pretty_json()?)
+}

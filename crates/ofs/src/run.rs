@@ -1,0 +1,235 @@
+//! `ofs run`: opens the engines, starts the chosen services, serves HTTP, and ends in order.
+
+use crate::config::{Config, Source};
+use crate::engines::{self, Engines};
+use crate::http::{self, App};
+use crate::{demo, services};
+use anyhow::{Context as _, bail};
+use metrics_exporter_prometheus::PrometheusHandle;
+use ofs_events::Timestamp;
+use ofs_runtime::books::Books;
+use ofs_runtime::context::Context;
+use ofs_runtime::courier::{Courier, IndexLane, OutboxLane, RetryLane};
+use ofs_runtime::desk::Desk;
+use ofs_runtime::parked::Redrive;
+use ofs_runtime::pipeline::Pipeline;
+use ofs_runtime::rebuild::Rebuild;
+use ofs_runtime::service::Service;
+use ofs_runtime::store::Retention;
+use ofs_runtime::worker::Worker;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The services, by name.
+    pub services: Vec<&'static str>,
+    /// Orders a second that the demo makes, if it runs.
+    pub demo: Option<f64>,
+}
+
+/// How the process ends: first nothing new comes in, then what is in hand is finished.
+#[derive(Clone, Default)]
+struct Stops {
+    /// Not ready, no new requests, no new records.
+    intake: CancellationToken,
+    /// Couriers finish what is owed and leave.
+    delivery: CancellationToken,
+}
+
+/// Runs until a signal, then shuts down within the configured time.
+///
+/// # Errors
+/// If the engines or the address cannot be used, or the shutdown took too long.
+pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyhow::Result<()> {
+    let engines = engines::open(&config).await?;
+    let all = services::all(&config)?;
+    let pipeline = Pipeline::new(
+        Arc::clone(&engines.store),
+        Arc::clone(&engines.log),
+        services::stations(&all),
+    );
+    let counted: Vec<_> =
+        all.iter().map(|service| (service.name, service.handler.topics())).collect();
+    ofs_runtime::metrics::describe_and_zero(&counted);
+    let listener = bind(&config, &plan).await?;
+    let address = listener.local_addr()?;
+    let stops = Stops::default();
+    let (workers, couriers) = (TaskTracker::new(), TaskTracker::new());
+    let books = |name: &'static str| Books::new(name, Arc::clone(&engines.store));
+    let running: Vec<(Service, Books)> = all
+        .into_iter()
+        .filter(|service| plan.services.contains(&service.name))
+        .map(|service| {
+            let books = books(service.name);
+            (service, books)
+        })
+        .collect();
+    let redrive = start(&running, &engines, &stops, &workers, &couriers);
+    let indexer = running.iter().find(|(service, _)| service.handler.indexed());
+    let indexer = indexer
+        .map_or_else(|| books(search_indexer_worker::NAME), |(_, books)| books.clone());
+    let app = App {
+        store: Arc::clone(&engines.store),
+        log: Arc::clone(&engines.log),
+        index: Arc::clone(&engines.index),
+        pipeline: pipeline.clone(),
+        redrive,
+        rebuild: Rebuild::new(indexer, Arc::clone(&engines.index)),
+        draining: stops.intake.clone(),
+        metrics,
+    };
+    let desk = |books: &Books| {
+        Desk::new(books.clone(), Arc::clone(&engines.index), Arc::new(pipeline.clone()))
+    };
+    let routes =
+        running.iter().map(|(service, books)| (service.routes)().with_state(desk(books)));
+    let (router, _) = http::router(app, routes.collect());
+    let draining = stops.intake.clone();
+    workers.spawn(async move {
+        let served = axum::serve(listener, router)
+            .with_graceful_shutdown(draining.cancelled_owned())
+            .await;
+        if let Err(error) = served {
+            error!(%error, "the HTTP server ended");
+        }
+    });
+    workers.spawn(tidy(engines.clone(), config.clone(), stops.intake.clone()));
+    if let Some(rate) = plan.demo {
+        workers.spawn(demo::run(address, rate, stops.intake.clone()));
+    }
+    banner(&config, &plan, address);
+    signal().await?;
+    info!("shutting down");
+    tokio::select! {
+        ended = tokio::time::timeout(config.shutdown_timeout, end(stops, workers, couriers)) => {
+            ended.context("work in hand was not finished in time; it is done again after the start")
+        }
+        again = signal() => {
+            again?;
+            bail!("stopped by a second signal")
+        }
+    }
+}
+
+/// Starts workers and couriers of the running services.
+fn start(
+    running: &[(Service, Books)],
+    engines: &Engines,
+    stops: &Stops,
+    workers: &TaskTracker,
+    couriers: &TaskTracker,
+) -> Redrive {
+    let mut redrive = Redrive::default();
+    for (service, books) in running {
+        redrive.add(books.clone(), Arc::clone(&service.handler));
+    }
+    for (service, books) in running {
+        let worker =
+            Worker::new(books.clone(), Arc::clone(&service.handler), Arc::clone(&engines.log));
+        workers.spawn(worker.run(stops.intake.clone()));
+        let outbox = Courier::new(books.clone(), OutboxLane::new(Arc::clone(&engines.log)));
+        couriers.spawn(outbox.run(stops.delivery.clone()));
+        let retry = Courier::new(books.clone(), RetryLane::new(redrive.clone()));
+        workers.spawn(retry.run(stops.intake.clone()));
+        let (name, waking) = (service.name, redrive.clone());
+        workers.spawn(async move {
+            if let Err(error) = waking.wake_readable(name).await {
+                warn!(service = name, %error, "cannot look for parked events to read again");
+            }
+        });
+        if service.handler.indexed() {
+            let index = Courier::new(books.clone(), IndexLane::new(Arc::clone(&engines.index)));
+            couriers.spawn(index.run(stops.delivery.clone()));
+            let rebuild = Rebuild::new(books.clone(), Arc::clone(&engines.index));
+            workers.spawn(rebuild.run(stops.intake.clone()));
+        }
+    }
+    redrive
+}
+
+async fn end(stops: Stops, workers: TaskTracker, couriers: TaskTracker) {
+    stops.intake.cancel();
+    workers.close();
+    workers.wait().await;
+    stops.delivery.cancel();
+    couriers.close();
+    couriers.wait().await;
+}
+
+async fn bind(config: &Config, plan: &Plan) -> anyhow::Result<TcpListener> {
+    let mut address = config.listen;
+    let is_default = config
+        .settings
+        .get("listen")
+        .is_some_and(|setting| matches!(setting.source, Source::Default));
+    if is_default {
+        address.set_port(services::default_port(&plan.services));
+    }
+    if !address.ip().is_loopback() {
+        warn!(%address, "listening beyond this machine, and there is no authentication");
+    }
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}; choose another with --listen or OFS_LISTEN")
+    })
+}
+
+/// Drops what is past its retention, a little at a time.
+async fn tidy(engines: Engines, config: Config, stop: CancellationToken) {
+    let hours = |time: Duration| u16::try_from(time.as_secs() / 3600).unwrap_or(u16::MAX);
+    let retention = Retention {
+        inbox_days: hours(config.inbox_retention).div_ceil(24),
+        once_hours: 72,
+        parked_days: 30,
+    };
+    let clock = Context::new("tidy");
+    loop {
+        let kept = i64::try_from(config.log_retention.as_secs()).unwrap_or(i64::MAX);
+        let oldest: Timestamp = clock.now().plus_seconds(-kept);
+        let more = async {
+            engines.log.tidy(oldest).await.map_err(|error| error.to_string())?;
+            engines.store.tidy(retention).await.map_err(|error| error.to_string())
+        };
+        let pause = match more.await {
+            Ok(true) => Duration::from_millis(100),
+            Ok(false) => Duration::from_mins(10),
+            Err(error) => {
+                warn!(error, "cannot drop what is past its retention, will try again");
+                Duration::from_mins(1)
+            }
+        };
+        if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+            return;
+        }
+    }
+}
+
+async fn signal() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stderr, reason = "the banner is for people at a terminal")]
+fn banner(config: &Config, plan: &Plan, address: SocketAddr) {
+    eprintln!("ofs {} · {}", env!("CARGO_PKG_VERSION"), plan.services.join(", "));
+    eprintln!("  API   http://{address}");
+    eprintln!("  Docs  http://{address}/docs");
+    eprintln!("  Data  {} (kept)", config.data_dir.display());
+    if let Some(rate) = plan.demo {
+        eprintln!("  Demo  {rate} orders a second, some of them declined");
+    }
+    eprintln!("  Try   curl 'http://{address}/orders/search?limit=5'");
+    eprintln!("Ctrl-C stops; data is kept.");
+}
