@@ -156,23 +156,3 @@ async fn the_wal_stays_bounded_while_readers_come_and_go() {
     assert!(size("store.db") > 30 << 20, "{}", size("store.db"));
     assert!(size("store.db-wal") < 24 << 20, "{}", size("store.db-wal"));
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn zz_speed() {
-    let engine = Sqlite::new();
-    let store = engine.open().await;
-    for clients in [1_u128, 64] {
-        let started = Instant::now();
-        let per = 12_800 / clients / if clients == 1 { 10 } else { 1 };
-        let all = (0..clients).map(|c| { let store = store.clone(); tokio::spawn(async move {
-            for n in 0..per { let k = clients * 1_000_000 + c * 100_000 + n;
-                let mut cm = created(order(k * 0x1234567_89AB_CDEF), k); cm.seen.push(seen(order(k), k));
-                store.commit(cm).await.unwrap(); } })});
-        futures::future::join_all(all).await;
-        let n = clients * per;
-        eprintln!("{clients} clients: {n} commits {:?} {:.0}/s", started.elapsed(), n as f64 / started.elapsed().as_secs_f64());
-    }
-    let t = Instant::now(); let r = store.outbox(OWNER, &[0,1,2,3,4,5,6,7], &[], 500).await.unwrap(); eprintln!("outbox {} {:?}", r.len(), t.elapsed());
-    let t = Instant::now(); store.depths().await.unwrap(); eprintln!("depths {:?}", t.elapsed());
-    let t = Instant::now(); store.commit(settled(r.iter().map(|r| Settled::Sent(r.id)))).await.unwrap(); eprintln!("settle 500 {:?}", t.elapsed());
-}
