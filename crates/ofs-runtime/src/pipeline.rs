@@ -42,14 +42,16 @@ pub struct TopicView {
     /// The topic.
     pub topic: Topic,
     /// Partitions it has; null while the log is unreachable.
+    #[schema(required)]
     pub partitions: Option<u64>,
     /// Records still to be read; null while the log is unreachable.
-    #[schema(example = 0)]
+    #[schema(required, example = 0)]
     pub lag_events: Option<u64>,
     /// Seconds the oldest of them has waited, 0 if there is none; null if that is unknown.
-    #[schema(example = 0.0)]
+    #[schema(required, example = 0.0)]
     pub lag_seconds: Option<f64>,
     /// When the oldest of them was appended; null if there is none, or it is unknown.
+    #[schema(required)]
     pub oldest: Option<Timestamp>,
     /// Since when the log does not answer; absent while it does.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,12 +64,13 @@ pub struct TopicView {
 #[serde(rename_all = "camelCase")]
 pub struct Waiting {
     /// How many; null while the store is unreachable.
-    #[schema(example = 0)]
+    #[schema(required, example = 0)]
     pub rows: Option<u64>,
     /// Since when the oldest waits; null if nothing waits, or the store is unreachable.
+    #[schema(required)]
     pub oldest: Option<Timestamp>,
     /// Seconds the oldest has waited, 0 if nothing waits; null while the store is unreachable.
-    #[schema(example = 0.0)]
+    #[schema(required, example = 0.0)]
     pub age_seconds: Option<f64>,
     /// Since when the store does not answer; absent while it does.
     #[serde(skip_serializing_if = "Option::is_none")]

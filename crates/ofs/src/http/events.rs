@@ -56,6 +56,7 @@ struct Line {
     /// When the log took it.
     appended_at: Timestamp,
     /// Its key, an order id; null if it has none, or one that is not UTF-8 (then see `rawKey`).
+    #[schema(required)]
     key: Option<String>,
     /// Its key, if that is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -24,8 +24,10 @@ struct IndexView {
     /// Every generation there is.
     targets: Vec<String>,
     /// The generation that search reads; null if there is none yet.
+    #[schema(required)]
     active: Option<String>,
     /// The generation being built beside it; null if none is.
+    #[schema(required)]
     building: Option<String>,
     /// Orders in the active generation.
     documents: u64,

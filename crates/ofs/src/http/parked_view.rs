@@ -62,11 +62,13 @@ pub(super) struct ParkedView {
     #[schema(value_type = String, example = "orders.events.v1/0@17")]
     position: Position,
     /// The order it belongs to; null if its key names none.
+    #[schema(required)]
     order: Option<OrderId>,
     /// The event; null if it could not be read.
+    #[schema(required)]
     event_id: Option<EventId>,
     /// Its type; null if it could not be read.
-    #[schema(example = "OrderCreatedV1")]
+    #[schema(required, example = "OrderCreatedV1")]
     event_type: Option<String>,
     /// Why it could not be handled, the last time.
     #[schema(example = "the record is not an event envelope: it is not a JSON object")]
@@ -78,10 +80,13 @@ pub(super) struct ParkedView {
     /// When it was parked.
     parked_at: Timestamp,
     /// When it is tried again by itself; null if it waits for a person.
+    #[schema(required)]
     next_at: Option<Timestamp>,
     /// The number of the event of the same order that has to go first; null if it is the first.
+    #[schema(required)]
     behind: Option<u64>,
     /// When it was resolved or discarded; null while it is open.
+    #[schema(required)]
     closed_at: Option<Timestamp>,
 }
 
@@ -114,6 +119,7 @@ pub(super) struct Detail {
     #[serde(flatten)]
     parked: ParkedView,
     /// The record key; null if it has none.
+    #[schema(required)]
     key: Option<Raw>,
     /// The record value.
     value: Raw,
@@ -136,6 +142,7 @@ pub(super) struct ParkedPage {
     /// The page, by ascending number.
     pub(super) parked: Vec<ParkedView>,
     /// Send it as `cursor` for the next page; null on the last.
+    #[schema(required)]
     pub(super) next_cursor: Option<String>,
 }
 
