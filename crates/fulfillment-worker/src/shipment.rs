@@ -8,9 +8,7 @@ use ofs_runtime::context::Context;
 use ofs_runtime::service::{Decision, Delivery, Fault, Handler};
 use ofs_runtime::store::Record;
 use serde::{Deserialize, Serialize};
-
-/// From scheduling to arrival, in seconds: three days, by the wire contract.
-pub const SECONDS_TO_ARRIVAL: i64 = 3 * 24 * 60 * 60;
+use std::time::Duration;
 
 /// The status of every shipment's record.
 pub const SCHEDULED: &str = "Scheduled";
@@ -28,21 +26,30 @@ pub struct Shipment {
 }
 
 impl Shipment {
-    /// The shipment of `order_id`, scheduled at `now`.
+    /// The shipment of `order_id`, scheduled at `now`, that takes `transit`.
     #[must_use]
-    pub fn schedule(order_id: OrderId, now: Timestamp) -> Self {
-        Self { order_id, scheduled_at: now, eta_utc: now.plus_seconds(SECONDS_TO_ARRIVAL) }
+    pub fn schedule(order_id: OrderId, now: Timestamp, transit: Duration) -> Self {
+        let seconds = i64::try_from(transit.as_secs()).unwrap_or(i64::MAX);
+        Self { order_id, scheduled_at: now, eta_utc: now.plus_seconds(seconds) }
     }
 }
 
 /// Reacts to payments.
 #[derive(Clone, Copy, Debug)]
-pub struct Shipments;
+pub struct Shipments {
+    transit: Duration,
+}
 
 impl Shipments {
+    /// Shipments that arrive `transit` after they are scheduled.
+    #[must_use]
+    pub const fn new(transit: Duration) -> Self {
+        Self { transit }
+    }
+
     /// What `event` means for the order whose shipment is (or is not yet) on record.
     #[must_use]
-    pub fn decide(context: &Context, record: Option<&Record>, event: &Event) -> Decision {
+    pub fn decide(&self, context: &Context, record: Option<&Record>, event: &Event) -> Decision {
         let order_id = match (&event.payload, record) {
             (Payload::PaymentAuthorizedV1(_), Some(_)) => return Decision::Known,
             (Payload::PaymentAuthorizedV1(payment), None) => payment.order_id,
@@ -53,7 +60,7 @@ impl Shipments {
                 _,
             ) => return Decision::Ignore,
         };
-        let shipment = Shipment::schedule(order_id, context.now());
+        let shipment = Shipment::schedule(order_id, context.now(), self.transit);
         let scheduled = FulfillmentScheduledV1 { order_id, eta_utc: shipment.eta_utc };
         let event = context.follow(event, Payload::FulfillmentScheduledV1(scheduled));
         Decision::become_with(SCHEDULED, &shipment, vec![event])
@@ -72,7 +79,7 @@ impl Handler for Shipments {
         record: Option<&Record>,
         delivery: Delivery<'_>,
     ) -> Result<Decision, Fault> {
-        Ok(Self::decide(context, record, delivery.event))
+        Ok(self.decide(context, record, delivery.event))
     }
 }
 
@@ -83,6 +90,7 @@ mod tests {
     use uuid::Uuid;
 
     const CONTEXT: Context = Context::new(crate::NAME);
+    const SHIPMENTS: Shipments = Shipments::new(crate::DEFAULT_TRANSIT);
     const ORDER: OrderId = OrderId(Uuid::from_u128(7));
 
     fn event(payload: Payload) -> Event {
@@ -96,7 +104,7 @@ mod tests {
     #[test]
     fn a_paid_order_is_scheduled_three_days_ahead() {
         let paid = paid();
-        let Decision::Become(new) = Shipments::decide(&CONTEXT, None, &paid) else {
+        let Decision::Become(new) = SHIPMENTS.decide(&CONTEXT, None, &paid) else {
             panic!("not scheduled");
         };
         let shipment: Shipment = serde_json::from_value(new.body).expect("a shipment");
@@ -112,15 +120,15 @@ mod tests {
 
     #[test]
     fn a_payment_is_shipped_once_however_often_it_is_told() {
-        let shipment = Shipment::schedule(ORDER, CONTEXT.now());
+        let shipment = Shipment::schedule(ORDER, CONTEXT.now(), crate::DEFAULT_TRANSIT);
         let record = Record::next(None, ORDER, SCHEDULED, &shipment, CONTEXT.now());
-        assert_eq!(Shipments::decide(&CONTEXT, Some(&record), &paid()), Decision::Known);
+        assert_eq!(SHIPMENTS.decide(&CONTEXT, Some(&record), &paid()), Decision::Known);
     }
 
     #[test]
     fn a_declined_payment_ships_nothing() {
         let reason = "Card declined (demo)".to_owned();
         let failed = event(Payload::PaymentFailedV1(PaymentFailedV1 { order_id: ORDER, reason }));
-        assert_eq!(Shipments::decide(&CONTEXT, None, &failed), Decision::Ignore);
+        assert_eq!(SHIPMENTS.decide(&CONTEXT, None, &failed), Decision::Ignore);
     }
 }

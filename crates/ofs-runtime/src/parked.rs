@@ -227,7 +227,7 @@ fn settle(commit: &mut Commit, parked: &Parked, result: Result<(), Fault>) -> Re
             commit.settled.push(Settled::Resolved(parked.id));
             return Retried::Resolved;
         }
-        Err(Fault::Later(reason)) => (reason, Some(backoff::retry_in(parked.attempts + 1))),
+        Err(Fault::Later(reason)) => (reason, Some(backoff::retry_in(parked.attempts))),
         Err(Fault::Event(reason)) => (reason, None),
     };
     commit.settled.push(Settled::Deferred { id: parked.id, reason: reason.clone(), retry_in });
@@ -235,7 +235,7 @@ fn settle(commit: &mut Commit, parked: &Parked, result: Result<(), Fault>) -> Re
 }
 
 fn note(books: &Books, parked: &Parked, retried: &Retried) {
-    let (service, attempts) = (books.owner(), parked.attempts + 1);
+    let (service, attempts) = (books.owner(), parked.attempts);
     let order = parked.event.key.map(tracing::field::display);
     let event = parked.event.event_id.map(tracing::field::display);
     let outcome = match retried {

@@ -127,7 +127,7 @@ pub struct Parked {
     pub owner: String,
     /// What was parked; `retry_in` is what is left of the wait.
     pub event: Parking,
-    /// How often it was tried since it was parked.
+    /// How often it was claimed to be tried since it was parked.
     pub attempts: u32,
     /// When it was parked.
     pub parked_at: Timestamp,

@@ -42,7 +42,8 @@ pub async fn reset(config: Config, args: &ResetArgs) -> anyhow::Result<Value> {
         ResetTo::Latest => Reset::Latest,
         ResetTo::Time(time) => Reset::Time(time),
     };
-    let engines = engines::open(&config).await.context("`ofs events reset` needs a stopped server")?;
+    let engines =
+        engines::open(&config).await.context("`ofs events reset` needs a stopped server")?;
     engines.log.reset(&args.group, &topics, to).await?;
     Ok(json!({ "group": args.group, "topics": topics }))
 }
@@ -80,6 +81,7 @@ pub async fn migrate(config: Config, _: &MigrateArgs) -> anyhow::Result<Value> {
 pub fn openapi() -> anyhow::Result<String> {
     let config = Config::load(&Inputs::default())?;
     let services = services::all(&config)?;
-    let described = services.iter().map(|service| (service.routes)()).map(OpenApiRouter::into_openapi);
+    let described =
+        services.iter().map(|service| (service.routes)()).map(OpenApiRouter::into_openapi);
     Ok(http::openapi(described).to_pretty_json()?)
 }

@@ -73,8 +73,8 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
         .collect();
     let redrive = start(&running, &engines, &stops, &workers, &couriers);
     let indexer = running.iter().find(|(service, _)| service.handler.indexed());
-    let indexer = indexer
-        .map_or_else(|| books(search_indexer_worker::NAME), |(_, books)| books.clone());
+    let indexer =
+        indexer.map_or_else(|| books(search_indexer_worker::NAME), |(_, books)| books.clone());
     let app = App {
         store: Arc::clone(&engines.store),
         log: Arc::clone(&engines.log),
@@ -88,14 +88,12 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
     let desk = |books: &Books| {
         Desk::new(books.clone(), Arc::clone(&engines.index), Arc::new(pipeline.clone()))
     };
-    let routes =
-        running.iter().map(|(service, books)| (service.routes)().with_state(desk(books)));
+    let routes = running.iter().map(|(service, books)| (service.routes)().with_state(desk(books)));
     let (router, _) = http::router(app, routes.collect());
     let draining = stops.intake.clone();
     workers.spawn(async move {
-        let served = axum::serve(listener, router)
-            .with_graceful_shutdown(draining.cancelled_owned())
-            .await;
+        let served =
+            axum::serve(listener, router).with_graceful_shutdown(draining.cancelled_owned()).await;
         if let Err(error) = served {
             error!(%error, "the HTTP server ended");
         }

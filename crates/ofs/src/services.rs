@@ -25,7 +25,7 @@ pub fn all(config: &Config) -> anyhow::Result<Vec<Service>> {
     Ok(vec![
         order_service::service(),
         payment_worker::service(Arc::new(gateway), config.gateway_timeout),
-        fulfillment_worker::service(),
+        fulfillment_worker::service(config.fulfillment_eta),
         search_indexer_worker::service(),
     ])
 }

@@ -2,12 +2,16 @@
 
 use crate::config::{Config, LogFormat};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use std::io::IsTerminal as _;
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// How often histograms are folded; without it they grow for as long as nobody scrapes.
 const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Libraries whose `info` says nothing to an operator.
+const QUIET: &str = "refinery_core=warn,tantivy=warn";
 
 /// Why there is no telemetry.
 #[derive(Debug, thiserror::Error)]
@@ -25,9 +29,13 @@ pub enum Error {
 /// # Errors
 /// [`Error::Logs`], also when called twice in one process.
 pub fn logs(config: &Config) -> Result<(), Error> {
-    let filter =
-        EnvFilter::try_new(&config.log_level).map_err(|error| Error::Logs(error.to_string()))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // What comes later wins, so the filter can still ask for the migrator's lines.
+    let filter = EnvFilter::try_new(format!("{QUIET},{}", config.log_level))
+        .map_err(|error| Error::Logs(error.to_string()))?;
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     let set = match config.log_format {
         LogFormat::Text => lines.finish().try_init(),
         LogFormat::Json => lines.json().flatten_event(true).finish().try_init(),

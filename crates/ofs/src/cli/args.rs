@@ -4,13 +4,10 @@ use super::events::TailArgs;
 use super::index::IndexCommand;
 use super::order::OrderCommand;
 use super::parked::ParkedCommand;
+use crate::services::NAMES;
 use clap::{Args, Parser, Subcommand};
 use ofs_events::{Timestamp, Topic};
 use std::path::PathBuf;
-
-/// Every service there is, by the name it has everywhere.
-pub const SERVICES: [&str; 4] =
-    ["order-service", "payment-worker", "fulfillment-worker", "search-indexer-worker"];
 
 /// Order fulfillment: orders in over HTTP, through payment and fulfillment, to a search index.
 #[derive(Debug, Parser)]
@@ -143,7 +140,7 @@ Examples:
 pub struct RunArgs {
     /// Run only this service; may be given more than once.
     #[arg(long = "service", value_name = "NAME",
-        value_parser = clap::builder::PossibleValuesParser::new(SERVICES))]
+        value_parser = clap::builder::PossibleValuesParser::new(NAMES))]
     pub services: Vec<String>,
     /// Make up orders, this many a second.
     #[arg(long, value_name = "ORDERS_PER_SECOND", num_args = 0..=1, require_equals = true,
@@ -169,6 +166,7 @@ pub enum EventsCommand {
 Examples:
   ofs events tail
   ofs events tail --topic payments.events.v1 --from earliest --max 10
+  ofs events tail --no-follow --json | jq -r .event.eventType | sort | uniq -c
   ofs events tail --order 0198c0de-0000-7000-8000-000000000001 --json")]
     Tail(TailArgs),
     /// Move a consumer group to another position. Stop its services first.
@@ -231,7 +229,7 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 fn group(text: &str) -> Result<String, String> {
-    let groups = SERVICES.map(|service| format!("{service}-v1"));
+    let groups = NAMES.map(|service| format!("{service}-v1"));
     if groups.iter().any(|group| group == text) {
         return Ok(text.to_owned());
     }

@@ -10,6 +10,8 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
+/// How long a connection may be silent before the system asks whether the server still lives.
+const KEEPALIVE: Duration = Duration::from_secs(15);
 /// The longest line of a stream that is read: the largest record, as escaped JSON.
 const MAX_LINE: usize = 4 * 1024 * 1024;
 
@@ -32,7 +34,8 @@ impl Client {
     pub fn new(server: &str) -> Result<Self, Failure> {
         let usage = |error| Failure::new(Exit::Usage, format!("server `{server}`: {error}"));
         let server = Url::parse(server).map_err(usage)?;
-        let mut builder = reqwest::Client::builder().connect_timeout(CONNECT);
+        let mut builder =
+            reqwest::Client::builder().connect_timeout(CONNECT).tcp_keepalive(KEEPALIVE);
         if server.scheme() == "http" {
             // Plain HTTP must work on a machine without certificates, such as a slim container.
             builder = builder.tls_certs_only(Vec::new());
@@ -41,7 +44,7 @@ impl Client {
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(|error| {
-            Failure::new(Exit::Failed, format!("make an HTTP client: {}", chain(&error)))
+            Failure::new(Exit::Failed, format!("make an HTTP client: {}", innermost(&error)))
         })?;
         Ok(Self { http, server, patience: PATIENCE })
     }
@@ -162,22 +165,18 @@ impl Client {
     }
 
     fn failure(&self, error: &reqwest::Error) -> Failure {
-        let server = &self.server;
-        if error.is_timeout() && !error.is_connect() {
-            return Failure::new(
-                Exit::Timeout,
-                format!(
-                    "{server} did not answer within {}",
-                    humantime::format_duration(self.patience)
-                ),
-            );
+        let (server, cause) = (&self.server, innermost(error));
+        if error.is_connect() {
+            let fix = "start it with `ofs run`, or name it with --server or OFS_SERVER";
+            let detail = format!("{server} cannot be reached: {cause}; {fix}");
+            return Failure::new(Exit::Unreachable, detail);
         }
-        let detail = format!(
-            "{server} cannot be reached: {}; start it with `ofs run`, or name it with --server or \
-             OFS_SERVER",
-            chain(error)
-        );
-        Failure::new(Exit::Unreachable, detail)
+        if error.is_timeout() {
+            let waited = humantime::format_duration(self.patience);
+            let detail = format!("{server} did not answer within {waited}");
+            return Failure::new(Exit::Timeout, detail);
+        }
+        Failure::new(Exit::Unreachable, format!("the connection to {server} broke: {cause}"))
     }
 }
 
@@ -189,12 +188,12 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 /// The innermost cause says it best.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
     }
-    innermost.to_string()
+    cause.to_string()
 }
 
 fn lines(client: Client, response: Response) -> impl Stream<Item = Result<Value, Failure>> {

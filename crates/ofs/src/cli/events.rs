@@ -19,24 +19,33 @@ pub struct TailArgs {
     /// Only this order's events.
     #[arg(long, value_name = "ORDER")]
     order: Option<String>,
-    /// Where to begin: earliest, latest, or a position such as orders.events.v1/0@17.
+    /// Where to begin: earliest, latest, or a position such as orders.events.v1/0@17. Else latest,
+    /// and earliest with --no-follow.
     #[arg(long, value_name = "WHERE")]
     from: Option<String>,
+    /// End where the log ends now, instead of going on with what comes.
+    #[arg(long)]
+    no_follow: bool,
     /// Stop after this many events; else go on until interrupted.
     #[arg(long, value_name = "COUNT")]
     max: Option<usize>,
 }
 
 pub(super) async fn tail(format: Format, client: &Client, args: &TailArgs) -> anyhow::Result<()> {
+    let start = if args.no_follow { "earliest" } else { "latest" };
     let query = [
         ("topic", args.topic.map(|topic| topic.to_string())),
         ("order", args.order.clone()),
-        ("from", args.from.clone()),
+        ("from", Some(args.from.clone().unwrap_or_else(|| start.to_owned()))),
+        ("follow", Some((!args.no_follow).to_string())),
     ];
     let mut events = pin!(client.stream(&["events"], &query).await?);
     let mut left = args.max.unwrap_or(usize::MAX);
     while left > 0 {
         let Some(event) = events.next().await else {
+            if args.no_follow {
+                break;
+            }
             let detail = "the server ended the stream; it is shutting down";
             return Err(Failure::new(Exit::Unreachable, detail).into());
         };
@@ -46,20 +55,18 @@ pub(super) async fn tail(format: Format, client: &Client, args: &TailArgs) -> an
     Ok(())
 }
 
-fn show(format: Format, event: &Value) -> anyhow::Result<()> {
+fn show(format: Format, record: &Value) -> anyhow::Result<()> {
     if format == Format::Json {
-        return Ok(output::json_line(event)?);
+        return Ok(output::json_line(record)?);
     }
-    // The envelope stands either at the top or in `event`; a record that is none shows its position.
-    let envelope = event.get("event").filter(|inner| inner.is_object()).unwrap_or(event);
-    let part = |name: &str| match text(envelope, name) {
-        missing if missing == "-" => text(event, name),
-        found => found,
+    let (position, order) = (text(record, "/position"), text(record, "/key"));
+    let what = match record.get("error") {
+        Some(error) => format!("not an event: {}", output::plain(error)),
+        None => text(record, "/event/eventType"),
     };
-    let order = match part("/payload/orderId") {
-        missing if missing == "-" => part("/key"),
-        order => order,
+    let at = match record.pointer("/event/occurredAt") {
+        Some(occurred) => output::plain(occurred),
+        None => text(record, "/appendedAt"),
     };
-    let (position, at, kind) = (text(event, "/position"), part("/occurredAt"), part("/eventType"));
-    Ok(output::line(&format!("{position:28}  {at:27}  {kind:22}  {order}"))?)
+    Ok(output::line(&format!("{at:27}  {position:28}  {order:36}  {what}"))?)
 }

@@ -118,7 +118,9 @@ impl fmt::Display for Failure {
             (Some(title), None) => f.write_str(title)?,
             (None, None) => f.write_str("it failed")?,
         }
-        for error in self.problem.get("errors").and_then(Value::as_array).into_iter().flatten() {
+        let errors = self.problem.get("errors").and_then(Value::as_array);
+        // The detail names the first already.
+        for error in errors.into_iter().flatten().skip(1) {
             let part = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
             write!(f, "\n  {} {}", part("pointer"), part("detail"))?;
         }

@@ -13,7 +13,7 @@ mod parked;
 mod pipeline;
 mod watch;
 
-pub use args::{Cli, Command, MigrateArgs, ResetArgs, ResetTo, RunArgs, SERVICES};
+pub use args::{Cli, Command, MigrateArgs, ResetArgs, ResetTo, RunArgs};
 pub use failure::{Exit, Failure};
 
 use crate::config::{Config, Flag, Inputs};

@@ -182,8 +182,9 @@ async fn search(format: Format, client: &Client, args: &SearchArgs) -> anyhow::R
     let rows: Vec<_> = items(&found, "orders").map(row).collect();
     output::list(format, &found, &heads, &rows)?;
     if format == Format::Text {
-        let (total, lag) = (text(&found, "/total"), text(&found, "/lagSeconds"));
-        output::note(&format!("{} of {total} orders, {lag} s behind", rows.len()));
+        let lag = found.get("lagSeconds").and_then(Value::as_f64).unwrap_or_default();
+        let total = text(&found, "/total");
+        output::note(&format!("{} of {total} orders, {lag:.1} s behind", rows.len()));
         next_page(&found);
     }
     Ok(())

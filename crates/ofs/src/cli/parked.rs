@@ -1,10 +1,10 @@
 //! `ofs parked`: list, show, retry, discard.
 
-use super::args::SERVICES;
 use super::client::Client;
 use super::failure::{Exit, Failure};
 use super::order::{items, next_page};
 use super::output::{self, Format, text};
+use crate::services::NAMES;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
@@ -52,7 +52,7 @@ pub enum State {
 pub struct ListArgs {
     /// Only this service's.
     #[arg(long, value_name = "NAME",
-        value_parser = clap::builder::PossibleValuesParser::new(SERVICES))]
+        value_parser = clap::builder::PossibleValuesParser::new(NAMES))]
     service: Option<String>,
     /// Only this order's.
     #[arg(long, value_name = "ORDER")]
@@ -90,7 +90,7 @@ pub struct RetryArgs {
     all: bool,
     /// With --all: only this service's.
     #[arg(long, value_name = "NAME", requires = "all",
-        value_parser = clap::builder::PossibleValuesParser::new(SERVICES))]
+        value_parser = clap::builder::PossibleValuesParser::new(NAMES))]
     service: Option<String>,
     /// With --all: only those whose reason holds this text.
     #[arg(long, value_name = "TEXT", requires = "all")]
