@@ -92,13 +92,17 @@ pub(super) async fn run(
 }
 
 async fn finished(client: &Client) -> Result<Value, Failure> {
+    let mut said = String::new();
     loop {
         let state = client.get(&["index"], &[]).await?;
         match state.get("building") {
             None | Some(Value::Null) => return Ok(state),
             Some(_) => {
                 let owed = output::text(&state, "/owed");
-                output::note(&format!("building, {owed} documents to go"));
+                if owed != said {
+                    output::note(&format!("building, {owed} documents to go"));
+                    said = owed;
+                }
             }
         }
         tokio::time::sleep(PAUSE).await;

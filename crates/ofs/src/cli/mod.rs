@@ -28,8 +28,15 @@ use std::process::ExitCode;
 /// Runs the command that the process was called with, to its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    // Help and version leave with 0, wrong usage with 2.
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() && std::env::args_os().any(|word| word == "--json") => {
+            let text = error.render().to_string();
+            return report(Format::Json, &Failure::new(Exit::Usage, text.trim_end()));
+        }
+        // Help and version leave with 0, wrong usage with 2.
+        Err(error) => error.exit(),
+    };
     let format = if cli.json { Format::Json } else { Format::Text };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let done = match runtime {

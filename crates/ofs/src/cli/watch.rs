@@ -47,54 +47,60 @@ struct Watched<'a> {
 impl Watched<'_> {
     async fn follow(&mut self, client: &Client) -> anyhow::Result<()> {
         let mut pause = PAUSE.0;
+        let mut reached = false;
         let mut final_since: Option<Instant> = None;
         loop {
-            let order = client.get(&["orders", self.id], &[]).await?;
-            let status = text(&order, "/status");
-            let news = self.show_news(client).await?;
-            if matches!(status.as_str(), "PaymentFailed" | "FulfillmentScheduled") {
-                let since = *final_since.get_or_insert_with(Instant::now);
-                if self.saw_the_end(&status) || since.elapsed() > GRACE {
-                    return self.ended(&status);
+            match self.look(client).await {
+                Ok((status, news)) => {
+                    reached = true;
+                    if matches!(status.as_str(), "PaymentFailed" | "FulfillmentScheduled") {
+                        let since = *final_since.get_or_insert_with(Instant::now);
+                        if self.saw_the_end(&status) || since.elapsed() > GRACE {
+                            return self.ended(&status);
+                        }
+                    }
+                    pause = if news { PAUSE.0 } else { (pause * 2).min(PAUSE.1) };
                 }
+                // The order is safe while its server restarts; go on watching.
+                Err(failure) if reached && failure.exit == Exit::Unreachable => pause = PAUSE.1,
+                Err(failure) => return Err(failure.into()),
             }
-            pause = if news { PAUSE.0 } else { (pause * 2).min(PAUSE.1) };
             tokio::time::sleep(pause).await;
         }
     }
 
-    fn saw_the_end(&self, status: &str) -> bool {
-        self.shown.iter().any(|shown| shown.starts_with(status))
-    }
-
-    /// Whether there were any events not shown before.
-    async fn show_news(&mut self, client: &Client) -> anyhow::Result<bool> {
+    /// The order's status, and whether there were any events not shown before.
+    async fn look(&mut self, client: &Client) -> Result<(String, bool), Failure> {
+        let order = client.get(&["orders", self.id], &[]).await?;
         let timeline = match client.get(&["orders", self.id, "timeline"], &[]).await {
             Ok(timeline) => timeline,
             // No event has reached the read model yet.
-            Err(failure) if failure.exit == Exit::NotFound => return Ok(false),
-            Err(failure) => return Err(failure.into()),
+            Err(failure) if failure.exit == Exit::NotFound => Value::Null,
+            Err(failure) => return Err(failure),
         };
         let mut news = false;
         for event in items(&timeline, "events") {
             let name = format!("{} {}", text(event, "/eventType"), text(event, "/eventId"));
             if self.shown.insert(name) {
                 news = true;
-                self.show(event)?;
+                self.show(event).map_err(|error| Failure::of(error.into()))?;
             }
         }
-        Ok(news)
+        Ok((text(&order, "/status"), news))
     }
 
-    fn show(&self, event: &Value) -> anyhow::Result<()> {
+    fn saw_the_end(&self, status: &str) -> bool {
+        self.shown.iter().any(|shown| shown.starts_with(status))
+    }
+
+    fn show(&self, event: &Value) -> std::io::Result<()> {
         match self.format {
-            Format::Json => output::json_line(event)?,
+            Format::Json => output::json_line(event),
             Format::Text => {
                 let (at, kind) = (text(event, "/occurredAt"), text(event, "/eventType"));
-                output::line(&format!("{at}  {kind}"))?;
+                output::line(&format!("{at}  {kind}"))
             }
         }
-        Ok(())
     }
 
     fn ended(&self, status: &str) -> anyhow::Result<()> {

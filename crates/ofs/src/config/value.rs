@@ -120,16 +120,6 @@ impl Config {
             settings,
         })
     }
-
-    /// The address to listen on: as configured, with `default_port` if nobody configured any.
-    #[must_use]
-    pub fn listen_or(&self, default_port: u16) -> SocketAddr {
-        let mut listen = self.listen;
-        if self.settings.get("listen").is_some_and(|setting| setting.source == Source::Default) {
-            listen.set_port(default_port);
-        }
-        listen
-    }
 }
 
 type Parsed<T> = Result<T, String>;

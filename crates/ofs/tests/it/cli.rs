@@ -1,4 +1,5 @@
 //! The command line, as the real binary: help, exit codes, what goes to stdout and what to stderr.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use clap::CommandFactory as _;
 use serde_json::Value;
@@ -100,6 +101,12 @@ fn wrong_usage_ends_with_2_and_names_the_nearest() {
         let said = stderr(&output);
         assert!(said.contains(hint), "{arguments:?}: {said}");
         assert!(output.stdout.is_empty());
+        let output = ofs(&[&arguments[..], &["--json"]].concat());
+        let problem: Value = serde_json::from_slice(&output.stderr).unwrap();
+        assert_eq!(
+            (output.status.code(), &problem["type"]),
+            (Some(2), &"urn:ofs:cli:usage".into())
+        );
     }
 }
 

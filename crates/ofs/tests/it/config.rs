@@ -1,4 +1,5 @@
 //! Configuration: which source wins, and what is said about mistakes.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use ofs::config::{Config, Error, Flag, Inputs, KEYS, Settings, Source};
 use std::path::PathBuf;
@@ -114,8 +115,7 @@ fn a_file_that_is_named_must_be_there() {
 #[test]
 fn every_default_can_be_used_and_every_variable_is_its_own() {
     let (_dir, path) = file("");
-    let config = Config::load(&inputs(&path, &[], vec![])).unwrap();
-    assert_eq!(config.listen_or(8083).port(), 8083);
+    Config::load(&inputs(&path, &[], vec![])).unwrap();
     let mut variables: Vec<_> = KEYS.iter().map(ofs::config::Key::variable).collect();
     variables.sort();
     variables.dedup();
