@@ -11,7 +11,11 @@ use std::collections::HashSet;
 use uuid::Uuid;
 
 /// The store's own id: `drawn` if this is the first time it is opened.
+/// The store's id, `drawn` if it is new. Leases go: whoever held them held the file, and is gone.
 pub(super) fn instance(connection: &Connection, drawn: Uuid) -> Done<Uuid> {
+    for table in ["leases", "lease_holders"] {
+        connection.execute(&format!("DELETE FROM {table}"), [])?;
+    }
     let sql = "INSERT INTO meta (name, value) VALUES ('instance', ?) ON CONFLICT DO NOTHING";
     connection.execute(sql, [drawn])?;
     let sql = "SELECT value FROM meta WHERE name = 'instance'";
