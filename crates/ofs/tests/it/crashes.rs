@@ -3,7 +3,9 @@
 use crate::server::{PATIENCE, Server, get, order, place, until};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 /// Places orders until the server is gone, or there are plenty; answers with those that were accepted.
@@ -77,18 +79,32 @@ async fn no_kill_at_any_moment_loses_or_doubles_an_order() {
     assert_all_ends_right(&server.url, dir.path(), &accepted).await;
 }
 
+const SIGABRT: i32 = 6;
+
+async fn wait_for_end(server: &mut Server, at: &str) -> ExitStatus {
+    let began = Instant::now();
+    loop {
+        if let Some(status) = server.ended() {
+            return status;
+        }
+        assert!(began.elapsed() < PATIENCE, "{at} never fired");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 #[tokio::test]
 async fn dying_at_any_named_point_loses_and_doubles_nothing() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut accepted = Vec::new();
     for (nth, point) in ofs_runtime::crash::POINTS.iter().enumerate() {
         let at = format!("{point}:{}", 2 + nth % 3);
-        let mut server = Server::start(dir.path(), &[], &[("OFS_CRASH_AT", &at)]);
-        accepted.extend(load(&server.url, nth).await);
-        let began = Instant::now();
-        while !server.has_ended() {
-            assert!(began.elapsed() < PATIENCE, "{at} never fired");
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        match Server::try_start(dir.path(), &[], &[("OFS_CRASH_AT", &at)]) {
+            Ok(mut server) => {
+                accepted.extend(load(&server.url, nth).await);
+                let status = wait_for_end(&mut server, &at).await;
+                assert_eq!(status.signal(), Some(SIGABRT), "{at}: {status}");
+            }
+            Err(said) => assert!(said.contains("SIGABRT"), "{at}: {said}"),
         }
     }
     let server = Server::start(dir.path(), &[], &[]);

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long anything may take before a test gives up.
@@ -18,6 +18,15 @@ pub struct Server {
 impl Server {
     /// Starts `ofs run` with `args` on `dir` and waits until it says where it listens.
     pub fn start(dir: &Path, args: &[&str], variables: &[(&str, &str)]) -> Server {
+        Self::try_start(dir, args, variables).unwrap_or_else(|said| panic!("it ended: {said}"))
+    }
+
+    /// As [`Server::start`]; if it ends before it listens, answers with what it said.
+    pub fn try_start(
+        dir: &Path,
+        args: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Result<Server, String> {
         let mut child = command(dir)
             .args(["run", "--listen", "127.0.0.1:0"])
             .args(args)
@@ -28,7 +37,10 @@ impl Server {
         let mut lines = BufReader::new(child.stderr.take().expect("stderr")).lines();
         let mut seen = String::new();
         let url = loop {
-            let Some(Ok(line)) = lines.next() else { panic!("the server ended: {seen}") };
+            let Some(Ok(line)) = lines.next() else {
+                let status = child.wait().expect("an exit status");
+                return Err(format!("{seen}{status}"));
+            };
             if let Some(url) = line.trim().strip_prefix("API ") {
                 break url.trim().to_owned();
             }
@@ -37,7 +49,7 @@ impl Server {
         };
         // Read on, or the server would block once the pipe is full.
         std::thread::spawn(move || lines.for_each(drop));
-        Server { child, url }
+        Ok(Server { child, url })
     }
 
     pub fn kill(mut self) {
@@ -53,8 +65,9 @@ impl Server {
         self.child.wait().expect("an exit status").code()
     }
 
-    pub fn has_ended(&mut self) -> bool {
-        self.child.try_wait().expect("an exit status").is_some()
+    /// How it ended, once it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("an exit status")
     }
 }
 

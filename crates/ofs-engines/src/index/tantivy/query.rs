@@ -3,7 +3,7 @@
 //! No query parser: nothing a person types can be a syntax error.
 
 use super::page::{MAX_COUNTRIES, Page, counts};
-use super::schema::{Fields, VERSION, cut, fold, typed_words};
+use super::schema::{Fields, SHORT_ID, SHORT_WORD, VERSION, cut, fold, typed_words};
 use ofs_events::{OrderId, Timestamp};
 use ofs_runtime::index::{Document, Found, Query};
 use serde_json::Value;
@@ -76,12 +76,22 @@ fn exactly(field: Field, value: &str) -> Box<dyn Find> {
     Box::new(TermQuery::new(Term::from_field_text(field, value), IndexRecordOption::Basic))
 }
 
+/// Orders with a word, or an id, that begins with `word`.
 fn any_beginning(fields: &Fields, word: &str) -> Box<dyn Find> {
-    let mut any = vec![beginning(fields.words, word)];
-    if word.len() <= 36 && word.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
-        any.push(beginning(fields.id, word));
+    let letters = word.chars().count();
+    if letters <= SHORT_WORD {
+        return exactly(fields.starts, word);
     }
-    Box::new(BooleanQuery::union(any))
+    let words = beginning(fields.words, word);
+    if !word.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
+        return words;
+    }
+    let ids = match letters {
+        // Nothing but ids has starts of this length.
+        ..=SHORT_ID => exactly(fields.starts, word),
+        _ => beginning(fields.id, word),
+    };
+    Box::new(BooleanQuery::union(vec![words, ids]))
 }
 
 /// Values that begin with `word`: from it up to the first text no longer beginning with it. UTF-8

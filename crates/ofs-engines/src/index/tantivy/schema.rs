@@ -5,6 +5,7 @@
 use ofs_events::{OrderId, Timestamp};
 use ofs_runtime::index::Document;
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 use tantivy::schema::{FAST, Field, STORED, STRING, Schema};
 use tantivy::{TantivyDocument, Term};
 use uuid::Uuid;
@@ -24,6 +25,12 @@ const WORD_BYTES: usize = 1280;
 /// Places of one text where a word may begin; bounds the work a hostile text can cause.
 const WORDS_PER_TEXT: usize = 200;
 
+/// Letters up to which every beginning of a word is a term of its own. A longer one is looked up as a
+/// range of words, which is short by then; the range of `user` may be a word for each order.
+pub(super) const SHORT_WORD: usize = 6;
+/// The same for ids: orders of the same minute share the first eight digits of theirs.
+pub(super) const SHORT_ID: usize = 8;
+
 /// The fields of the schema.
 #[derive(Clone, Debug)]
 pub(super) struct Fields {
@@ -40,6 +47,8 @@ pub(super) struct Fields {
     /// E-mail and product from each of their words' beginnings on, folded: a prefix of one of these
     /// is what a searcher may type.
     pub(super) words: Field,
+    /// The beginnings of `words` up to [`SHORT_WORD`] and of the id up to [`SHORT_ID`].
+    pub(super) starts: Field,
     pub(super) created_at: Field,
     updated_at: Field,
     /// The body as JSON text.
@@ -64,6 +73,7 @@ impl Fields {
         let country = schema.add_text_field(COUNTRY, STRING | FAST);
         let product = schema.add_text_field("product", STRING);
         let words = schema.add_text_field("words", STRING);
+        let starts = schema.add_text_field("starts", STRING);
         let created_at = schema.add_i64_field(CREATED_AT, FAST);
         let updated_at = schema.add_i64_field(UPDATED_AT, FAST);
         let source = schema.add_text_field("source", STORED);
@@ -78,6 +88,7 @@ impl Fields {
             country,
             product,
             words,
+            starts,
             created_at,
             updated_at,
             source,
@@ -96,7 +107,8 @@ impl Fields {
         };
         let mut content = TantivyDocument::new();
         let (high, low) = document.id.0.as_u64_pair();
-        content.add_text(self.id, document.id.to_string());
+        let id = document.id.to_string();
+        content.add_text(self.id, &id);
         content.add_u64(self.id_high, high);
         content.add_u64(self.id_low, low);
         content.add_u64(self.version, document.version);
@@ -106,14 +118,17 @@ impl Fields {
         if let Some(country) = text(body, "country")? {
             content.add_text(self.country, country);
         }
-        if let Some(product) = text(body, "productType")? {
-            let product = fold(product);
-            content.add_text(self.product, cut(&product));
-            beginnings(&product).for_each(|word| content.add_text(self.words, word));
+        let product = text(body, "productType")?.map(fold);
+        let email = text(body, "customerEmail")?.map(fold);
+        if let Some(product) = &product {
+            content.add_text(self.product, cut(product));
         }
-        if let Some(email) = text(body, "customerEmail")? {
-            beginnings(&fold(email)).for_each(|word| content.add_text(self.words, word));
+        let mut starts: BTreeSet<&str> = short_starts(&id, SHORT_ID).collect();
+        for word in [&product, &email].into_iter().flatten().flat_map(|text| beginnings(text)) {
+            content.add_text(self.words, word);
+            starts.extend(short_starts(word, SHORT_WORD));
         }
+        starts.iter().for_each(|start| content.add_text(self.starts, start));
         if let Some(micros) = time(body, "createdAt")? {
             content.add_i64(self.created_at, micros);
         }
@@ -166,6 +181,12 @@ fn beginnings(text: &str) -> impl Iterator<Item = &str> {
         })
         .map(|(at, _)| cut(text.get(at..).unwrap_or_default()))
         .take(WORDS_PER_TEXT)
+}
+
+/// The beginnings of `word` of 1 to `most` letters.
+fn short_starts(word: &str, most: usize) -> impl Iterator<Item = &str> {
+    let ends = word.char_indices().map(|(at, letter)| at + letter.len_utf8());
+    ends.take(most).filter_map(move |end| word.get(..end))
 }
 
 /// What to look for when somebody types `text`: its words, folded, without the quotes, brackets and

@@ -78,6 +78,16 @@ pub async fn a_word_is_found_whole_or_as_a_beginning<E: Engine>() {
     for text in [whole.as_str(), &whole.to_uppercase(), whole.get(..18).unwrap()] {
         assert_eq!(typed(&*index, text).await, [ann], "{text}");
     }
+    for letters in 1..=ann.to_string().len() {
+        let start = whole.get(..letters).unwrap();
+        let both = user.to_string().starts_with(start);
+        let expected = if both { vec![user, ann] } else { vec![ann] };
+        assert_eq!(typed(&*index, start).await, expected, "{start}");
+    }
+    for letters in 1..="lee+tag@mail.test.org".len() {
+        let start = "lee+tag@mail.test.org".get(..letters).unwrap();
+        assert_eq!(typed(&*index, start).await, [ann], "{start}");
+    }
     assert_eq!(typed(&*index, "  ").await, [user, ann], "nothing typed filters nothing");
 }
 
