@@ -91,10 +91,11 @@ impl Asked {
         let seconds = self.began.elapsed().as_secs_f64();
         // A path that no route knows may be anything a client put there.
         let path = if self.route.is_some() { self.path.as_str() } else { "-" };
-        if route.starts_with("/health/") || route == "/metrics" {
-            tracing::debug!(method, route, path, status, seconds, request_id, "request");
+        // Thousands a second would drown what matters; the metrics count them all.
+        if status >= 500 {
+            tracing::warn!(method, route, path, status, seconds, request_id, "request");
         } else {
-            tracing::info!(method, route, path, status, seconds, request_id, "request");
+            tracing::debug!(method, route, path, status, seconds, request_id, "request");
         }
     }
 }
