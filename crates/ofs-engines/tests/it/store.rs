@@ -9,6 +9,7 @@ mod keeping;
 mod leases;
 mod owed;
 mod parking;
+mod postgres;
 mod sqlite;
 
 use bytes::Bytes;
@@ -235,3 +236,4 @@ macro_rules! conformance {
 }
 
 conformance!(on_sqlite, super::sqlite::fresh());
+conformance!(on_postgres, super::postgres::fresh());
