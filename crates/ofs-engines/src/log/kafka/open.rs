@@ -1,0 +1,81 @@
+//! Opening the log: reads the URL and makes sure that a broker answers.
+
+use super::address::Address;
+use super::client::{Cluster, reason};
+use super::observer::Observer;
+use super::producer::Producer;
+use super::{KafkaLog, observer};
+use ofs_events::Topic;
+use ofs_runtime::log::Error;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+/// Why the log cannot be opened. Never shows a password.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The URL, or something it names, is wrong.
+    #[error("read the Kafka URL: {0}")]
+    Url(String),
+    /// The URL asks for what this build cannot do.
+    #[error(
+        "open the log on Kafka: this build speaks no {0}; build it with `--features kafka-tls`"
+    )]
+    NeedsTls(&'static str),
+    /// No broker answers.
+    #[error("reach Kafka at {brokers}: {reason}")]
+    Unreachable {
+        /// Whom it asked.
+        brokers: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The cluster does not let us in.
+    #[error("log in to Kafka at {brokers}: {reason}")]
+    LoginRefused {
+        /// Whom it asked.
+        brokers: String,
+        /// What it said.
+        reason: String,
+    },
+}
+
+impl OpenError {
+    /// Whether it may go away by itself: then it is worth trying again.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
+}
+
+pub(super) fn open(url: &str) -> Result<KafkaLog, OpenError> {
+    let address = Address::parse(url).map_err(OpenError::Url)?;
+    if let Some(what) = address.needs_tls().filter(|_| !cfg!(feature = "kafka-tls")) {
+        return Err(OpenError::NeedsTls(what));
+    }
+    let cluster = Arc::new(Cluster::new(address));
+    let producer = Producer::new(Arc::clone(&cluster));
+    let producer = producer.map_err(|error| OpenError::Url(reason(&error)))?;
+    // A group that nobody joins: the library lets only a client with a group read.
+    let reader = Observer::new(Arc::clone(&cluster), "ofs-reader");
+    let (observers, members) = (Mutex::new(HashMap::new()), Mutex::default());
+    answers(&cluster, &reader)?;
+    Ok(KafkaLog { cluster, producer, reader, observers, members })
+}
+
+fn answers(cluster: &Cluster, reader: &Observer) -> Result<(), OpenError> {
+    let asked = reader.look_here(|view: &mut observer::View| {
+        let asked = view.partitions(Topic::Orders);
+        Ok((asked, view.refused()))
+    });
+    let brokers = cluster.address.brokers.clone();
+    match asked {
+        Ok((Ok(_), _)) => Ok(()),
+        Ok((Err(_), Some(reason))) => Err(OpenError::LoginRefused { brokers, reason }),
+        Ok((Err(Error::Unavailable(reason)), None)) | Err(Error::Unavailable(reason)) => {
+            Err(OpenError::Unreachable { brokers, reason })
+        }
+        Ok((Err(error), None)) | Err(error) => {
+            Err(OpenError::Unreachable { brokers, reason: error.to_string() })
+        }
+    }
+}
