@@ -290,9 +290,7 @@ impl Rebuild {
         loop {
             let (checked, suspects, last) = self.compare_page(target, after).await?;
             verified.checked += checked;
-            for id in suspects {
-                self.recheck(target, id, &mut verified).await?;
-            }
+            self.recheck(target, suspects, &mut verified).await?;
             let Some(last) = last else { return Ok(verified) };
             after = Some(last);
         }
@@ -328,30 +326,45 @@ impl Rebuild {
         Ok((u64::try_from(checked).unwrap_or(u64::MAX), suspects, end))
     }
 
-    /// A document may only be late. Looks again until it agrees, or for two seconds of standstill.
+    /// Documents may only be late. Looks again until they agree, or for two seconds.
     async fn recheck(
         &self,
         target: &Target,
-        id: OrderId,
+        mut suspects: Vec<OrderId>,
         verified: &mut Verified,
     ) -> Result<(), Error> {
-        let mut last = None;
-        for _ in 0..20 {
-            let wanted = Wanted { keys: vec![id], ..Wanted::default() };
-            let record = self.books.load(wanted).await?.records.get(&id).map(document);
-            let before = id.0.as_u128().checked_sub(1).map(|id| OrderId(Uuid::from_u128(id)));
-            let found = self.index.scan(target, before, 1).await?;
-            let found = found.into_iter().find(|document| document.id == id);
-            if record == found {
-                return Ok(());
+        for left in (0..20).rev() {
+            let mut still = Vec::new();
+            for id in suspects {
+                let (record, found) = self.pair(target, id).await?;
+                if record == found {
+                    continue;
+                }
+                still.push(id);
+                if left == 0 {
+                    verified.note(id, record, found);
+                }
             }
-            last = Some((record, found));
+            suspects = still;
+            if suspects.is_empty() {
+                break;
+            }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        if let Some((record, found)) = last {
-            verified.note(id, record, found);
-        }
         Ok(())
+    }
+
+    /// One order's record, as the document it should be, and the document it is.
+    async fn pair(
+        &self,
+        target: &Target,
+        id: OrderId,
+    ) -> Result<(Option<Document>, Option<Document>), Error> {
+        let wanted = Wanted { keys: vec![id], ..Wanted::default() };
+        let record = self.books.load(wanted).await?.records.get(&id).map(document);
+        let before = id.0.as_u128().checked_sub(1).map(|id| OrderId(Uuid::from_u128(id)));
+        let found = self.index.scan(target, before, 1).await?;
+        Ok((record, found.into_iter().find(|document| document.id == id)))
     }
 }
 

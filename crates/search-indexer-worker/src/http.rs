@@ -37,9 +37,10 @@ pub struct SearchPage {
     pub facets: Facets,
     /// Send it as `cursor` for the next page; null on the last.
     pub next_cursor: Option<String>,
-    /// Everything that happened before this time can be found; null if that cannot be told.
+    /// Since when the oldest event not found yet waits for it; if none does, when that was seen, and
+    /// everything that happened before is found. Null if it cannot be told.
     pub as_of: Option<Timestamp>,
-    /// Seconds between that and now; null if that cannot be told.
+    /// Seconds between that and now, 0 if nothing waits; null if that cannot be told.
     pub lag_seconds: Option<f64>,
 }
 

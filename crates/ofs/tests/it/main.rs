@@ -4,5 +4,11 @@
 mod cli;
 mod config;
 mod crashes;
+mod idempotency;
 mod orders;
+mod rebuild;
+mod redelivery;
+mod scrape;
+mod search;
 mod server;
+mod system;

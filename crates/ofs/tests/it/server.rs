@@ -1,10 +1,11 @@
-//! The real binary as a server of its own: started on a free port in a temporary directory, spoken to
-//! over HTTP, ended by signals.
+//! The real binary as a server of its own: started on a free port, spoken to over HTTP, ended by
+//! signals. What it stands on is in `system`.
 
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::io::{BufRead, BufReader, Lines};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How long anything may take before a test gives up.
@@ -13,48 +14,41 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Server {
     child: Child,
     pub url: String,
+    said: Arc<Mutex<Vec<String>>>,
+    listening: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    /// Starts `ofs run` with `args` on `dir` and waits until it says where it listens.
-    pub fn start(dir: &Path, args: &[&str], variables: &[(&str, &str)]) -> Server {
-        Self::try_start(dir, args, variables).unwrap_or_else(|said| panic!("it ended: {said}"))
-    }
-
-    /// As [`Server::start`]; if it ends before it listens, answers with what it said.
-    pub fn try_start(
-        dir: &Path,
-        args: &[&str],
-        variables: &[(&str, &str)],
-    ) -> Result<Server, String> {
-        let mut child = command(dir)
-            .args(["run", "--listen", "127.0.0.1:0"])
-            .args(args)
-            .envs(variables.iter().copied())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the server starts");
+    /// Starts `command` and waits until it says where it listens; if it ends before that, answers
+    /// with what it said.
+    pub fn start(mut command: Command) -> Result<Server, String> {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the server starts");
         let mut lines = BufReader::new(child.stderr.take().expect("stderr")).lines();
-        let mut seen = String::new();
+        let mut said = Vec::new();
         let url = loop {
             let Some(Ok(line)) = lines.next() else {
                 let status = child.wait().expect("an exit status");
-                return Err(format!("{seen}{status}"));
+                return Err(format!("{}\n{status}", said.join("\n")));
             };
+            said.push(line.clone());
             if let Some(url) = line.trim().strip_prefix("API ") {
                 break url.trim().to_owned();
             }
-            seen.push_str(&line);
-            seen.push('\n');
         };
+        let said = Arc::new(Mutex::new(said));
         // Read on, or the server would block once the pipe is full.
-        std::thread::spawn(move || lines.for_each(drop));
-        Ok(Server { child, url })
+        let listening = std::thread::spawn(listen(lines, Arc::clone(&said)));
+        Ok(Server { child, url, said, listening: Some(listening) })
     }
 
-    pub fn kill(mut self) {
+    /// Everything it has said on stderr so far.
+    pub fn said(&self) -> Vec<String> {
+        self.said.lock().expect("lines").clone()
+    }
+
+    pub fn kill(&mut self) {
         self.child.kill().expect("SIGKILL");
-        self.child.wait().expect("an exit status");
+        self.ends();
     }
 
     /// SIGTERM; answers with the exit code.
@@ -62,12 +56,29 @@ impl Server {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill");
         assert!(sent.success());
-        self.child.wait().expect("an exit status").code()
+        self.ends().code()
     }
 
     /// How it ended, once it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("an exit status")
+    }
+
+    /// Waits for the end; by then everything it said has been heard.
+    fn ends(&mut self) -> ExitStatus {
+        let status = self.child.wait().expect("an exit status");
+        if let Some(listening) = self.listening.take() {
+            listening.join().expect("stderr read to its end");
+        }
+        status
+    }
+}
+
+fn listen(lines: Lines<BufReader<ChildStderr>>, said: Arc<Mutex<Vec<String>>>) -> impl FnOnce() {
+    move || {
+        for line in lines.map_while(Result::ok) {
+            said.lock().expect("lines").push(line);
+        }
     }
 }
 
@@ -78,30 +89,43 @@ impl Drop for Server {
     }
 }
 
-/// The binary, on the data directory `dir`, untouched by the environment of the test.
-pub fn command(dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ofs"));
-    command
-        .current_dir(dir)
-        .env("OFS_DATA_DIR", dir.join("data"))
-        .env("OFS_PAYMENT_SIMULATOR_LEDGER", dir.join("ledger"))
-        .env("OFS_LOGS_LEVEL", "warn");
-    command
-}
-
 pub fn order(scenario: Option<&str>) -> Value {
     json!({"customerEmail": "user@example.com", "productType": "Phone", "country": "US",
         "paymentScenario": scenario})
 }
 
+/// A client for plain HTTP; cheap, because it reads no certificates.
+pub fn http() -> reqwest::Client {
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only(Vec::new());
+    client.build().expect("a client")
+}
+
 pub async fn place(url: &str, body: &Value) -> reqwest::Result<String> {
-    let answer = reqwest::Client::new().post(format!("{url}/orders")).json(body).send().await?;
+    let answer = http().post(format!("{url}/orders")).json(body).send().await?;
     let placed: Value = answer.error_for_status()?.json().await?;
     Ok(placed["id"].as_str().expect("an id").to_owned())
 }
 
+/// Places one order for each of `scenarios`, all at once.
+pub async fn place_all(url: &str, scenarios: &[&str]) -> Vec<String> {
+    let orders: Vec<Value> = scenarios.iter().map(|scenario| order(Some(scenario))).collect();
+    let placed = futures::future::join_all(orders.iter().map(|order| place(url, order))).await;
+    placed.into_iter().map(|id| id.expect("201")).collect()
+}
+
 pub async fn get(url: &str) -> (u16, Value) {
-    let answer = reqwest::get(url).await.expect("an answer");
+    read(http().get(url).send().await.expect("an answer")).await
+}
+
+pub async fn post(url: &str, body: Option<&Value>) -> (u16, Value) {
+    let mut request = http().post(url);
+    if let Some(body) = body {
+        request = request.json(body);
+    }
+    read(request.send().await.expect("an answer")).await
+}
+
+async fn read(answer: reqwest::Response) -> (u16, Value) {
     let status = answer.status().as_u16();
     let text = answer.text().await.expect("a body");
     (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
@@ -122,4 +146,25 @@ pub async fn until(url: &str, what: &str, done: impl Fn(u16, &Value) -> bool) ->
 
 pub async fn until_status(url: &str, id: &str, status: &str) -> Value {
     until(&format!("{url}/orders/{id}"), status, |_, order| order["status"] == status).await
+}
+
+/// All records of a topic, as `GET /events` tells them.
+pub async fn events(url: &str, topic: &str) -> Vec<Value> {
+    let asked = http().get(format!("{url}/events?topic={topic}")).send();
+    let answer = asked.await.expect("an answer");
+    let text = answer.text().await.expect("lines");
+    text.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
+}
+
+/// Every order that a search finds, page by page; `query` has an `&` behind each parameter.
+pub async fn search_all(url: &str, query: &str) -> Vec<Value> {
+    let mut all = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let (status, page) = get(&format!("{url}/orders/search?{query}limit=200{cursor}")).await;
+        assert_eq!(status, 200, "{page}");
+        all.extend(page["orders"].as_array().expect("orders").iter().cloned());
+        let Some(next) = page["nextCursor"].as_str() else { return all };
+        cursor = format!("&cursor={next}");
+    }
 }

@@ -113,15 +113,7 @@ impl Index for TantivyIndex {
 
     async fn search(&self, query: &Query) -> Result<Found, Error> {
         let query = query.clone();
-        self.blocking(move |shared| {
-            let generation = shared
-                .targets
-                .load()
-                .active()
-                .ok_or_else(|| Error::Missing("no generation is active".to_owned()))?;
-            generation.search(&query)
-        })
-        .await
+        self.blocking(move |shared| shared.active()?.search(&query)).await
     }
 
     async fn scan(
@@ -178,6 +170,20 @@ impl Shared {
         let targets = self.targets.load();
         let found = targets.all.get(&target.0).filter(|generation| generation.is_there());
         found.cloned().ok_or_else(|| missing(target))
+    }
+
+    /// The generation that search reads. One that was swapped away is removed at once, so if it is
+    /// gone the list is looked at again.
+    fn active(&self) -> Result<Arc<Generation>, Error> {
+        loop {
+            let targets = self.targets.load_full();
+            if let Some(active) = targets.active() {
+                return Ok(active);
+            }
+            if Arc::ptr_eq(&targets, &self.targets.load()) {
+                return Err(Error::Missing("no generation is active".to_owned()));
+            }
+        }
     }
 
     fn changing(&self) -> MutexGuard<'_, ()> {

@@ -10,12 +10,15 @@ use rusqlite::{Connection, OptionalExtension, Params, ffi, params};
 use std::collections::HashSet;
 use uuid::Uuid;
 
-/// The store's own id: `drawn` if this is the first time it is opened.
-/// The store's id, `drawn` if it is new. Leases go: whoever held them held the file, and is gone.
+/// The store's id, `drawn` if it is new. Leases and claims go: whoever held them held the file, and
+/// is gone.
 pub(super) fn instance(connection: &Connection, drawn: Uuid) -> Done<Uuid> {
     for table in ["leases", "lease_holders"] {
         connection.execute(&format!("DELETE FROM {table}"), [])?;
     }
+    let sql = "UPDATE parked_events SET held_until = NULL
+               WHERE state = 'parked' AND held_until IS NOT NULL";
+    connection.execute(sql, [])?;
     let sql = "INSERT INTO meta (name, value) VALUES ('instance', ?) ON CONFLICT DO NOTHING";
     connection.execute(sql, [drawn])?;
     let sql = "SELECT value FROM meta WHERE name = 'instance'";

@@ -156,3 +156,17 @@ async fn the_wal_stays_bounded_while_readers_come_and_go() {
     assert!(size("store.db") > 30 << 20, "{}", size("store.db"));
     assert!(size("store.db-wal") < 24 << 20, "{}", size("store.db-wal"));
 }
+
+#[tokio::test]
+async fn what_a_dead_process_was_trying_is_due_again_as_soon_as_the_file_is_opened() {
+    const HOUR: Duration = Duration::from_hours(1);
+    let engine = Sqlite::new();
+    let store = engine.open().await;
+    let due = Some(Duration::ZERO);
+    store.commit(parked([parking(Some(order(1)), 1, due)])).await.unwrap();
+    assert_eq!(store.due(OWNER, HOUR, 10).await.unwrap().len(), 1);
+    assert!(store.due(OWNER, HOUR, 10).await.unwrap().is_empty());
+    drop(store);
+    let claimed = engine.open().await.due(OWNER, HOUR, 10).await.unwrap();
+    assert_eq!(claimed[0].attempts, 2, "the try that died counts");
+}

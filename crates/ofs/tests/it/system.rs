@@ -1,0 +1,178 @@
+//! What a server stands on: its engines and the gateway's ledger, in a place of their own.
+//!
+//! The one place that knows which engines these are; tests reach them through the ports, stopped.
+
+use crate::server::Server;
+use ofs_engines::index::tantivy::TantivyIndex;
+use ofs_engines::log::sqlite::SqliteLog;
+use ofs_engines::store::sqlite::SqliteStore;
+use ofs_events::{OrderId, Topic};
+use ofs_runtime::index::Index;
+use ofs_runtime::log::{Log, Message};
+use ofs_runtime::store::{Record, Store};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+use tempfile::TempDir;
+
+/// The owners of records.
+pub const SERVICES: [&str; 4] =
+    ["order-service", "payment-worker", "fulfillment-worker", "search-indexer-worker"];
+
+pub struct System {
+    dir: TempDir,
+}
+
+/// The engines, opened by the test while no server runs; dropping them closes them.
+pub struct Engines {
+    pub store: Arc<dyn Store>,
+    pub log: Arc<dyn Log>,
+    pub index: Arc<dyn Index>,
+}
+
+impl System {
+    pub fn new() -> System {
+        System { dir: tempfile::tempdir().expect("a directory") }
+    }
+
+    /// `ofs`, on this system's engines, untouched by the environment of the test.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ofs"));
+        command
+            .current_dir(self.dir.path())
+            .env("OFS_DATA_DIR", self.data())
+            .env("OFS_PAYMENT_SIMULATOR_LEDGER", self.ledger())
+            .env("OFS_LOGS_LEVEL", "warn");
+        command
+    }
+
+    /// All services.
+    pub fn start(&self) -> Server {
+        self.start_with(&[], &[])
+    }
+
+    /// `ofs run` with `args` and `variables`.
+    pub fn start_with(&self, args: &[&str], variables: &[(&str, &str)]) -> Server {
+        self.try_start(args, variables).unwrap_or_else(|said| panic!("it ended: {said}"))
+    }
+
+    /// As [`System::start_with`]; if it ends before it listens, answers with what it said.
+    pub fn try_start(&self, args: &[&str], variables: &[(&str, &str)]) -> Result<Server, String> {
+        let mut command = self.command();
+        command.args(["run", "--listen", "127.0.0.1:0"]).args(args);
+        command.envs(variables.iter().copied());
+        Server::start(command)
+    }
+
+    /// `ofs` with `args`, to its end; talks to the server at `url`, if there is one.
+    pub fn ofs(&self, url: Option<&str>, args: &[&str]) -> Output {
+        let mut command = self.command();
+        command.args(args).envs(url.map(|url| ("OFS_SERVER", url)));
+        command.output().expect("an end")
+    }
+
+    fn ledger(&self) -> PathBuf {
+        self.dir.path().join("ledger")
+    }
+
+    /// Every line of the gateway's ledger: one for each charge.
+    pub fn charges(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.ledger()).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).expect("a line")).collect()
+    }
+
+    /// The directory of the embedded engines.
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Opens the engines. No server may run.
+    pub async fn engines(&self) -> Engines {
+        let data = self.data();
+        let store = SqliteStore::open(&data.join("store.db"), Default::default()).await;
+        let store = store.expect("the store");
+        let (path, instance) = (data.join("log.db"), store.instance());
+        let log = blocking(move || SqliteLog::open(&path, Default::default(), instance)).await;
+        let path = data.join("index");
+        let index = blocking(move || TantivyIndex::open(path, Default::default())).await;
+        Engines { store: Arc::new(store), log: Arc::new(log), index: Arc::new(index) }
+    }
+
+    /// Appends records to the log, whatever they hold. No server may run.
+    pub async fn append(&self, records: Vec<Message>) {
+        for answer in self.engines().await.log.append(records).await {
+            answer.expect("appended");
+        }
+    }
+
+    /// Every record of every service, by owner and order. No server may run.
+    pub async fn records(&self) -> BTreeMap<(&'static str, OrderId), Record> {
+        let engines = self.engines().await;
+        let mut all = BTreeMap::new();
+        for owner in SERVICES {
+            let mut after = None;
+            loop {
+                let page = engines.store.scan(owner, after, 500).await.expect("records");
+                let Some(last) = page.last() else { break };
+                after = Some(last.key);
+                all.extend(page.into_iter().map(|record| ((owner, record.key), record)));
+            }
+        }
+        all
+    }
+
+    /// Where each topic ends, over all partitions. No server may run.
+    pub async fn ends(&self) -> BTreeMap<Topic, Vec<u64>> {
+        let engines = self.engines().await;
+        let mut ends = BTreeMap::new();
+        for topic in Topic::ALL {
+            let bounds = engines.log.bounds(topic).await.expect("bounds");
+            ends.insert(topic, bounds.into_iter().map(|bounds| bounds.end).collect());
+        }
+        ends
+    }
+
+    /// Makes every service forget which events it has handled. No server may run.
+    pub fn empty_the_inbox(&self) {
+        let store = rusqlite::Connection::open(self.data().join("store.db")).expect("the store");
+        let gone = store.execute("DELETE FROM processed_events", []).expect("deleted");
+        assert!(gone > 0, "the inbox was empty");
+    }
+}
+
+async fn blocking<T: Send + 'static, E: std::fmt::Display + Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> T {
+    let done = tokio::task::spawn_blocking(work).await.expect("no panic");
+    done.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A record of `topic` for [`System::append`].
+pub fn record(topic: Topic, key: Option<&[u8]>, value: &[u8]) -> Message {
+    Message {
+        topic,
+        key: key.map(|key| key.to_vec().into()),
+        event_id: None,
+        headers: Vec::new(),
+        value: value.to_vec().into(),
+    }
+}
+
+/// What a command printed to stdout, as JSON.
+pub fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        panic!("{error}: {}", String::from_utf8_lossy(&output.stderr));
+    })
+}
+
+/// What a command printed, line by line.
+pub fn lines(bytes: &[u8]) -> Vec<String> {
+    String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect()
+}
+
+/// Whether something is at `path`.
+pub fn is_there(path: &Path) -> bool {
+    path.try_exists().expect("a look")
+}
