@@ -44,6 +44,9 @@ pub struct TopicView {
     /// Partitions it has; null while the log is unreachable.
     #[schema(required)]
     pub partitions: Option<u64>,
+    /// How many of them this process reads; null while the log is unreachable.
+    #[schema(required)]
+    pub assigned_partitions: Option<u64>,
     /// Records still to be read; null while the log is unreachable.
     #[schema(required, example = 0)]
     pub lag_events: Option<u64>,
@@ -278,6 +281,7 @@ fn topic_view(topic: Topic, lags: Result<&[Lag], &Timestamp>, now: Timestamp) ->
             return TopicView {
                 topic,
                 partitions: None,
+                assigned_partitions: None,
                 lag_events: None,
                 lag_seconds: None,
                 oldest: None,
@@ -294,6 +298,7 @@ fn topic_view(topic: Topic, lags: Result<&[Lag], &Timestamp>, now: Timestamp) ->
     };
     TopicView {
         topic,
+        assigned_partitions: Some(lags.clone().filter(|lag| lag.assigned).count() as u64),
         partitions: Some(lags.count() as u64),
         lag_events: Some(events),
         lag_seconds,
@@ -334,6 +339,8 @@ fn set_gauges(view: &ServiceView) {
         let name = topic.topic.name();
         let events = topic.lag_events.map_or(f64::NAN, |events| events as f64);
         let seconds = topic.lag_seconds.unwrap_or(f64::NAN);
+        let assigned = topic.assigned_partitions.map_or(f64::NAN, |count| count as f64);
+        gauge!(names::ASSIGNED_PARTITIONS, "service" => service, "topic" => name).set(assigned);
         gauge!(names::LAG_EVENTS, "service" => service, "topic" => name).set(events);
         gauge!(names::LAG_SECONDS, "service" => service, "topic" => name).set(seconds);
     }
