@@ -1,7 +1,8 @@
 //! The index made anew without a gap, and compared with the records.
 
 use crate::server::{PATIENCE, Server, get, http, order, place_all, post, search_all, until};
-use crate::system::{Engines, System, json, lines};
+use crate::system::{System, json, lines};
+use ofs::engines::Engines;
 use ofs_events::OrderId;
 use ofs_runtime::index::{Document, Target};
 use ofs_runtime::store::{Commit, Record};
