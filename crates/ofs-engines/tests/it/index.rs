@@ -1,15 +1,17 @@
 //! The one definition of the index port. Each engine is one line of `conformance!`.
 //!
-//! `files` tests what only tantivy has (files that rot, vanish or cannot be written) and
-//! `only_elasticsearch` and `overload` what only a server has (other clients, trouble, absence).
+//! `files` tests what only tantivy has (files that rot, vanish or cannot be written);
+//! `only_elasticsearch`, `sharing` and `overload` what only a server has (other clients, trouble).
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod alike;
 mod files;
 mod generations;
 mod only_elasticsearch;
 mod overload;
 mod searching;
+mod sharing;
 
 use futures::FutureExt;
 use ofs_engines::index::elasticsearch::ElasticsearchIndex;

@@ -195,10 +195,7 @@ impl Hit {
 
     /// The document, if it is one of an order.
     fn document(self) -> Option<Document> {
-        let Some(id) = self.sorted_id().or_else(|| self.id.parse().ok()) else {
-            tracing::warn!(id = self.id, "the index holds a document that is no order");
-            return None;
-        };
+        let id = self.sorted_id().or_else(|| self.id.parse().ok())?;
         Some(Document { id, version: self.version, body: self.body })
     }
 }
@@ -233,18 +230,16 @@ pub(super) async fn scan(
             break;
         }
     }
-    found.extend(strays(client, writing, after).await?);
+    found.extend(strays(client, writing, after.is_none()).await?);
+    found.retain(|document| after.is_none_or(|after| document.id > after));
     found.sort_by_key(|document| document.id);
     found.truncate(max);
     Ok(found)
 }
 
-/// Documents behind `after` that this program did not write: they lack what it adds.
-async fn strays(
-    client: &Client,
-    writing: &str,
-    after: Option<OrderId>,
-) -> Result<Vec<Document>, Error> {
+/// Documents that this program did not write: they lack what it adds. Tells of those that are no
+/// orders if `telling`.
+async fn strays(client: &Client, writing: &str, telling: bool) -> Result<Vec<Document>, Error> {
     let body = json!({
         "query": {"bool": {"must_not": {"exists": {"field": "search.id"}}}},
         "size": STRAYS,
@@ -252,8 +247,13 @@ async fn strays(
         "track_total_hits": false,
     });
     let hits = read(client, writing, &body).await?;
-    let found = hits.into_iter().filter_map(Hit::document);
-    Ok(found.filter(|document| after.is_none_or(|after| document.id > after)).collect())
+    let all = hits.len();
+    let found: Vec<Document> = hits.into_iter().filter_map(Hit::document).collect();
+    if telling && found.len() < all {
+        let documents = all - found.len();
+        tracing::warn!(documents, index = writing, "somebody put documents that are no orders");
+    }
+    Ok(found)
 }
 
 async fn read(client: &Client, writing: &str, body: &Value) -> Result<Vec<Hit>, Error> {

@@ -223,3 +223,27 @@ async fn a_search_does_not_wait_for_a_silent_server() {
     assert!(matches!(&found, Err(Error::Unavailable(text)) if text.contains("no answer in time")));
     assert!(asked.elapsed() < Duration::from_secs(15), "{:?}", asked.elapsed());
 }
+
+#[tokio::test]
+async fn a_search_whose_index_just_went_is_asked_again() {
+    for failure in [error(404, "index_not_found_exception"), error(503, "no_shard_available")] {
+        let mut searches = 0;
+        let index = listen(move |_| {
+            searches += 1;
+            if searches % 3 != 0 {
+                return failure.clone();
+            }
+            (200, r#"{"timed_out":false,"hits":{"total":{"value":7},"hits":[]}}"#.to_owned())
+        })
+        .await;
+        assert_eq!(index.search(&everything()).await.unwrap().total, 7);
+    }
+    let index = listen(|_| error(404, "index_not_found_exception")).await;
+    assert!(matches!(index.search(&everything()).await, Err(Error::Missing(_))), "in the end");
+    let index = listen(|_| {
+        (200, r#"{"timed_out":true,"hits":{"total":{"value":7},"hits":[]}}"#.to_owned())
+    })
+    .await;
+    let found = index.search(&everything()).await;
+    assert!(matches!(found, Err(Error::Unavailable(_))), "half an answer is none: {found:?}");
+}
