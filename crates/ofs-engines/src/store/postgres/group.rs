@@ -91,7 +91,7 @@ fn gather(waiting: &mut VecDeque<Job>) -> Vec<Job> {
     group
 }
 
-/// What only one commit of a group may touch.
+/// What only one commit of a group may touch: within a group nobody sees what the others write.
 #[derive(PartialEq, Eq, Hash)]
 enum Claim {
     Record(OrderId),
@@ -103,8 +103,7 @@ enum Claim {
 
 fn claims(commit: &Commit) -> Vec<Claim> {
     let records = commit.records.iter().map(|record| Claim::Record(record.key));
-    let absent = commit.guards.iter().filter(|guard| guard.version == 0);
-    let absent = absent.map(|guard| Claim::Record(guard.key));
+    let guards = commit.guards.iter().map(|guard| Claim::Record(guard.key));
     let settled = commit.settled.iter().map(|settled| match settled {
         Settled::Sent(id) => Claim::Sent(*id),
         Settled::Indexed { key, .. } => Claim::Indexed(*key),
@@ -113,7 +112,7 @@ fn claims(commit: &Commit) -> Vec<Claim> {
         }
     });
     let once = commit.once.iter().map(|once| Claim::Once(once.key.clone()));
-    records.chain(absent).chain(settled).chain(once).collect()
+    records.chain(guards).chain(settled).chain(once).collect()
 }
 
 fn weight(commit: &Commit) -> usize {

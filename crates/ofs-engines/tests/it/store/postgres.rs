@@ -1,6 +1,12 @@
 //! The store on PostgreSQL: a fresh database for each test, on the server that
 //! `OFS_TEST_POSTGRES_URL` names; without it these tests are skipped, and say so once.
 
+mod crowd;
+mod opening;
+mod proxy;
+mod statements;
+mod tables;
+
 use super::*;
 use ofs_engines::store::postgres::{self, PostgresStore};
 use std::sync::Once as First;
