@@ -97,7 +97,7 @@ pub(super) struct View {
 
 impl Drop for View {
     fn drop(&mut self) {
-        self.consumer.take().map(retire);
+        retire(self.consumer.take());
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) struct Producer {
 
 impl Drop for Producer {
     fn drop(&mut self) {
-        self.lock().take().map(retire);
+        retire(self.lock().take());
     }
 }
 
@@ -53,7 +53,7 @@ impl Producer {
             tracing::warn!(%code, reason, "the kafka producer gave up, making a new one");
         }
         let new = connect(&self.cluster).map_err(|error| unavailable(&error))?;
-        kept.replace(new.clone()).map(retire);
+        retire(kept.replace(new.clone()));
         Ok(new)
     }
 
