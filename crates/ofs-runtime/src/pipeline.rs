@@ -44,9 +44,9 @@ pub struct TopicView {
     /// Partitions it has; null while the log is unreachable.
     #[schema(required)]
     pub partitions: Option<u64>,
-    /// How many of them this process reads; null while the log is unreachable.
-    #[schema(required)]
-    pub assigned_partitions: Option<u64>,
+    /// Those of them that this process reads, in order; null while the log is unreachable.
+    #[schema(required, example = json!([0, 1, 2]))]
+    pub assigned: Option<Vec<u32>>,
     /// Records still to be read; null while the log is unreachable.
     #[schema(required, example = 0)]
     pub lag_events: Option<u64>,
@@ -111,10 +111,9 @@ pub struct PipelineView {
 /// How far behind the truth the search index is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Freshness {
-    /// Since when the oldest event not found yet waits where it is (in an outbox, in the log, for the
-    /// index); now if none does, and then everything that happened before can be found.
+    /// Everything that happened before this time can be found.
     pub as_of: Timestamp,
-    /// Seconds between that and now; 0 if nothing waits.
+    /// Seconds between that and now; 0 if nothing is pending.
     pub lag_seconds: f64,
 }
 
@@ -206,21 +205,20 @@ impl Pipeline {
         PipelineView { at, services }
     }
 
-    /// Looks along an event's way, outboxes before log before index: what has left one place by then
-    /// is in the next. The other way round it could be missed in between.
+    /// The lag is read before what is owed: an event that is acknowledged is either owed to the
+    /// index by then or in it. The other way round it could be missed in between.
     async fn look_at_index(&self) -> Option<Freshness> {
         let feeding = self.inner.stations.iter().find(|station| station.indexed)?;
         let began = self.inner.context.now();
-        let mut waiting = self.depths().await?.outbox;
         let lags = self.lag(feeding).await?;
         let depths = self.depths().await?;
-        waiting.extend(depths.index.into_iter().filter(|owed| owed.owner == feeding.service));
+        let owed = depths.index.iter().find(|depth| depth.owner == feeding.service);
         let mut as_of = began;
         for lag in lags.iter().filter(|lag| lag.events > 0) {
             as_of = as_of.min(lag.oldest?);
         }
-        for depth in waiting.iter().filter(|depth| depth.rows > 0) {
-            as_of = as_of.min(depth.oldest?);
+        if let Some(owed) = owed.filter(|owed| owed.rows > 0) {
+            as_of = as_of.min(owed.oldest?);
         }
         Some(Freshness { as_of, lag_seconds: began.seconds_since(as_of) })
     }
@@ -281,7 +279,7 @@ fn topic_view(topic: Topic, lags: Result<&[Lag], &Timestamp>, now: Timestamp) ->
             return TopicView {
                 topic,
                 partitions: None,
-                assigned_partitions: None,
+                assigned: None,
                 lag_events: None,
                 lag_seconds: None,
                 oldest: None,
@@ -296,10 +294,11 @@ fn topic_view(topic: Topic, lags: Result<&[Lag], &Timestamp>, now: Timestamp) ->
         None if events == 0 => Some(0.0),
         None => None,
     };
+    let assigned = lags.clone().filter(|lag| lag.assigned).map(|lag| lag.partition).collect();
     TopicView {
         topic,
-        assigned_partitions: Some(lags.clone().filter(|lag| lag.assigned).count() as u64),
         partitions: Some(lags.count() as u64),
+        assigned: Some(assigned),
         lag_events: Some(events),
         lag_seconds,
         oldest,
@@ -339,7 +338,7 @@ fn set_gauges(view: &ServiceView) {
         let name = topic.topic.name();
         let events = topic.lag_events.map_or(f64::NAN, |events| events as f64);
         let seconds = topic.lag_seconds.unwrap_or(f64::NAN);
-        let assigned = topic.assigned_partitions.map_or(f64::NAN, |count| count as f64);
+        let assigned = topic.assigned.as_ref().map_or(f64::NAN, |assigned| assigned.len() as f64);
         gauge!(names::ASSIGNED_PARTITIONS, "service" => service, "topic" => name).set(assigned);
         gauge!(names::LAG_EVENTS, "service" => service, "topic" => name).set(events);
         gauge!(names::LAG_SECONDS, "service" => service, "topic" => name).set(seconds);

@@ -7,6 +7,7 @@
 mod cluster;
 mod groups;
 
+mod only_kafka;
 mod only_sqlite;
 mod records;
 

@@ -19,8 +19,12 @@ async fn partitions(url: &str, service: &str) -> (u64, u64) {
     let services = view["services"].as_array().expect("services");
     let station = services.iter().find(|station| station["service"] == service).expect("it");
     let topics = station["topics"].as_array().expect("topics");
-    let sum = |member: &str| topics.iter().filter_map(|topic| topic[member].as_u64()).sum();
-    (sum("assignedPartitions"), sum("partitions"))
+    let all = topics.iter().filter_map(|topic| topic["partitions"].as_u64()).sum();
+    (topics.iter().map(assigned).sum(), all)
+}
+
+fn assigned(topic: &Value) -> u64 {
+    topic["assigned"].as_array().map_or(0, |partitions| partitions.len() as u64)
 }
 
 /// Waits until the two have divided all partitions between them.
@@ -114,7 +118,7 @@ async fn a_process_that_wakes_up_after_its_partitions_have_moved_changes_nothing
             let station = services.iter().find(|station| station["service"] == *service);
             let topics = station.and_then(|station| station["topics"].as_array());
             topics.is_some_and(|topics| {
-                topics.iter().all(|topic| topic["assignedPartitions"] == topic["partitions"])
+                topics.iter().all(|topic| topic["partitions"] == assigned(topic))
             })
         };
         until(&format!("{}/pipeline", pair[0].url), "partitions move", moved).await;

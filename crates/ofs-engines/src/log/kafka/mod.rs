@@ -114,9 +114,9 @@ fn lag(
         let assigned = assigned(place);
         lags.push(Lag { topic, partition, position, end, events, oldest: None, assigned });
     }
-    let oldest = view.at(behind)?;
-    for lag in &mut lags {
-        lag.oldest = oldest.get(&(lag.topic, lag.partition)).map(|(_, time)| *time);
+    let oldest = view.oldest(behind)?;
+    for lag in lags.iter_mut().filter(|lag| lag.events > 0) {
+        lag.oldest = oldest.get(&(lag.topic, lag.partition)).copied();
     }
     Ok(lags)
 }

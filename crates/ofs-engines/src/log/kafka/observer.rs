@@ -6,7 +6,7 @@
 use super::Place;
 use super::client::{Cluster, PATIENCE, Talk, reason, retire, unavailable};
 use super::note::Note;
-use ofs_events::Topic;
+use ofs_events::{Timestamp, Topic};
 use ofs_runtime::log::Error;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -40,6 +40,12 @@ pub(super) struct Observer {
 impl Observer {
     pub fn new(cluster: Arc<Cluster>, group: &str) -> Self {
         Self { cluster, group: group.to_owned(), view: Arc::default() }
+    }
+
+    /// One that looks with `view`.
+    pub fn around(view: View, group: &str) -> Self {
+        let cluster = Arc::clone(&view.cluster);
+        Self { cluster, group: group.to_owned(), view: Arc::new(Mutex::new(Some(view))) }
     }
 
     /// Runs `look` where it may block. One look at a time; whoever waits for another can be dropped.
@@ -85,18 +91,21 @@ pub(super) struct View {
     /// Taken only when this is dropped.
     consumer: Option<BaseConsumer<Talk>>,
     counts: HashMap<Topic, (u32, Instant)>,
+    /// The time of the record that was last asked for with [`View::oldest`], by place.
+    times: HashMap<Place, (u64, Timestamp)>,
 }
 
 impl Drop for View {
     fn drop(&mut self) {
-        self.consumer.take().map(retire);
+        retire(self.consumer.take());
     }
 }
 
 impl View {
-    fn new(cluster: Arc<Cluster>, group: &str) -> Result<Self, KafkaError> {
+    pub fn new(cluster: Arc<Cluster>, group: &str) -> Result<Self, KafkaError> {
         let consumer = cluster.observer(group).create_with_context(cluster.talk())?;
-        Ok(Self { cluster, consumer: Some(consumer), counts: HashMap::new() })
+        let (counts, times) = (HashMap::new(), HashMap::new());
+        Ok(Self { cluster, consumer: Some(consumer), counts, times })
     }
 
     pub(super) fn consumer(&self) -> Result<&BaseConsumer<Talk>, Error> {
@@ -195,6 +204,21 @@ impl View {
             }
         }
         Ok(offsets)
+    }
+
+    /// The times of the first records at or behind `next`. Fetches only where a group has moved.
+    pub fn oldest(
+        &mut self,
+        next: HashMap<Place, u64>,
+    ) -> Result<HashMap<Place, Timestamp>, Error> {
+        let known = |(place, offset): &(Place, u64)| {
+            self.times.get(place).is_some_and(|(asked, _)| asked == offset)
+        };
+        let unknown: HashMap<_, _> = next.into_iter().filter(|next| !known(next)).collect();
+        for (place, (_, time)) in self.at(unknown.clone())? {
+            self.times.extend(unknown.get(&place).map(|next| (place, (*next, time))));
+        }
+        Ok(self.times.iter().map(|(place, (_, time))| (*place, *time)).collect())
     }
 
     /// Where the group is.

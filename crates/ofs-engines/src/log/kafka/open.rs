@@ -1,14 +1,17 @@
 //! Opening the log: reads the URL and makes sure that a broker answers.
 
+use super::KafkaLog;
 use super::address::Address;
 use super::client::{Cluster, reason};
-use super::observer::Observer;
+use super::observer::{Observer, View};
 use super::producer::Producer;
-use super::{KafkaLog, observer};
 use ofs_events::Topic;
 use ofs_runtime::log::Error;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+
+/// A group that nobody joins: the library lets only a client with a group read.
+const READERS: &str = "ofs-reader";
 
 /// Why the log cannot be opened. Never shows a password.
 #[derive(Debug, thiserror::Error)]
@@ -53,29 +56,21 @@ pub(super) fn open(url: &str) -> Result<KafkaLog, OpenError> {
         return Err(OpenError::NeedsTls(what));
     }
     let cluster = Arc::new(Cluster::new(address));
-    let producer = Producer::new(Arc::clone(&cluster));
-    let producer = producer.map_err(|error| OpenError::Url(reason(&error)))?;
-    // A group that nobody joins: the library lets only a client with a group read.
-    let reader = Observer::new(Arc::clone(&cluster), "ofs-reader");
+    let wrong = |error| OpenError::Url(reason(&error));
+    let producer = Producer::new(Arc::clone(&cluster)).map_err(wrong)?;
+    let mut view = View::new(Arc::clone(&cluster), READERS).map_err(wrong)?;
+    answers(&mut view)?;
+    let reader = Observer::around(view, READERS);
     let (observers, members) = (Mutex::new(HashMap::new()), Mutex::default());
-    answers(&cluster, &reader)?;
     Ok(KafkaLog { cluster, producer, reader, observers, members })
 }
 
-fn answers(cluster: &Cluster, reader: &Observer) -> Result<(), OpenError> {
-    let asked = reader.look_here(|view: &mut observer::View| {
-        let asked = view.partitions(Topic::Orders);
-        Ok((asked, view.refused()))
-    });
-    let brokers = cluster.address.brokers.clone();
-    match asked {
-        Ok((Ok(_), _)) => Ok(()),
-        Ok((Err(_), Some(reason))) => Err(OpenError::LoginRefused { brokers, reason }),
-        Ok((Err(Error::Unavailable(reason)), None)) | Err(Error::Unavailable(reason)) => {
-            Err(OpenError::Unreachable { brokers, reason })
-        }
-        Ok((Err(error), None)) | Err(error) => {
-            Err(OpenError::Unreachable { brokers, reason: error.to_string() })
-        }
-    }
+fn answers(view: &mut View) -> Result<(), OpenError> {
+    let Err(error) = view.partitions(Topic::Orders) else { return Ok(()) };
+    let brokers = view.cluster.address.brokers.clone();
+    Err(match (view.refused(), error) {
+        (Some(reason), _) => OpenError::LoginRefused { brokers, reason },
+        (None, Error::Unavailable(reason)) => OpenError::Unreachable { brokers, reason },
+        (None, error) => OpenError::Unreachable { brokers, reason: error.to_string() },
+    })
 }

@@ -2,7 +2,8 @@
 //!
 //! Keeps no order across batches: the courier has only the lowest row of a key in flight.
 
-use super::client::{Cluster, Talk, retire, unavailable};
+use super::client::{Cluster, PATIENCE, Talk, retire, unavailable};
+use ofs_events::Topic;
 use ofs_runtime::log::{Error, Message, Position};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
@@ -27,7 +28,7 @@ pub(super) struct Producer {
 
 impl Drop for Producer {
     fn drop(&mut self) {
-        self.lock().take().map(retire);
+        retire(self.lock().take());
     }
 }
 
@@ -52,7 +53,7 @@ impl Producer {
             tracing::warn!(%code, reason, "the kafka producer gave up, making a new one");
         }
         let new = connect(&self.cluster).map_err(|error| unavailable(&error))?;
-        kept.replace(new.clone()).map(retire);
+        retire(kept.replace(new.clone()));
         Ok(new)
     }
 
@@ -73,13 +74,28 @@ impl Producer {
                 Ok(delivery) => delivered(delivery).await,
                 Err(error) => Err(error),
             };
-            let name = self.cluster.names.topic(topic);
             answers.push(match answer {
                 Ok((partition, offset)) => Ok(Position { topic, partition, offset }),
-                Err(error) => Err(refused(name, &error)),
+                Err(error) => {
+                    if is_unknown(&error) {
+                        self.look_for(&client, topic);
+                    }
+                    Err(refused(self.cluster.names.topic(topic), &error))
+                }
             });
         }
         answers
+    }
+
+    /// The client takes a topic for missing for a long time unless it is told to look again.
+    fn look_for(&self, client: &Client, topic: Topic) {
+        let (client, cluster) = (client.clone(), Arc::clone(&self.cluster));
+        tokio::task::spawn_blocking(move || {
+            let name = cluster.names.topic(topic);
+            // Whatever it finds, the next append will tell.
+            let _ = client.client().fetch_metadata(Some(name), PATIENCE);
+            retire(client);
+        });
     }
 
     /// Puts one message into the client's queue; a full queue is waited for.
@@ -119,6 +135,12 @@ async fn delivered(delivery: DeliveryFuture) -> Result<(u32, u64), KafkaError> {
     Ok((delivery.partition.cast_unsigned(), delivery.offset.cast_unsigned()))
 }
 
+fn is_unknown(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    let code = error.rdkafka_error_code();
+    matches!(code, Some(Code::UnknownTopic | Code::UnknownTopicOrPartition))
+}
+
 fn refused(topic: &str, error: &KafkaError) -> Error {
     use RDKafkaErrorCode as Code;
     match error.rdkafka_error_code() {
@@ -128,7 +150,7 @@ fn refused(topic: &str, error: &KafkaError) -> Error {
         Some(code @ (Code::InvalidRecord | Code::InvalidTimestamp)) => {
             Error::Refused(format!("{topic} takes no such record ({code})"))
         }
-        Some(Code::UnknownTopic | Code::UnknownTopicOrPartition) => Error::Unavailable(format!(
+        _ if is_unknown(error) => Error::Unavailable(format!(
             "topic {topic} does not exist; `ofs migrate` makes the topics"
         )),
         _ => unavailable(error),
