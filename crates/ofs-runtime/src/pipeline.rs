@@ -111,9 +111,10 @@ pub struct PipelineView {
 /// How far behind the truth the search index is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Freshness {
-    /// Everything that happened before this time can be found.
+    /// Since when the oldest event not found yet waits where it is (in an outbox, in the log, for the
+    /// index); now if none does, and then everything that happened before can be found.
     pub as_of: Timestamp,
-    /// Seconds between that and now; 0 if nothing is pending.
+    /// Seconds between that and now; 0 if nothing waits.
     pub lag_seconds: f64,
 }
 
@@ -205,20 +206,21 @@ impl Pipeline {
         PipelineView { at, services }
     }
 
-    /// The lag is read before what is owed: an event that is acknowledged is either owed to the
-    /// index by then or in it. The other way round it could be missed in between.
+    /// Looks along an event's way, outboxes before log before index: what has left one place by then
+    /// is in the next. The other way round it could be missed in between.
     async fn look_at_index(&self) -> Option<Freshness> {
         let feeding = self.inner.stations.iter().find(|station| station.indexed)?;
         let began = self.inner.context.now();
+        let mut waiting = self.depths().await?.outbox;
         let lags = self.lag(feeding).await?;
         let depths = self.depths().await?;
-        let owed = depths.index.iter().find(|depth| depth.owner == feeding.service);
+        waiting.extend(depths.index.into_iter().filter(|owed| owed.owner == feeding.service));
         let mut as_of = began;
         for lag in lags.iter().filter(|lag| lag.events > 0) {
             as_of = as_of.min(lag.oldest?);
         }
-        if let Some(owed) = owed.filter(|owed| owed.rows > 0) {
-            as_of = as_of.min(owed.oldest?);
+        for depth in waiting.iter().filter(|depth| depth.rows > 0) {
+            as_of = as_of.min(depth.oldest?);
         }
         Some(Freshness { as_of, lag_seconds: began.seconds_since(as_of) })
     }
