@@ -160,7 +160,17 @@ impl<L: Lane> Courier<L> {
         let keys: Vec<OrderId> = items.iter().map(L::key).collect();
         self.held.extend(keys.iter().map(|key| (*key, None)));
         let (lane, books) = (Arc::clone(&self.lane), self.books.clone());
-        under_way.push(async move { (keys, lane.deliver(&books, items).await) }.boxed());
+        // In a task of its own: this loop awaits the store, too, and a delivery that holds one of the
+        // store's connections must go on meanwhile, or the two would wait for each other.
+        let delivery = tokio::spawn(async move { lane.deliver(&books, items).await });
+        let carried = async move {
+            let receipt = delivery.await.unwrap_or_else(|died| {
+                let failed = keys.iter().map(|key| (*key, died.to_string())).collect();
+                Receipt { failed, ..Receipt::default() }
+            });
+            (keys, receipt)
+        };
+        under_way.push(carried.boxed());
         Ok(true)
     }
 
