@@ -1,13 +1,21 @@
 //! The whole program, black box: its configuration, its command line, and the real binary over HTTP.
 #![expect(clippy::expect_used, reason = "a test that cannot go on says where")]
 
+mod api;
+mod bad_records;
 mod cli;
 mod config;
 mod crashes;
+mod fuzz;
+mod gateway;
 mod idempotency;
+mod logs;
+mod metrics;
+mod openapi;
 mod orders;
 mod rebuild;
 mod redelivery;
+mod refusals;
 mod scrape;
 mod search;
 mod server;
