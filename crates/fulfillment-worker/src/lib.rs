@@ -17,5 +17,5 @@ pub const DEFAULT_TRANSIT: Duration = Duration::from_hours(72);
 #[must_use]
 pub fn service(transit: Duration) -> Service {
     let handler = Arc::new(shipment::Shipments::new(transit));
-    Service { name: NAME, handler, routes: Default::default }
+    Service { name: NAME, handler, routes: Default::default, reads: Default::default }
 }

@@ -126,7 +126,7 @@ pub struct Lag {
     pub topic: Topic,
     /// The partition.
     pub partition: u32,
-    /// The next offset the group will be given; none before its first ack.
+    /// The next offset the group will be given; none before its first ack (on Kafka: before it came).
     pub position: Option<u64>,
     /// The offset the next record will get.
     pub end: u64,
@@ -134,6 +134,8 @@ pub struct Lag {
     pub events: u64,
     /// When the oldest of them was appended.
     pub oldest: Option<Timestamp>,
+    /// Whether a subscription of this process reads the partition.
+    pub assigned: bool,
 }
 
 /// One partition's bounds.
@@ -163,7 +165,8 @@ pub enum Reset {
 pub struct Layout {
     /// Partitions of each topic. An engine with one partition (SQLite) ignores it.
     pub partitions: u32,
-    /// Copies of each partition, where the engine has brokers.
+    /// Copies of each partition, where the engine has brokers; 0 for three where there are three
+    /// brokers or more, else one.
     pub replication: u16,
 }
 
@@ -207,6 +210,9 @@ pub trait Log: Send + Sync {
     async fn reset(&self, group: &str, topics: &[Topic], to: Reset) -> Result<(), Error>;
 
     /// Makes the topics; does nothing where they are as asked.
+    ///
+    /// # Errors
+    /// [`Error::Unprepared`] if they are there and are others, or cannot be made so.
     async fn prepare(&self, layout: Layout) -> Result<(), Error>;
 
     /// Drops what is older than retention, where that is not the engine's own business.
@@ -228,6 +234,9 @@ pub enum Error {
     /// The group has members.
     #[error("reset group {0}: it has members; stop its services first")]
     Busy(String),
+    /// The topics are not as they must be.
+    #[error("prepare the log: {0}")]
+    Unprepared(String),
     /// What the group would read is gone; a person has to decide.
     #[error("read the log: {0}")]
     Lost(String),

@@ -32,6 +32,8 @@ pub const PARKED_OLDEST_SECONDS: &str = "ofs_parked_oldest_seconds";
 pub const LAG_EVENTS: &str = "ofs_lag_events";
 /// Age of the oldest of them in seconds, labels `service`, `topic`; 0 if there is none.
 pub const LAG_SECONDS: &str = "ofs_lag_seconds";
+/// Partitions that this process reads, labels `service`, `topic`; NaN while unknown.
+pub const ASSIGNED_PARTITIONS: &str = "ofs_assigned_partitions";
 /// HTTP requests answered, labels `method`, `route` (the template), `status`.
 pub const HTTP_REQUESTS: &str = "ofs_http_requests_total";
 /// Seconds until the head of the answer was ready, labels `method`, `route`.
@@ -263,6 +265,7 @@ fn describe() {
     describe_gauge!(PARKED, "Parked events still open");
     describe_gauge!(PARKED_OLDEST_SECONDS, Unit::Seconds, "Age of the oldest open parked event");
     describe_gauge!(LAG_EVENTS, "Records a service has still to read");
+    describe_gauge!(ASSIGNED_PARTITIONS, Unit::Count, "Partitions that this process reads");
     describe_gauge!(LAG_SECONDS, Unit::Seconds, "Age of the oldest record still to be read");
     describe_counter!(HTTP_REQUESTS, "HTTP requests answered");
     describe_histogram!(HTTP_REQUEST_SECONDS, Unit::Seconds, "Time until the head of the answer");

@@ -44,6 +44,9 @@ pub struct TopicView {
     /// Partitions it has; null while the log is unreachable.
     #[schema(required)]
     pub partitions: Option<u64>,
+    /// Those of them that this process reads, in order; null while the log is unreachable.
+    #[schema(required, example = json!([0, 1, 2]))]
+    pub assigned: Option<Vec<u32>>,
     /// Records still to be read; null while the log is unreachable.
     #[schema(required, example = 0)]
     pub lag_events: Option<u64>,
@@ -278,6 +281,7 @@ fn topic_view(topic: Topic, lags: Result<&[Lag], &Timestamp>, now: Timestamp) ->
             return TopicView {
                 topic,
                 partitions: None,
+                assigned: None,
                 lag_events: None,
                 lag_seconds: None,
                 oldest: None,
@@ -292,9 +296,11 @@ fn topic_view(topic: Topic, lags: Result<&[Lag], &Timestamp>, now: Timestamp) ->
         None if events == 0 => Some(0.0),
         None => None,
     };
+    let assigned = lags.clone().filter(|lag| lag.assigned).map(|lag| lag.partition).collect();
     TopicView {
         topic,
         partitions: Some(lags.count() as u64),
+        assigned: Some(assigned),
         lag_events: Some(events),
         lag_seconds,
         oldest,
@@ -334,6 +340,8 @@ fn set_gauges(view: &ServiceView) {
         let name = topic.topic.name();
         let events = topic.lag_events.map_or(f64::NAN, |events| events as f64);
         let seconds = topic.lag_seconds.unwrap_or(f64::NAN);
+        let assigned = topic.assigned.as_ref().map_or(f64::NAN, |assigned| assigned.len() as f64);
+        gauge!(names::ASSIGNED_PARTITIONS, "service" => service, "topic" => name).set(assigned);
         gauge!(names::LAG_EVENTS, "service" => service, "topic" => name).set(events);
         gauge!(names::LAG_SECONDS, "service" => service, "topic" => name).set(seconds);
     }

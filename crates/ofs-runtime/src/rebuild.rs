@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -19,6 +20,8 @@ use uuid::Uuid;
 /// The key of the row that lists the targets. No order has it.
 const TARGETS: OrderId = OrderId(Uuid::nil());
 const PAGE: usize = 1000;
+/// How often the engine is asked whether it still has the index.
+const CHECK: Duration = Duration::from_secs(5);
 const LISTED: usize = 100;
 
 /// Why it could not be done.
@@ -151,8 +154,7 @@ impl Rebuild {
             if let Some(target) = targets.plan.building {
                 return Ok(target);
             }
-            let name = format!("orders-v1-{}", self.books.context().now().as_micros());
-            let building = Some(Target(name));
+            let building = Some(self.new_target());
             let plan = Plan { building, marked: None, marked_at: None, ..targets.plan.clone() };
             match targets.save(&self.books, &plan, Vec::new()).await {
                 Ok(()) => self.books.bell().index.notify_one(),
@@ -160,6 +162,10 @@ impl Rebuild {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    fn new_target(&self) -> Target {
+        Target(format!("orders-v1-{}", self.books.context().now().as_micros()))
     }
 
     /// What there is, and what is being built.
@@ -184,12 +190,12 @@ impl Rebuild {
     /// through whatever was ordered, here or elsewhere.
     pub async fn run(self, stop: CancellationToken) {
         let mut backoff = Backoff::world();
-        let mut checked = false;
+        let mut checked: Option<Instant> = None;
         loop {
             let step = async {
-                if !checked {
+                if checked.is_none_or(|at| at.elapsed() > CHECK) {
                     self.check().await?;
-                    checked = true;
+                    checked = Some(Instant::now());
                 }
                 self.step().await
             };
@@ -208,17 +214,25 @@ impl Rebuild {
         }
     }
 
-    /// An index that is new, lost or another store's has to be rebuilt.
+    /// An index that is new, lost or another store's has to be rebuilt. A target that is gone gets no
+    /// more documents, or nothing could ever be settled.
     async fn check(&self) -> Result<(), Error> {
         let targets = Targets::load(&self.books).await?;
         let status = self.index.status().await?;
+        let plan = &targets.plan;
+        let lost = plan.active.as_ref().is_some_and(|active| !status.targets.contains(active));
         let ours = status.instance == Some(self.books.store().instance());
-        let known = status.active.is_some() && status.active == targets.plan.active;
-        if !(ours && known) && targets.plan.building.is_none() {
-            info!("the search index is new or not this store's: building it");
-            self.start().await?;
+        let known = status.active.is_some() && status.active == plan.active;
+        if (ours && known) || (plan.building.is_some() && !lost) {
+            return Ok(());
         }
-        Ok(())
+        info!("the search index is new, lost or not this store's: building it");
+        let plan = Plan {
+            active: plan.active.clone().filter(|_| !lost),
+            building: plan.building.clone().or_else(|| Some(self.new_target())),
+            ..plan.clone()
+        };
+        Ok(targets.save(&self.books, &plan, Vec::new()).await?)
     }
 
     /// One step of the rebuild that is ordered; `false` if there is nothing to do now.

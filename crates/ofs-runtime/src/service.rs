@@ -94,8 +94,10 @@ pub struct Service {
     pub name: &'static str,
     /// What it makes of events.
     pub handler: Arc<dyn Handler>,
-    /// Its routes and their documentation, over its own desk.
+    /// Routes that are answered where it runs, with their documentation, over its own desk.
     pub routes: fn() -> OpenApiRouter<Desk>,
+    /// Routes that only read, answered by every process, whatever it runs.
+    pub reads: fn() -> OpenApiRouter<Desk>,
 }
 
 impl fmt::Debug for Service {

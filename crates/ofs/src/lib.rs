@@ -3,7 +3,7 @@
 pub mod cli;
 pub mod config;
 mod demo;
-mod engines;
+pub mod engines;
 pub mod http;
 pub mod offline;
 mod run;

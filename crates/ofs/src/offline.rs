@@ -6,7 +6,7 @@ use crate::run::{self, Plan};
 use crate::{engines, http, services, telemetry};
 use anyhow::{Context as _, bail};
 use ofs_events::Topic;
-use ofs_runtime::log::{Layout, Reset};
+use ofs_runtime::log::Reset;
 use ofs_runtime::pipeline::group_of;
 use ofs_runtime::service::Service;
 use serde_json::{Value, json};
@@ -23,6 +23,9 @@ pub async fn run(config: Config, args: &RunArgs) -> anyhow::Result<()> {
     }
     let services = services::chosen(&args.services)?;
     let metrics = telemetry::metrics()?;
+    if args.migrate {
+        engines::migrate(&config).await?;
+    }
     run::run(config, Plan { services, demo: args.demo }, metrics).await
 }
 
@@ -43,7 +46,7 @@ pub async fn reset(config: Config, args: &ResetArgs) -> anyhow::Result<Value> {
         ResetTo::Time(time) => Reset::Time(time),
     };
     let engines =
-        engines::open(&config).await.context("`ofs events reset` needs a stopped server")?;
+        engines::open(&config, &[]).await.context("`ofs events reset` needs a stopped server")?;
     engines.log.reset(&args.group, &topics, to).await?;
     Ok(json!({ "group": args.group, "topics": topics }))
 }
@@ -64,13 +67,7 @@ fn topics_of(service: &Service, asked: &[Topic]) -> anyhow::Result<Vec<Topic>> {
 /// # Errors
 /// If an engine cannot be reached, or refuses.
 pub async fn migrate(config: Config, _: &MigrateArgs) -> anyhow::Result<Value> {
-    let engines = engines::open(&config).await?;
-    let replication = config.log_replication.map_or(1, std::num::NonZeroU32::get);
-    let layout = Layout {
-        partitions: config.log_partitions.get(),
-        replication: u16::try_from(replication)?,
-    };
-    engines.log.prepare(layout).await?;
+    engines::migrate(&config).await?;
     Ok(json!({ "migrated": true }))
 }
 
@@ -81,7 +78,7 @@ pub async fn migrate(config: Config, _: &MigrateArgs) -> anyhow::Result<Value> {
 pub fn openapi() -> anyhow::Result<String> {
     let config = Config::load(&Inputs::default())?;
     let services = services::all(&config)?;
-    let described =
-        services.iter().map(|service| (service.routes)()).map(OpenApiRouter::into_openapi);
+    let described = services.iter().flat_map(|service| [(service.routes)(), (service.reads)()]);
+    let described = described.map(OpenApiRouter::into_openapi);
     Ok(http::openapi(described).to_pretty_json()?)
 }

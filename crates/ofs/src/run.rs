@@ -1,7 +1,7 @@
 //! `ofs run`: opens the engines, starts the chosen services, serves HTTP, and ends in order.
 
-use crate::config::{Config, Source};
-use crate::engines::{self, Engines};
+use crate::config::{Config, Setting, Source};
+use crate::engines::{self, Engines, Set};
 use crate::http::{self, App};
 use crate::{demo, services};
 use anyhow::{Context as _, bail};
@@ -48,7 +48,7 @@ struct Stops {
 /// # Errors
 /// If the engines or the address cannot be used, or the shutdown took too long.
 pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyhow::Result<()> {
-    let engines = engines::open(&config).await?;
+    let engines = engines::open(&config, &plan.services).await?;
     let all = services::all(&config)?;
     let pipeline = Pipeline::new(
         Arc::clone(&engines.store),
@@ -63,14 +63,14 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
     let stops = Stops::default();
     let (workers, couriers) = (TaskTracker::new(), TaskTracker::new());
     let books = |name: &'static str| Books::new(name, Arc::clone(&engines.store));
-    let running: Vec<(Service, Books)> = all
+    let with_books = |service: Service| {
+        let books = books(service.name);
+        (service, books)
+    };
+    let (running, elsewhere): (Vec<_>, Vec<_>) = all
         .into_iter()
-        .filter(|service| plan.services.contains(&service.name))
-        .map(|service| {
-            let books = books(service.name);
-            (service, books)
-        })
-        .collect();
+        .map(with_books)
+        .partition(|(service, _)| plan.services.contains(&service.name));
     let redrive = start(&running, &engines, &stops, &workers, &couriers);
     let indexer = running.iter().find(|(service, _)| service.handler.indexed());
     let indexer =
@@ -88,8 +88,10 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
     let desk = |books: &Books| {
         Desk::new(books.clone(), Arc::clone(&engines.index), Arc::new(pipeline.clone()))
     };
-    let routes = running.iter().map(|(service, books)| (service.routes)().with_state(desk(books)));
-    let (router, _) = http::router(app, routes.collect());
+    let own = running.iter().map(|(service, books)| (service.routes)().with_state(desk(books)));
+    let reads = running.iter().chain(&elsewhere);
+    let reads = reads.map(|(service, books)| (service.reads)().with_state(desk(books)));
+    let (router, _) = http::router(app, own.chain(reads).collect());
     let draining = stops.intake.clone();
     workers.spawn(async move {
         let served = axum::serve(http::Speaking(listener), router)
@@ -220,12 +222,23 @@ async fn signal() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Where everything is kept, without passwords.
+fn data(config: &Config) -> String {
+    match Set::of(config) {
+        Ok(Set::Cluster) => {
+            let shown = |key| config.settings.get(key).and_then(Setting::shown).unwrap_or_default();
+            ["log.url", "store.url", "index.url"].map(shown).join("  ")
+        }
+        _ => format!("{} (kept)", config.data_dir.display()),
+    }
+}
+
 #[expect(clippy::print_stderr, reason = "the banner is for people at a terminal")]
 fn banner(config: &Config, plan: &Plan, address: SocketAddr) {
     eprintln!("ofs {} · {}", env!("CARGO_PKG_VERSION"), plan.services.join(", "));
     eprintln!("  API   http://{address}");
     eprintln!("  Docs  http://{address}/docs");
-    eprintln!("  Data  {} (kept)", config.data_dir.display());
+    eprintln!("  Data  {}", data(config));
     if let Some(rate) = plan.demo {
         eprintln!("  Demo  {rate} orders a second, some of them declined");
     }

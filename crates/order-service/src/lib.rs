@@ -16,5 +16,6 @@ pub const NAME: &str = "order-service";
 /// What the program runs.
 #[must_use]
 pub fn service() -> Service {
-    Service { name: NAME, handler: Arc::new(order::Orders), routes: http::routes }
+    let handler = Arc::new(order::Orders);
+    Service { name: NAME, handler, routes: http::routes, reads: Default::default }
 }

@@ -23,5 +23,5 @@ pub const DEFAULT_GATEWAY_TIMEOUT: Duration = Duration::from_secs(1);
 #[must_use]
 pub fn service(gateway: Arc<dyn gateway::Gateway>, timeout: Duration) -> Service {
     let handler = Arc::new(payment::Payments::new(gateway, timeout));
-    Service { name: NAME, handler, routes: Default::default }
+    Service { name: NAME, handler, routes: Default::default, reads: Default::default }
 }

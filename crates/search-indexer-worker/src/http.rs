@@ -18,9 +18,9 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// The service's routes.
+/// Search and timelines.
 #[must_use]
-pub fn routes() -> OpenApiRouter<Desk> {
+pub fn reads() -> OpenApiRouter<Desk> {
     OpenApiRouter::new().routes(routes!(search_orders)).routes(routes!(get_timeline))
 }
 

@@ -16,5 +16,6 @@ pub const NAME: &str = "search-indexer-worker";
 /// What the program runs.
 #[must_use]
 pub fn service() -> Service {
-    Service { name: NAME, handler: Arc::new(document::Documents), routes: http::routes }
+    let handler = Arc::new(document::Documents);
+    Service { name: NAME, handler, routes: Default::default, reads: http::reads }
 }

@@ -1,3 +1,6 @@
-//! Engines of the index port, one module each.
+//! Engines of the index port, one module each, and what they must agree on.
 
+pub mod elasticsearch;
+mod searchable;
 pub mod tantivy;
+mod words;

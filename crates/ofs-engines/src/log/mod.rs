@@ -1,3 +1,4 @@
 //! Engines of the log port.
 
+pub mod kafka;
 pub mod sqlite;

@@ -1,27 +1,38 @@
 //! The one definition of the index port. Each engine is one line of `conformance!`.
 //!
-//! `files` tests what only tantivy has: files that rot, vanish or cannot be written.
+//! `files` tests what only tantivy has (files that rot, vanish or cannot be written);
+//! `only_elasticsearch`, `sharing` and `overload` what only a server has (other clients, trouble).
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod alike;
 mod files;
 mod generations;
+mod only_elasticsearch;
+mod overload;
 mod searching;
+mod sharing;
 
+use futures::FutureExt;
+use ofs_engines::index::elasticsearch::ElasticsearchIndex;
 use ofs_engines::index::tantivy::{Options, TantivyIndex};
 use ofs_events::{OrderId, Timestamp};
 use ofs_runtime::index::{Document, Index, Put, Query, SortBy, Target};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Once};
 use std::time::Duration;
 use uuid::Uuid;
 
 /// Where an engine keeps an index of its own for one test.
 pub trait Engine: Sized {
-    /// A place with nothing in it.
-    async fn new() -> Self;
+    /// A place with nothing in it; none if this engine is not there to be tested.
+    async fn new() -> Option<Self>;
     /// The index there, opened (again).
     async fn open(&self) -> Arc<dyn Index>;
+    /// Removes what the test left.
+    async fn clear(&self) {}
 }
 
 /// tantivy in a temporary directory.
@@ -30,13 +41,59 @@ pub struct Tantivy {
 }
 
 impl Engine for Tantivy {
-    async fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
+    async fn new() -> Option<Self> {
+        Some(Self { dir: tempfile::tempdir().unwrap() })
     }
 
     async fn open(&self) -> Arc<dyn Index> {
         let options = Options { commit_interval: Duration::from_millis(5), ..Options::default() };
         Arc::new(TantivyIndex::open(self.dir.path(), options).unwrap())
+    }
+}
+
+/// The Elasticsearch at `OFS_TEST_ELASTICSEARCH_URL`, under a prefix of the test's own.
+pub struct Elasticsearch {
+    pub server: String,
+    pub prefix: String,
+}
+
+impl Engine for Elasticsearch {
+    async fn new() -> Option<Self> {
+        static SKIPPED: Once = Once::new();
+        static TESTS: AtomicU32 = AtomicU32::new(0);
+        #[expect(clippy::disallowed_methods, reason = "no configuration names a test's servers")]
+        let Ok(server) = std::env::var("OFS_TEST_ELASTICSEARCH_URL") else {
+            SKIPPED.call_once(|| {
+                eprintln!("OFS_TEST_ELASTICSEARCH_URL is not set: Elasticsearch is not tested");
+            });
+            return None;
+        };
+        let process = std::process::id();
+        let started = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis();
+        let test = TESTS.fetch_add(1, Ordering::Relaxed);
+        Some(Self { server, prefix: format!("ofs-test-{started}-{process}-{test}-") })
+    }
+
+    async fn open(&self) -> Arc<dyn Index> {
+        let url = format!("{}?prefix={}", self.server, self.prefix);
+        Arc::new(ElasticsearchIndex::open(&url).unwrap())
+    }
+
+    async fn clear(&self) {
+        let all = self.get(&format!("{}*?expand_wildcards=all", self.prefix)).await;
+        for index in all.as_object().unwrap().keys() {
+            self.delete(index).await;
+        }
+    }
+}
+
+/// Runs `test` on an index of its own, and leaves nothing behind even if it fails.
+async fn on_engine<E: Engine>(test: impl AsyncFnOnce(&E)) {
+    let Some(engine) = E::new().await else { return };
+    let outcome = AssertUnwindSafe(test(&engine)).catch_unwind().await;
+    engine.clear().await;
+    if let Err(panic) = outcome {
+        resume_unwind(panic);
     }
 }
 
@@ -60,19 +117,21 @@ macro_rules! conformance {
             searching::walking_the_pages_gives_every_order_once_and_in_order,
             searching::pages_stay_stable_while_orders_are_added,
             searching::totals_and_facets_count_all_matches,
+            searching::a_time_counts_to_the_microsecond_however_it_is_written,
         }
     };
     ($engine:ident: $factory:ident, $($group:ident::$test:ident,)+) => {
         mod $engine {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
-                super::$group::$test::<super::$factory>().await;
+                super::on_engine::<super::$factory>(super::$group::$test).await;
             })+
         }
     };
 }
 
 conformance!(tantivy: Tantivy);
+conformance!(elasticsearch: Elasticsearch);
 
 pub const STORE: Uuid = Uuid::from_u128(1);
 
@@ -133,13 +192,12 @@ pub async fn store(index: &dyn Index, documents: &[Document]) {
 }
 
 /// A fresh index whose active generation `one` holds `documents`.
-async fn holding<E: Engine>(documents: &[Document]) -> (E, Arc<dyn Index>) {
-    let engine = E::new().await;
+async fn holding(engine: &impl Engine, documents: &[Document]) -> Arc<dyn Index> {
     let index = engine.open().await;
     index.begin(&target("one"), STORE).await.unwrap();
     index.finish(&target("one")).await.unwrap();
     store(&*index, documents).await;
-    (engine, index)
+    index
 }
 
 async fn ids(index: &dyn Index, query: &Query) -> Vec<OrderId> {

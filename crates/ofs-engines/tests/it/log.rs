@@ -4,7 +4,10 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod cluster;
 mod groups;
+
+mod only_kafka;
 mod only_sqlite;
 mod records;
 
@@ -154,6 +157,7 @@ macro_rules! conformance {
 conformance! {
     engines: {
         sqlite = async { Some(super::Sqlite::start().await) };
+        kafka = super::cluster::Kafka::start();
     }
     tests: [
         records::records_of_a_key_keep_their_order,

@@ -9,6 +9,7 @@ mod keeping;
 mod leases;
 mod owed;
 mod parking;
+mod postgres;
 mod sqlite;
 
 use bytes::Bytes;
@@ -176,6 +177,7 @@ macro_rules! conformance {
             commits::an_event_is_handled_once,
             commits::the_inbox_tells_owners_and_orders_apart,
             commits::a_guard_holds_another_owners_record,
+            commits::commits_that_guard_each_others_record_do_not_both_hold,
             commits::nothing_of_a_failed_commit_stays,
             commits::a_bad_commit_among_many_fails_alone,
             commits::of_many_writers_of_one_version_one_wins,
@@ -235,3 +237,4 @@ macro_rules! conformance {
 }
 
 conformance!(on_sqlite, super::sqlite::fresh());
+conformance!(on_postgres, super::postgres::fresh());

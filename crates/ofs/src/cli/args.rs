@@ -49,6 +49,7 @@ Examples:
   ofs run                                everything in one process, data in ./ofs-data
   ofs run --demo=5                       with five made-up orders a second
   ofs run --service payment-worker       one service; the others run elsewhere
+  ofs run --migrate                      after making the tables and topics it needs
   ofs run --listen 127.0.0.1:9000 --data-dir /var/lib/ofs")]
     Run(RunArgs),
     /// Make, read, search and watch orders.
@@ -146,6 +147,9 @@ pub struct RunArgs {
     #[arg(long, value_name = "ORDERS_PER_SECOND", num_args = 0..=1, require_equals = true,
         default_missing_value = "2", value_parser = rate)]
     pub demo: Option<f64>,
+    /// First make or update the tables of the store and the topics of the log.
+    #[arg(long)]
+    pub migrate: bool,
     /// Address of the HTTP server (key `listen`).
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,

@@ -109,6 +109,12 @@ pub const KEYS: &[Key] = &[
         Kind::Duration,
         "How often tantivy makes documents durable",
     ),
+    key(
+        "startup.timeout",
+        "60s",
+        Kind::Duration,
+        "How long servers that are needed are waited for at the start",
+    ),
     key("shutdown.timeout", "25s", Kind::Duration, "How long work in hand may take after a signal"),
     key("logs.format", "text", Kind::OneOf(&["text", "json"]), "Shape of the lines on stderr"),
     key(

@@ -59,6 +59,8 @@ pub struct Config {
     pub fulfillment_eta: Duration,
     /// `search.commit-interval`.
     pub commit_interval: Duration,
+    /// `startup.timeout`.
+    pub startup_timeout: Duration,
     /// `shutdown.timeout`.
     pub shutdown_timeout: Duration,
     /// `logs.format`.
@@ -112,6 +114,7 @@ impl Config {
             simulator_ledger: optional(s, "payment.simulator-ledger", path)?,
             fulfillment_eta: required(s, "fulfillment.eta", duration)?,
             commit_interval: required(s, "search.commit-interval", duration)?,
+            startup_timeout: required(s, "startup.timeout", duration)?,
             shutdown_timeout: required(s, "shutdown.timeout", duration)?,
             log_format: required(s, "logs.format", log_format)?,
             log_level: required(s, "logs.level", filter)?,

@@ -120,7 +120,12 @@ impl Asked {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte);
         let known = self.route.is_some() && self.path.bytes().all(plain);
         let path = if known { self.path.as_str() } else { "-" };
-        tracing::debug!(method, route, path, status, seconds, request_id, "request");
+        // Thousands a second would drown what matters; the metrics count them all.
+        if status >= 500 {
+            tracing::warn!(method, route, path, status, seconds, request_id, "request");
+        } else {
+            tracing::debug!(method, route, path, status, seconds, request_id, "request");
+        }
     }
 }
 

@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Accepted orders, and how each has to end.
-type Accepted = Vec<(String, &'static str)>;
+pub type Accepted = Vec<(String, &'static str)>;
 
 /// Places orders until the server is gone, or there are plenty.
-async fn load(url: &str, seed: usize) -> Accepted {
+pub async fn load(url: &str, seed: usize) -> Accepted {
     counted_load(url, seed, &AtomicUsize::new(0)).await
 }
 
@@ -122,7 +122,11 @@ async fn assert_all_are_found(url: &str, accepted: &Accepted) {
 
 async fn assert_all_ends_right(system: &System, accepted: &Accepted) {
     let server = system.start();
-    let url = &server.url;
+    assert_all_end_right(system, &server.url, accepted).await;
+}
+
+/// Every accepted order has ended as it must, once, and is found; asked of the server at `url`.
+pub async fn assert_all_end_right(system: &System, url: &str, accepted: &Accepted) {
     for (id, status) in accepted {
         let order = format!("{url}/orders/{id}");
         until(&order, status, |_, order| order["status"] == *status).await;

@@ -2,7 +2,8 @@
 
 use crate::crashes::wait_for_end;
 use crate::server::{Server, get, http, order, place_all, post, search_all, until};
-use crate::system::{Engines, System, json, lines};
+use crate::system::{System, json, lines};
+use ofs::engines::Engines;
 use ofs_events::OrderId;
 use ofs_runtime::index::{Document, Target};
 use ofs_runtime::store::{Commit, Record};

@@ -53,10 +53,23 @@ impl Server {
 
     /// SIGTERM; answers with the exit code.
     pub fn stop(&mut self) -> Option<i32> {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill");
-        assert!(sent.success());
+        self.signal("TERM");
         self.ends().code()
+    }
+
+    /// SIGSTOP: it does nothing more, and its connections stay open, until it is thawed.
+    pub fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    pub fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status().expect("kill");
+        assert!(sent.success());
     }
 
     /// How it ended, once it has.

@@ -3,18 +3,17 @@
 //! The one place that knows which engines these are; tests reach them through the ports, stopped.
 
 use crate::server::Server;
-use ofs_engines::index::tantivy::TantivyIndex;
-use ofs_engines::log::sqlite::SqliteLog;
-use ofs_engines::store::sqlite::SqliteStore;
+use crate::servers::{self, Urls};
+use ofs::config::{Config, Inputs};
+use ofs::engines::{self, Engines};
 use ofs_events::{OrderId, Topic};
-use ofs_runtime::index::Index;
-use ofs_runtime::log::{Log, Message};
-use ofs_runtime::store::{Record, Store};
+use ofs_runtime::log::Message;
+use ofs_runtime::store::Record;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::sync::Arc;
 use tempfile::TempDir;
 
 /// The owners of records.
@@ -23,29 +22,52 @@ pub const SERVICES: [&str; 4] =
 
 pub struct System {
     dir: TempDir,
-}
-
-/// The engines, opened by the test while no server runs; dropping them closes them.
-pub struct Engines {
-    pub store: Arc<dyn Store>,
-    pub log: Arc<dyn Log>,
-    pub index: Arc<dyn Index>,
+    /// The servers of the cluster set; none on the embedded engines.
+    servers: Option<Urls>,
 }
 
 impl System {
+    /// On the embedded engines.
     pub fn new() -> System {
-        System { dir: tempfile::tempdir().expect("a directory") }
+        System { dir: tempfile::tempdir().expect("a directory"), servers: None }
+    }
+
+    /// On the servers that the environment names, with names of its own there; none if it names none.
+    pub fn on_shared_servers() -> Option<System> {
+        servers::shared().map(|urls| Self::on(urls.for_one_test()))
+    }
+
+    /// On these servers, as they are.
+    pub fn unprepared_on(servers: Urls) -> System {
+        System { servers: Some(servers), ..System::new() }
+    }
+
+    /// On these servers, its tables and topics made.
+    pub fn on(servers: Urls) -> System {
+        let system = Self::unprepared_on(servers);
+        let migrated = system.ofs(None, &["migrate"]);
+        assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+        system
     }
 
     /// `ofs`, on this system's engines, untouched by the environment of the test.
     pub fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ofs"));
+        command.current_dir(self.dir.path()).env("OFS_LOGS_LEVEL", "warn").envs(self.variables());
         command
-            .current_dir(self.dir.path())
-            .env("OFS_DATA_DIR", self.data())
-            .env("OFS_PAYMENT_SIMULATOR_LEDGER", self.ledger())
-            .env("OFS_LOGS_LEVEL", "warn");
-        command
+    }
+
+    fn variables(&self) -> Vec<(&'static str, OsString)> {
+        let mut variables = vec![
+            ("OFS_DATA_DIR", self.data().into_os_string()),
+            ("OFS_PAYMENT_SIMULATOR_LEDGER", self.ledger().into_os_string()),
+        ];
+        if let Some(urls) = &self.servers {
+            variables.push(("OFS_LOG_URL", urls.log.clone().into()));
+            variables.push(("OFS_STORE_URL", urls.store.clone().into()));
+            variables.push(("OFS_INDEX_URL", urls.index.clone().into()));
+        }
+        variables
     }
 
     /// All services.
@@ -88,16 +110,12 @@ impl System {
         self.dir.path().join("data")
     }
 
-    /// Opens the engines. No server may run.
+    /// Opens the engines; dropping them closes them. On the embedded engines, no server may run.
     pub async fn engines(&self) -> Engines {
-        let data = self.data();
-        let store = SqliteStore::open(&data.join("store.db"), Default::default()).await;
-        let store = store.expect("the store");
-        let (path, instance) = (data.join("log.db"), store.instance());
-        let log = blocking(move || SqliteLog::open(&path, Default::default(), instance)).await;
-        let path = data.join("index");
-        let index = blocking(move || TantivyIndex::open(path, Default::default())).await;
-        Engines { store: Arc::new(store), log: Arc::new(log), index: Arc::new(index) }
+        let own = self.variables().into_iter().map(|(name, value)| (name.into(), value));
+        let inputs = Inputs { variables: own.collect(), ..Inputs::default() };
+        let config = Config::load(&inputs).expect("a configuration");
+        engines::open(&config, &[]).await.expect("the engines")
     }
 
     /// Appends records to the log, whatever they hold. No server may run.
@@ -136,17 +154,18 @@ impl System {
 
     /// Makes every service forget which events it has handled. No server may run.
     pub fn empty_the_inbox(&self) {
-        let store = rusqlite::Connection::open(self.data().join("store.db")).expect("the store");
-        let gone = store.execute("DELETE FROM processed_events", []).expect("deleted");
-        assert!(gone > 0, "the inbox was empty");
+        match &self.servers {
+            Some(urls) => {
+                urls.psql("DELETE FROM processed_events");
+            }
+            None => {
+                let path = self.data().join("store.db");
+                let store = rusqlite::Connection::open(path).expect("the store");
+                let gone = store.execute("DELETE FROM processed_events", []).expect("deleted");
+                assert!(gone > 0, "the inbox was empty");
+            }
+        }
     }
-}
-
-async fn blocking<T: Send + 'static, E: std::fmt::Display + Send + 'static>(
-    work: impl FnOnce() -> Result<T, E> + Send + 'static,
-) -> T {
-    let done = tokio::task::spawn_blocking(work).await.expect("no panic");
-    done.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A record of `topic` for [`System::append`].

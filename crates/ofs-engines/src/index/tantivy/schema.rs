@@ -1,10 +1,10 @@
-//! What of an order's document tantivy indexes, and how a text is cut into what can be found.
+//! What of an order's document tantivy indexes.
 //!
 //! The document itself is stored as JSON text; everything else serves filters, words and sorting.
 
-use ofs_events::{OrderId, Timestamp};
+use crate::index::searchable::Searchable;
+use ofs_events::OrderId;
 use ofs_runtime::index::Document;
-use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use tantivy::schema::{FAST, Field, STORED, STRING, Schema};
 use tantivy::{TantivyDocument, Term};
@@ -18,12 +18,6 @@ pub(super) const STATUS: &str = "status";
 pub(super) const COUNTRY: &str = "country";
 pub(super) const CREATED_AT: &str = "created_at";
 pub(super) const UPDATED_AT: &str = "updated_at";
-
-/// Bytes of a word that count. More than the longest e-mail address (320 characters of 4 bytes), less
-/// than tantivy's longest term, beyond which it would silently drop the word.
-const WORD_BYTES: usize = 1280;
-/// Places of one text where a word may begin; bounds the work a hostile text can cause.
-const WORDS_PER_TEXT: usize = 200;
 
 /// Letters up to which every beginning of a word is a term of its own. A longer one is looked up as a
 /// range of words, which is short by then; the range of `user` may be a word for each order.
@@ -44,8 +38,7 @@ pub(super) struct Fields {
     pub(super) country: Field,
     /// The whole product, folded.
     pub(super) product: Field,
-    /// E-mail and product from each of their words' beginnings on, folded: a prefix of one of these
-    /// is what a searcher may type.
+    /// E-mail and product from each of their words' beginnings on, folded.
     pub(super) words: Field,
     /// The beginnings of `words` up to [`SHORT_WORD`] and of the id up to [`SHORT_ID`].
     pub(super) starts: Field,
@@ -102,9 +95,7 @@ impl Fields {
 
     /// Lays `document` out in fields; the error says why it cannot be.
     pub(super) fn entry(&self, document: &Document) -> Result<Entry, String> {
-        let Value::Object(body) = &document.body else {
-            return Err("the body is not an object".to_owned());
-        };
+        let searchable = Searchable::of(document)?;
         let mut content = TantivyDocument::new();
         let (high, low) = document.id.0.as_u64_pair();
         let id = document.id.to_string();
@@ -112,28 +103,24 @@ impl Fields {
         content.add_u64(self.id_high, high);
         content.add_u64(self.id_low, low);
         content.add_u64(self.version, document.version);
-        if let Some(status) = text(body, "status")? {
-            content.add_text(self.status, status);
-        }
-        if let Some(country) = text(body, "country")? {
-            content.add_text(self.country, country);
-        }
-        let product = text(body, "productType")?.map(fold);
-        let email = text(body, "customerEmail")?.map(fold);
-        if let Some(product) = &product {
-            content.add_text(self.product, cut(product));
+        let texts = [
+            (self.status, searchable.status),
+            (self.country, searchable.country),
+            (self.product, searchable.product()),
+        ];
+        for (field, text) in texts {
+            text.into_iter().for_each(|text| content.add_text(field, text));
         }
         let mut starts: BTreeSet<&str> = short_starts(&id, SHORT_ID).collect();
-        for word in [&product, &email].into_iter().flatten().flat_map(|text| beginnings(text)) {
+        for word in searchable.words() {
             content.add_text(self.words, word);
             starts.extend(short_starts(word, SHORT_WORD));
         }
         starts.iter().for_each(|start| content.add_text(self.starts, start));
-        if let Some(micros) = time(body, "createdAt")? {
-            content.add_i64(self.created_at, micros);
-        }
-        if let Some(micros) = time(body, "updatedAt")? {
-            content.add_i64(self.updated_at, micros);
+        let times =
+            [(self.created_at, searchable.created_at), (self.updated_at, searchable.updated_at)];
+        for (field, time) in times {
+            time.into_iter().for_each(|micros| content.add_i64(field, micros));
         }
         content.add_text(self.source, document.body.to_string());
         Ok(Entry { id: document.id, version: document.version, content })
@@ -145,87 +132,8 @@ pub(super) fn id_of(key: u128) -> OrderId {
     OrderId(Uuid::from_u128(key))
 }
 
-fn text<'a>(body: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, String> {
-    match body.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(format!("`{name}` is not a text")),
-    }
-}
-
-fn time(body: &Map<String, Value>, name: &str) -> Result<Option<i64>, String> {
-    let Some(text) = text(body, name)? else { return Ok(None) };
-    let time: Timestamp = text.parse().map_err(|_| format!("`{name}` is not an RFC 3339 time"))?;
-    Ok(Some(time.as_micros()))
-}
-
-/// Lower-cases letter by letter, so that a beginning folds to a beginning (`str::to_lowercase` looks
-/// at a letter's neighbours).
-pub(super) fn fold(text: &str) -> String {
-    text.chars().flat_map(char::to_lowercase).collect()
-}
-
-/// The part of `text` that is indexed, or looked for.
-pub(super) fn cut(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(WORD_BYTES)).unwrap_or(text)
-}
-
-/// `text` from its start and from the start of each of its words on: `a@b.c`, `b.c`, `c`.
-fn beginnings(text: &str) -> impl Iterator<Item = &str> {
-    let mut in_word = false;
-    text.char_indices()
-        .filter(move |&(at, letter)| {
-            let begins = at == 0 || (letter.is_alphanumeric() && !in_word);
-            in_word = letter.is_alphanumeric();
-            begins
-        })
-        .map(|(at, _)| cut(text.get(at..).unwrap_or_default()))
-        .take(WORDS_PER_TEXT)
-}
-
 /// The beginnings of `word` of 1 to `most` letters.
 fn short_starts(word: &str, most: usize) -> impl Iterator<Item = &str> {
     let ends = word.char_indices().map(|(at, letter)| at + letter.len_utf8());
     ends.take(most).filter_map(move |end| word.get(..end))
-}
-
-/// What to look for when somebody types `text`: its words, folded, without the quotes, brackets and
-/// commas around them. None if there is nothing to look for though something was typed.
-pub(super) fn typed_words(text: &str) -> Option<Vec<String>> {
-    let mut words: Vec<String> = text
-        .split_whitespace()
-        .map(|word| fold(word.trim_matches(|letter: char| !letter.is_alphanumeric())))
-        .filter(|word| !word.is_empty())
-        .map(|word| cut(&word).to_owned())
-        .collect();
-    words.sort_unstable();
-    words.dedup();
-    (!words.is_empty() || text.trim().is_empty()).then_some(words)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_text_can_be_found_from_the_beginning_of_each_word_on() {
-        let found: Vec<_> = beginnings("<a.b@example.com>").collect();
-        assert_eq!(
-            found,
-            ["<a.b@example.com>", "a.b@example.com>", "b@example.com>", "example.com>", "com>"]
-        );
-        assert_eq!(beginnings("").count(), 0);
-        assert_eq!(beginnings(&"é.".repeat(10_000)).count(), WORDS_PER_TEXT);
-    }
-
-    #[test]
-    fn what_was_typed_loses_what_surrounds_its_words() {
-        assert_eq!(
-            typed_words(" \"Smart  PHONE\", smart - "),
-            Some(vec!["phone".to_owned(), "smart".to_owned()])
-        );
-        assert_eq!(typed_words("  "), Some(Vec::new()));
-        assert_eq!(typed_words("*\"()"), None);
-        assert_eq!(typed_words(&"ß".repeat(2000)).map(|words| words[0].len()), Some(WORD_BYTES));
-    }
 }

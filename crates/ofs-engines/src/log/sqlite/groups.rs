@@ -76,6 +76,11 @@ impl Groups {
         self.lock().groups.get(group).is_some_and(|group| group.owner(topic) == Some(member))
     }
 
+    /// Whether somebody reads `topic` for the group.
+    pub fn is_read(&self, group: &str, topic: Topic) -> bool {
+        self.lock().groups.get(group).is_some_and(|group| group.owner(topic).is_some())
+    }
+
     /// Where the group is on `topic`; none before its first ack.
     pub fn position(&self, group: &str, topic: Topic) -> Option<u64> {
         self.lock().groups.get(group)?.positions.get(&topic).copied()

@@ -124,7 +124,8 @@ impl Inner {
             0 => None,
             _ => self.read(topic, next, Budget::of(1)).await?.first().map(|r| r.appended_at),
         };
-        Ok(Lag { topic, partition: 0, position, end, events, oldest })
+        let assigned = self.shared.groups.is_read(group, topic);
+        Ok(Lag { topic, partition: 0, position, end, events, oldest, assigned })
     }
 }
 

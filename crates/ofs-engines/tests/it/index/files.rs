@@ -34,7 +34,8 @@ async fn rebuild(index: Arc<dyn Index>) {
 
 #[tokio::test]
 async fn a_generation_with_an_unreadable_list_of_segments_is_rebuilt() {
-    let (engine, index) = holding::<Tantivy>(&[order(1)]).await;
+    let engine = Tantivy::new().await.unwrap();
+    let index = holding(&engine, &[order(1)]).await;
     drop(index);
     fs::write(generation(&engine).join("meta.json"), "{ not json").unwrap();
     needs_a_rebuild(&engine).await;
@@ -42,7 +43,8 @@ async fn a_generation_with_an_unreadable_list_of_segments_is_rebuilt() {
 
 #[tokio::test]
 async fn a_generation_that_lost_a_file_is_rebuilt() {
-    let (engine, index) = holding::<Tantivy>(&[order(1)]).await;
+    let engine = Tantivy::new().await.unwrap();
+    let index = holding(&engine, &[order(1)]).await;
     drop(index);
     for entry in fs::read_dir(generation(&engine)).unwrap() {
         let path = entry.unwrap().path();
@@ -55,7 +57,8 @@ async fn a_generation_that_lost_a_file_is_rebuilt() {
 
 #[tokio::test]
 async fn a_generation_cut_short_is_rebuilt() {
-    let (engine, index) = holding::<Tantivy>(&[order(1)]).await;
+    let engine = Tantivy::new().await.unwrap();
+    let index = holding(&engine, &[order(1)]).await;
     drop(index);
     for entry in fs::read_dir(generation(&engine)).unwrap() {
         let path = entry.unwrap().path();
@@ -68,7 +71,8 @@ async fn a_generation_cut_short_is_rebuilt() {
 
 #[tokio::test]
 async fn a_generation_that_does_not_know_its_store_is_rebuilt() {
-    let (engine, index) = holding::<Tantivy>(&[order(1)]).await;
+    let engine = Tantivy::new().await.unwrap();
+    let index = holding(&engine, &[order(1)]).await;
     drop(index);
     fs::write(generation(&engine).join("instance"), "?").unwrap();
     needs_a_rebuild(&engine).await;
@@ -76,7 +80,8 @@ async fn a_generation_that_does_not_know_its_store_is_rebuilt() {
 
 #[tokio::test]
 async fn a_generation_deleted_under_the_running_program_is_rebuilt() {
-    let (engine, index) = holding::<Tantivy>(&[order(1)]).await;
+    let engine = Tantivy::new().await.unwrap();
+    let index = holding(&engine, &[order(1)]).await;
     fs::remove_dir_all(generation(&engine)).unwrap();
     assert_eq!(index.status().await.unwrap().active, None);
     rebuild(index).await;
@@ -84,7 +89,8 @@ async fn a_generation_deleted_under_the_running_program_is_rebuilt() {
 
 #[tokio::test]
 async fn without_a_readable_active_file_no_generation_is_searched() {
-    let (engine, index) = holding::<Tantivy>(&[order(1)]).await;
+    let engine = Tantivy::new().await.unwrap();
+    let index = holding(&engine, &[order(1)]).await;
     drop(index);
     fs::write(engine.dir.path().join("active"), [0_u8; 3]).unwrap();
     let index = engine.open().await;
@@ -97,7 +103,8 @@ async fn without_a_readable_active_file_no_generation_is_searched() {
 
 #[tokio::test]
 async fn what_was_half_made_or_half_removed_is_cleared_away() {
-    let (engine, index) = holding::<Tantivy>(&[order(1)]).await;
+    let engine = Tantivy::new().await.unwrap();
+    let index = holding(&engine, &[order(1)]).await;
     drop(index);
     let all = engine.dir.path().join("targets");
     for name in [".new-two", ".old-zero"] {
@@ -114,7 +121,8 @@ async fn what_was_half_made_or_half_removed_is_cleared_away() {
 
 #[tokio::test]
 async fn a_target_whose_name_leaves_the_directory_is_refused() {
-    let (_engine, index) = holding::<Tantivy>(&[order(1)]).await;
+    let engine = Tantivy::new().await.unwrap();
+    let index = holding(&engine, &[order(1)]).await;
     for name in ["", "..", ".hidden", "a/b", "/etc", "a\\b", "é", &"x".repeat(200)] {
         assert!(index.begin(&target(name), STORE).await.is_err(), "{name}");
     }
@@ -123,7 +131,8 @@ async fn a_target_whose_name_leaves_the_directory_is_refused() {
 
 #[tokio::test]
 async fn a_push_that_cannot_be_written_is_not_claimed_and_a_later_one_is() {
-    let (engine, index) = holding::<Tantivy>(&[order(1)]).await;
+    let engine = Tantivy::new().await.unwrap();
+    let index = holding(&engine, &[order(1)]).await;
     let one = target("one");
     // A directory where tantivy wants to rename a file to: every write fails.
     let list = generation(&engine).join(".managed.json");
@@ -148,7 +157,8 @@ async fn a_push_that_cannot_be_written_is_not_claimed_and_a_later_one_is() {
 
 #[tokio::test]
 async fn a_generation_whose_documents_rotted_is_rebuilt() {
-    let (engine, index) = holding::<Tantivy>(&[order(1)]).await;
+    let engine = Tantivy::new().await.unwrap();
+    let index = holding(&engine, &[order(1)]).await;
     drop(index);
     for entry in fs::read_dir(generation(&engine)).unwrap() {
         let path = entry.unwrap().path();

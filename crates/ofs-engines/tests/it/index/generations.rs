@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use uuid::Uuid;
 
-pub async fn a_stored_document_is_found_at_once<E: Engine>() {
-    let (_engine, index) = holding::<E>(&[]).await;
+pub async fn a_stored_document_is_found_at_once(engine: &impl Engine) {
+    let index = holding(engine, &[]).await;
     for number in 1..4 {
         store(&*index, &[order(number)]).await;
         let found = index.search(&everything()).await.unwrap();
@@ -24,8 +24,8 @@ pub async fn a_stored_document_is_found_at_once<E: Engine>() {
     assert_eq!(status.instance, Some(STORE));
 }
 
-pub async fn an_older_or_equal_version_never_replaces_a_newer_one<E: Engine>() {
-    let (engine, index) = holding::<E>(&[at_version(order(1), 5)]).await;
+pub async fn an_older_or_equal_version_never_replaces_a_newer_one(engine: &impl Engine) {
+    let index = holding(engine, &[at_version(order(1), 5)]).await;
     let older = at_version(with(order(1), "status", "older"), 4);
     let same = at_version(with(order(1), "status", "same"), 5);
     let newer = at_version(with(order(1), "status", "PaymentFailed"), 7);
@@ -46,9 +46,9 @@ pub async fn an_older_or_equal_version_never_replaces_a_newer_one<E: Engine>() {
     assert_eq!((found.status.len(), found.status[0].value.as_str()), (1, "PaymentFailed"));
 }
 
-pub async fn everything_stored_is_there_after_a_reopen<E: Engine>() {
+pub async fn everything_stored_is_there_after_a_reopen(engine: &impl Engine) {
     let documents: Vec<_> = (1..40).map(order).collect();
-    let (engine, index) = holding::<E>(&documents).await;
+    let index = holding(engine, &documents).await;
     let before = (index.search(&everything()).await.unwrap(), index.status().await.unwrap());
     drop(index);
     let index = engine.open().await;
@@ -59,8 +59,7 @@ pub async fn everything_stored_is_there_after_a_reopen<E: Engine>() {
     assert_eq!(index.search(&everything()).await.unwrap().total, 40);
 }
 
-pub async fn a_new_generation_is_not_searched_before_it_is_finished<E: Engine>() {
-    let engine = E::new().await;
+pub async fn a_new_generation_is_not_searched_before_it_is_finished(engine: &impl Engine) {
     let index = engine.open().await;
     let status = index.status().await.unwrap();
     assert_eq!((status.instance, status.active, status.targets), (None, None, Vec::new()));
@@ -75,9 +74,9 @@ pub async fn a_new_generation_is_not_searched_before_it_is_finished<E: Engine>()
     assert_eq!(ids(&*index, &everything()).await, [id(1)]);
 }
 
-pub async fn a_rebuild_leaves_no_gap_for_searches<E: Engine>() {
+pub async fn a_rebuild_leaves_no_gap_for_searches(engine: &impl Engine) {
     let documents: Vec<_> = (0..200).map(order).collect();
-    let (_engine, index) = holding::<E>(&documents).await;
+    let index = holding(engine, &documents).await;
     let searches = Arc::new(AtomicUsize::new(0));
     let done = Arc::new(AtomicBool::new(false));
     let searcher = tokio::spawn({
@@ -112,8 +111,8 @@ pub async fn a_rebuild_leaves_no_gap_for_searches<E: Engine>() {
     searcher.await.unwrap();
 }
 
-pub async fn beginning_again_keeps_what_is_there<E: Engine>() {
-    let (engine, index) = holding::<E>(&[order(1)]).await;
+pub async fn beginning_again_keeps_what_is_there(engine: &impl Engine) {
+    let index = holding(engine, &[order(1)]).await;
     index.begin(&target("one"), STORE).await.unwrap();
     index.begin(&target("two"), STORE).await.unwrap();
     let puts = index.put(&target("two"), &[order(2)]).await.unwrap();
@@ -130,8 +129,8 @@ pub async fn beginning_again_keeps_what_is_there<E: Engine>() {
     assert_eq!(index.status().await.unwrap().targets, [target("two")]);
 }
 
-pub async fn a_generation_of_another_store_is_made_anew<E: Engine>() {
-    let (_engine, index) = holding::<E>(&[order(1)]).await;
+pub async fn a_generation_of_another_store_is_made_anew(engine: &impl Engine) {
+    let index = holding(engine, &[order(1)]).await;
     let other = Uuid::from_u128(2);
     index.begin(&target("two"), other).await.unwrap();
     assert_eq!(index.status().await.unwrap().instance, Some(STORE), "until it is finished");
@@ -142,8 +141,8 @@ pub async fn a_generation_of_another_store_is_made_anew<E: Engine>() {
     assert_eq!(index.status().await.unwrap().instance, Some(other));
 }
 
-pub async fn what_is_not_there_is_missing<E: Engine>() {
-    let (_engine, index) = holding::<E>(&[order(1)]).await;
+pub async fn what_is_not_there_is_missing(engine: &impl Engine) {
+    let index = holding(engine, &[order(1)]).await;
     let none = target("none");
     assert!(matches!(index.put(&none, &[order(1)]).await, Err(Error::Missing(_))));
     assert!(matches!(index.scan(&none, None, 10).await, Err(Error::Missing(_))));
@@ -151,10 +150,10 @@ pub async fn what_is_not_there_is_missing<E: Engine>() {
     assert_eq!(ids(&*index, &everything()).await, [id(1)]);
 }
 
-pub async fn a_scan_pages_through_everything_by_id<E: Engine>() {
+pub async fn a_scan_pages_through_everything_by_id(engine: &impl Engine) {
     let mut documents: Vec<_> =
         (0..50).map(|number| at_version(order(number * 37 % 50), 3)).collect();
-    let (_engine, index) = holding::<E>(&[]).await;
+    let index = holding(engine, &[]).await;
     for part in documents.chunks(11) {
         store(&*index, part).await;
     }
@@ -177,8 +176,8 @@ pub async fn a_scan_pages_through_everything_by_id<E: Engine>() {
     }
 }
 
-pub async fn a_document_that_does_not_fit_is_refused_alone<E: Engine>() {
-    let (_engine, index) = holding::<E>(&[]).await;
+pub async fn a_document_that_does_not_fit_is_refused_alone(engine: &impl Engine) {
+    let index = holding(engine, &[]).await;
     let odd = [
         order(1),
         Document { body: json!("a text"), ..order(2) },
@@ -201,8 +200,8 @@ pub async fn a_document_that_does_not_fit_is_refused_alone<E: Engine>() {
     assert_eq!(index.put(&target("one"), &[]).await.unwrap(), []);
 }
 
-pub async fn concurrent_puts_are_all_stored<E: Engine>() {
-    let (_engine, index) = holding::<E>(&[]).await;
+pub async fn concurrent_puts_are_all_stored(engine: &impl Engine) {
+    let index = holding(engine, &[]).await;
     let puts: Vec<_> = (0..40_u64)
         .map(|number| {
             let index = index.clone();

@@ -145,11 +145,15 @@ pub async fn lag_counts_what_is_unread(engine: &dyn Engine) {
     assert_eq!((of_key.position, of_key.end, of_key.events), (None, 10, 10));
     assert_eq!(of_key.oldest, Some(oldest));
 
+    assert!(lag.iter().all(|lag| !lag.assigned));
     let mut subscription = log.subscribe(&group, &[Topic::Orders]).await.unwrap();
     let records = take(&mut *subscription, 10).await;
+    let lag = log.lag(&group, &[Topic::Orders]).await.unwrap();
+    assert!(lag.iter().all(|lag| lag.assigned));
     ack(&mut *subscription, &records[..4]);
     subscription.close().await.unwrap();
     let lag = log.lag(&group, &[Topic::Orders]).await.unwrap();
+    assert!(lag.iter().all(|lag| !lag.assigned));
     let of_key = lag.iter().find(|lag| lag.partition == partition).unwrap();
     assert_eq!((of_key.position, of_key.end, of_key.events), (Some(4), 10, 6));
     assert_eq!(of_key.oldest, Some(records[4].appended_at));

@@ -91,6 +91,23 @@ pub async fn a_guard_holds_another_owners_record(engine: &impl Engine) {
     }
 }
 
+pub async fn commits_that_guard_each_others_record_do_not_both_hold(engine: &impl Engine) {
+    let store = engine.open().await;
+    for version in 0..8 {
+        let over = |mine, theirs| Commit {
+            guards: vec![guard(order(theirs), version)],
+            ..records([record(order(mine), version, "mine")])
+        };
+        let outcomes = join_all([store.commit(over(1, 2)), store.commit(over(2, 1))]).await;
+        assert!(outcomes.contains(&Err(Error::Stale)), "{outcomes:?}");
+        for (n, outcome) in (1..).zip(outcomes) {
+            if outcome.is_err() {
+                store.commit(records([record(order(n), version, "alone")])).await.unwrap();
+            }
+        }
+    }
+}
+
 pub async fn nothing_of_a_failed_commit_stays(engine: &impl Engine) {
     let store = engine.open().await;
     store.commit(Commit { once: Some(once("taken")), ..empty() }).await.unwrap();

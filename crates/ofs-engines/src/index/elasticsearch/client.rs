@@ -1,0 +1,254 @@
+//! HTTP to the server: one request, one answer, and what a failure means.
+//!
+//! Does not know what the requests are for, and repeats none.
+
+use super::OpenError;
+use ofs_runtime::index;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Method, StatusCode, Url};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::time::Duration;
+
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(2);
+/// Connections idle for longer may have been dropped by whatever lies in between.
+const IDLE: Duration = Duration::from_secs(30);
+/// How long anything may take that no person waits for.
+const LONG: Duration = Duration::from_secs(30);
+/// Letters of the server's own words that are passed on.
+const TEXT: usize = 300;
+
+/// What the server calls an index, or alias, that is not there.
+const MISSING: &str = "index_not_found_exception";
+
+/// The server.
+pub(super) struct Client {
+    http: reqwest::Client,
+    /// Holds user and password, so it is never printed; reqwest makes a header of them.
+    base: Url,
+    /// Scheme, host and port of `base`, to be printed.
+    origin: String,
+}
+
+/// Why there is no usable answer.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// None if there was no answer at all; "408 request timeout" if there was none in time.
+    pub(super) status: Option<StatusCode>,
+    /// The server's name for it, such as `index_not_found_exception`.
+    kind: String,
+    text: String,
+    /// The request was on its way when the connection broke.
+    broken: bool,
+}
+
+impl Client {
+    pub(super) fn new(mut base: Url, api_key: Option<String>) -> Result<Self, OpenError> {
+        let mut headers = HeaderMap::new();
+        if let Some(key) = api_key {
+            if !base.username().is_empty() || base.password().is_some() {
+                return Err(OpenError::ApiKey("there is a user as well"));
+            }
+            let mut value = HeaderValue::from_str(&format!("ApiKey {key}"))
+                .map_err(|_| OpenError::ApiKey("it has characters that no key has"))?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        base.set_query(None);
+        base.set_fragment(None);
+        if !base.path().ends_with('/') {
+            base.set_path(&format!("{}/", base.path()));
+        }
+        let mut http = reqwest::Client::builder()
+            .default_headers(headers)
+            .connect_timeout(CONNECT)
+            .pool_idle_timeout(IDLE)
+            .redirect(reqwest::redirect::Policy::none())
+            // Only the configuration says where the index is, not the environment.
+            .no_proxy()
+            // Compressing costs the server more than a near network does.
+            .no_gzip();
+        if base.scheme() == "http" {
+            // Otherwise a system without certificates could not even use plain HTTP.
+            http = http.tls_certs_only([]);
+        }
+        let http = http.build().map_err(|error| OpenError::Http(why(&error)))?;
+        let origin = base.origin().ascii_serialization();
+        Ok(Self { http, base, origin })
+    }
+
+    /// Sends a request with an optional JSON body.
+    pub(super) async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<T, Failure> {
+        let body = body.map(|body| ("application/json", body.to_string().into_bytes()));
+        self.exchange(method, path, body, LONG).await
+    }
+
+    /// Searches in `path`, for `within` at most.
+    pub(super) async fn search<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &Value,
+        within: Duration,
+    ) -> Result<T, Failure> {
+        let body = ("application/json", body.to_string().into_bytes());
+        self.exchange(Method::POST, path, Some(body), within).await
+    }
+
+    /// Sends lines of JSON.
+    pub(super) async fn bulk<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        lines: Vec<u8>,
+    ) -> Result<T, Failure> {
+        self.exchange(Method::POST, path, Some(("application/x-ndjson", lines)), LONG).await
+    }
+
+    async fn exchange<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&'static str, Vec<u8>)>,
+        within: Duration,
+    ) -> Result<T, Failure> {
+        let url = self.base.join(path).map_err(|error| Failure::unreadable(error.to_string()))?;
+        let mut request = self.http.request(method, url).timeout(within);
+        if let Some((kind, body)) = body {
+            request = request.header(CONTENT_TYPE, kind).body(body);
+        }
+        let unanswered = |error: reqwest::Error| Failure::unanswered(&self.origin, &error);
+        let answer = request.send().await.map_err(unanswered)?;
+        let status = answer.status();
+        let body = answer.bytes().await.map_err(unanswered)?;
+        if !status.is_success() {
+            return Err(Failure::answered(status, &body));
+        }
+        serde_json::from_slice(&body)
+            .map_err(|error| Failure::unreadable(format!("cannot read the answer: {error}")))
+    }
+}
+
+impl Failure {
+    fn unanswered(origin: &str, error: &reqwest::Error) -> Self {
+        let status = error.is_timeout().then_some(StatusCode::REQUEST_TIMEOUT);
+        let broken = !error.is_connect() && !error.is_timeout();
+        Self { status, kind: String::new(), text: format!("{origin}: {}", why(error)), broken }
+    }
+
+    /// An answer came and is of no use.
+    pub(super) fn unreadable(text: String) -> Self {
+        Self { status: None, kind: String::new(), text, broken: false }
+    }
+
+    /// The server says `cause` of a part of the request.
+    pub(super) fn of(cause: &Cause) -> Self {
+        Self { status: None, kind: cause.kind.clone(), text: cause.text(), broken: false }
+    }
+
+    fn answered(status: StatusCode, body: &[u8]) -> Self {
+        #[derive(Deserialize)]
+        struct Answer {
+            error: Whole,
+        }
+        #[derive(Deserialize)]
+        struct Whole {
+            /// Says which shard failed and why where the whole only says that all did.
+            #[serde(default)]
+            root_cause: Vec<Cause>,
+            #[serde(flatten)]
+            cause: Cause,
+        }
+        let cause = match serde_json::from_slice::<Answer>(body) {
+            Ok(Answer { error }) => error.root_cause.into_iter().next().unwrap_or(error.cause),
+            // Something in between answered, or a server that is going down.
+            Err(_) => Cause { kind: String::new(), reason: None },
+        };
+        let text = format!("{} {}", status.as_u16(), cause.text());
+        Self { status: Some(status), kind: cause.kind, text, broken: false }
+    }
+
+    /// Whether the server called it `kind`.
+    pub(super) fn is(&self, kind: &str) -> bool {
+        self.kind == kind
+    }
+
+    /// The index, or alias, is not there.
+    pub(super) fn is_missing(&self) -> bool {
+        self.is(MISSING)
+    }
+
+    /// What was searched has not the fields that are sorted by: it is an index of somebody else.
+    pub(super) fn is_foreign_mapping(&self) -> bool {
+        self.is("query_shard_exception") && self.text.contains("No mapping found for")
+    }
+
+    /// Whether the server has too much to do.
+    pub(super) fn is_overload(&self) -> bool {
+        matches!(self.status.map(|status| status.as_u16()), Some(408 | 429 | 502..=504))
+    }
+
+    /// Whether asking again at once may help: an index went while it was searched, or a connection.
+    pub(super) fn is_passing(&self) -> bool {
+        let gone = |status: StatusCode| status.is_server_error() || status == StatusCode::NOT_FOUND;
+        self.broken || self.status.is_some_and(gone)
+    }
+
+    /// What happened, in few words.
+    pub(super) fn text(self) -> String {
+        self.text
+    }
+}
+
+impl From<Failure> for index::Error {
+    fn from(failure: Failure) -> Self {
+        if failure.is_missing() {
+            index::Error::Missing(failure.text)
+        } else {
+            index::Error::Unavailable(failure.text)
+        }
+    }
+}
+
+/// How the server explains a failure.
+#[derive(Debug, Deserialize)]
+pub(super) struct Cause {
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    reason: Option<String>,
+}
+
+impl Cause {
+    /// The index, or alias, is not there.
+    pub(super) fn is_missing(&self) -> bool {
+        self.kind == MISSING
+    }
+
+    /// In few words, without the values of the document that the server likes to quote.
+    pub(super) fn text(&self) -> String {
+        let reason = self.reason.as_deref().unwrap_or_default();
+        let reason = reason.split(" Preview of field's value").next().unwrap_or_default();
+        match (self.kind.as_str(), reason) {
+            ("", _) => "without an explanation".to_owned(),
+            (kind, "") => kind.to_owned(),
+            (kind, reason) => format!("{kind}: {reason}").chars().take(TEXT).collect(),
+        }
+    }
+}
+
+/// The innermost cause says "connection refused", the outermost only "error sending request".
+fn why(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "no answer in time".to_owned();
+    }
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}

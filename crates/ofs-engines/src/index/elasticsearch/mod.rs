@@ -1,0 +1,160 @@
+//! The search index in Elasticsearch 8: one index per generation, read through the alias `orders-v1`.
+//!
+//! Keeps no state but the size of its requests; whatever there is, the server is asked. Replicas and
+//! their number are the server's business.
+
+mod bulk;
+mod client;
+mod generations;
+mod mapping;
+mod names;
+mod query;
+
+use async_trait::async_trait;
+use bulk::Pace;
+use client::Client;
+use names::Names;
+use ofs_events::OrderId;
+use ofs_runtime::index::{Document, Error, Found, Index, Put, Query, Status, Target};
+use reqwest::Url;
+use uuid::Uuid;
+
+/// Why an index cannot be opened. No text holds a password or key.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It is no URL, or none with a host.
+    #[error("read the URL of the index: {0}")]
+    Url(String),
+    /// Another scheme than `http` or `https`.
+    #[error("use `{0}:` for the index: write http://host:9200 or https://host:9200")]
+    Scheme(String),
+    /// A parameter this engine does not have.
+    #[error("use the parameter `{0}` for the index: there are `prefix` and `api-key`")]
+    Parameter(String),
+    /// A prefix that no index can have.
+    #[error(
+        "use the prefix `{0}` for the index: write at most 100 lower-case letters, digits, `-`, `_` \
+         or `.`, beginning with a letter or digit"
+    )]
+    Prefix(String),
+    /// A key that fits into no header, or one beside a user.
+    #[error("use the API key for the index: {0}")]
+    ApiKey(&'static str),
+    /// The HTTP client, most likely for want of the system's certificates.
+    #[error("set up HTTP for the index: {0}")]
+    Http(String),
+}
+
+/// The search index in an Elasticsearch cluster.
+pub struct ElasticsearchIndex {
+    client: Client,
+    names: Names,
+    pace: Pace,
+}
+
+impl ElasticsearchIndex {
+    /// The index at `url`: `http(s)://[user:password@]host[:port][/path][?prefix=NAME][&api-key=KEY]`.
+    /// The prefix is put before all names, so that several installations can share a cluster. Does not
+    /// talk to the server, which may be down.
+    ///
+    /// # Errors
+    /// If the URL is not of that form.
+    pub fn open(url: &str) -> Result<Self, OpenError> {
+        let url = Url::parse(url).map_err(|error| OpenError::Url(error.to_string()))?;
+        if !["http", "https"].contains(&url.scheme()) {
+            return Err(OpenError::Scheme(url.scheme().to_owned()));
+        }
+        let (mut prefix, mut key) = (String::new(), None);
+        for (name, value) in url.query_pairs() {
+            match name.as_ref() {
+                "prefix" => prefix = value.into_owned(),
+                "api-key" => key = Some(value.into_owned()),
+                _ => return Err(OpenError::Parameter(name.into_owned())),
+            }
+        }
+        let names = Names::new(prefix).map_err(OpenError::Prefix)?;
+        Ok(Self { client: Client::new(url, key)?, names, pace: Pace::default() })
+    }
+}
+
+#[async_trait]
+impl Index for ElasticsearchIndex {
+    async fn put(&self, target: &Target, documents: &[Document]) -> Result<Vec<Put>, Error> {
+        let generation = self.names.generation(target)?;
+        bulk::put(&self.client, &self.pace, &generation.writing, documents).await
+    }
+
+    async fn search(&self, query: &Query) -> Result<Found, Error> {
+        query::search(&self.client, &self.names.alias(), query).await
+    }
+
+    async fn scan(
+        &self,
+        target: &Target,
+        after: Option<OrderId>,
+        max: usize,
+    ) -> Result<Vec<Document>, Error> {
+        let generation = self.names.generation(target)?;
+        query::scan(&self.client, &generation.writing, after, max).await
+    }
+
+    async fn status(&self) -> Result<Status, Error> {
+        generations::status(&self.client, &self.names).await
+    }
+
+    async fn begin(&self, target: &Target, instance: Uuid) -> Result<(), Error> {
+        generations::begin(&self.client, &self.names, target, instance).await
+    }
+
+    async fn finish(&self, target: &Target) -> Result<(), Error> {
+        generations::finish(&self.client, &self.names, target).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(url: &str) -> String {
+        ElasticsearchIndex::open(url).err().expect("refused").to_string()
+    }
+
+    #[test]
+    fn a_url_is_checked_before_there_is_a_server() {
+        for url in [
+            "http://localhost:9200",
+            "http://localhost:9200/behind/a/proxy?prefix=test-1.",
+            "https://user:pass%40word@host.example",
+            "https://host.example:9200?prefix=a_b&api-key=a2V5OnNlY3JldA==",
+        ] {
+            assert!(ElasticsearchIndex::open(url).is_ok(), "{url}");
+        }
+        for (url, named) in [
+            ("localhost:9200", "localhost"),
+            ("ftp://host", "ftp"),
+            ("http://", "URL"),
+            ("no url", "URL"),
+            ("http://host?prefix=UPPER", "UPPER"),
+            ("http://host?prefix=-a", "-a"),
+            ("http://host?prefix=a*", "a*"),
+            ("http://host?perfix=a", "perfix"),
+            ("http://host?api-key=a%0Ab", "API key"),
+            ("http://user@host?api-key=ab", "API key"),
+        ] {
+            let text = refused(url);
+            assert!(text.contains(named), "{url}: {text}");
+        }
+    }
+
+    #[test]
+    fn no_refusal_tells_a_secret() {
+        for url in [
+            "http://user:secret@host?prefix=A",
+            "http://user:secret@host?api-key=secret",
+            "http://user:secret@host:99999999",
+            "x://user:secret@host",
+        ] {
+            assert!(!refused(url).contains("secret"), "{url}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! How a text is cut into what can be found, and what somebody typed into what to look for.
+//!
+//! Every engine uses this, so that a word is found on one exactly if it is found on the other.
+
+/// Bytes of a word that count. An e-mail address has at most 320 letters, so only one of letters that
+/// take three bytes and more is longer; Elasticsearch can look for beginnings of 999 bytes.
+const WORD_BYTES: usize = 960;
+/// Places of one text where a word may begin; bounds the work a hostile text can cause.
+const WORDS_PER_TEXT: usize = 200;
+/// Words of a search text beyond which nothing is found: no order has so many.
+const MAX_WORDS: usize = 64;
+
+/// Lower-cases letter by letter, so that a beginning folds to a beginning (`str::to_lowercase` looks
+/// at a letter's neighbours).
+pub(super) fn fold(text: &str) -> String {
+    text.chars().flat_map(char::to_lowercase).collect()
+}
+
+/// The part of `text` that is indexed, or looked for.
+pub(super) fn cut(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(WORD_BYTES)).unwrap_or(text)
+}
+
+/// `text` from its start and from the start of each of its words on: `a@b.c`, `b.c`, `c`. A prefix of
+/// one of these is what a searcher may type.
+pub(super) fn beginnings(text: &str) -> impl Iterator<Item = &str> {
+    let mut in_word = false;
+    text.char_indices()
+        .filter(move |&(at, letter)| {
+            let begins = at == 0 || (letter.is_alphanumeric() && !in_word);
+            in_word = letter.is_alphanumeric();
+            begins
+        })
+        .map(|(at, _)| cut(text.get(at..).unwrap_or_default()))
+        .take(WORDS_PER_TEXT)
+}
+
+/// What to look for when somebody types `text`: its words, folded, without the quotes, brackets and
+/// commas around them. None if nothing can match: there is nothing to look for though something was
+/// typed, or there are more words than an order has.
+pub(super) fn typed_words(text: &str) -> Option<Vec<String>> {
+    let mut words: Vec<String> = text
+        .split_whitespace()
+        .map(|word| fold(word.trim_matches(|letter: char| !letter.is_alphanumeric())))
+        .filter(|word| !word.is_empty())
+        .map(|word| cut(&word).to_owned())
+        .collect();
+    words.sort_unstable();
+    words.dedup();
+    let any = !words.is_empty() || text.trim().is_empty();
+    (any && words.len() <= MAX_WORDS).then_some(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_can_be_found_from_the_beginning_of_each_word_on() {
+        let found: Vec<_> = beginnings("<a.b@example.com>").collect();
+        assert_eq!(
+            found,
+            ["<a.b@example.com>", "a.b@example.com>", "b@example.com>", "example.com>", "com>"]
+        );
+        assert_eq!(beginnings("").count(), 0);
+        assert_eq!(beginnings(&"é.".repeat(10_000)).count(), WORDS_PER_TEXT);
+    }
+
+    #[test]
+    fn what_was_typed_loses_what_surrounds_its_words() {
+        assert_eq!(
+            typed_words(" \"Smart  PHONE\", smart - "),
+            Some(vec!["phone".to_owned(), "smart".to_owned()])
+        );
+        assert_eq!(typed_words("  "), Some(Vec::new()));
+        assert_eq!(typed_words("*\"()"), None);
+        assert_eq!(typed_words(&"ß".repeat(2000)).map(|words| words[0].len()), Some(WORD_BYTES));
+        let words = |most: usize| (0..most).map(|number| format!("w{number} ")).collect::<String>();
+        assert_eq!(typed_words(&words(MAX_WORDS)).map(|words| words.len()), Some(MAX_WORDS));
+        assert_eq!(typed_words(&words(MAX_WORDS + 1)), None);
+    }
+}

@@ -1,0 +1,243 @@
+//! How every client of the cluster is set up, what its errors mean, and where its log goes.
+
+use super::address::{Address, Login, Mechanism};
+use super::names::Names;
+use ofs_runtime::context::Context;
+use ofs_runtime::log::Error;
+use rdkafka::client::OAuthToken;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{ClientConfig, ClientContext};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long one question to the cluster may take before it counts as unreachable.
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The largest record, with room for a value of 1 MiB and its headers. Brokers take a little more.
+pub(super) const MAX_RECORD_BYTES: u32 = 2_000_000;
+
+/// How long a token is said to be good: the library asks for it again before that.
+const TOKEN_SECONDS: i64 = 3600;
+
+/// A cluster and the names on it; what every client is made from.
+#[derive(Debug)]
+pub(super) struct Cluster {
+    pub address: Address,
+    pub names: Names,
+}
+
+impl Cluster {
+    pub fn new(address: Address) -> Self {
+        let names = Names::new(&address.prefix);
+        Self { address, names }
+    }
+
+    /// What all clients have in common.
+    fn config(&self) -> ClientConfig {
+        let Address { brokers, tls, ca, login, .. } = &self.address;
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", brokers)
+            .set("client.id", "ofs")
+            .set("allow.auto.create.topics", "false")
+            .set("socket.keepalive.enable", "true")
+            .set("socket.timeout.ms", "10000")
+            .set("reconnect.backoff.ms", "50")
+            .set("reconnect.backoff.max.ms", "1000")
+            .set("topic.metadata.refresh.interval.ms", "30000")
+            .set_log_level(RDKafkaLogLevel::Info);
+        let protocol = match (tls, login) {
+            (false, None) => "plaintext",
+            (true, None) => "ssl",
+            (false, Some(_)) => "sasl_plaintext",
+            (true, Some(_)) => "sasl_ssl",
+        };
+        config.set("security.protocol", protocol);
+        if let Some(ca) = ca {
+            config.set("ssl.ca.location", ca);
+        }
+        if let Some(Login { mechanism, user, password }) = login {
+            config.set("sasl.mechanism", mechanism.name());
+            if *mechanism != Mechanism::OauthBearer {
+                config.set("sasl.username", user).set("sasl.password", password);
+            }
+        }
+        config
+    }
+
+    /// For a client that makes topics.
+    pub fn admin(&self) -> ClientConfig {
+        self.config()
+    }
+
+    /// For the client that appends.
+    pub fn producer(&self) -> ClientConfig {
+        let mut config = self.config();
+        config
+            .set("acks", "all")
+            .set("enable.idempotence", "true")
+            .set("partitioner", "murmur2_random")
+            .set("compression.type", "lz4")
+            .set("linger.ms", "2")
+            .set("batch.size", "131072")
+            .set("message.max.bytes", MAX_RECORD_BYTES.to_string())
+            .set("message.timeout.ms", "10000")
+            .set("request.timeout.ms", "5000")
+            .set("topic.metadata.propagation.max.ms", "2000")
+            .set("queue.buffering.max.kbytes", "65536");
+        config
+    }
+
+    /// For a client that reads, in `group` or with what `group` knows.
+    fn consumer(&self, group: &str) -> ClientConfig {
+        let mut config = self.config();
+        config
+            .set("group.id", self.names.group(group))
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "error")
+            .set("check.crcs", "true")
+            .set("fetch.queue.backoff.ms", "10");
+        config
+    }
+
+    /// For a member of `group`.
+    pub fn member(&self, group: &str) -> ClientConfig {
+        let mut config = self.consumer(group);
+        config
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", "10000")
+            .set("heartbeat.interval.ms", "3000")
+            .set("max.poll.interval.ms", "60000")
+            .set("queued.min.messages", "1000")
+            .set("queued.max.messages.kbytes", "4096");
+        config
+    }
+
+    /// For a client that looks at topics and at where `group` is, and is no member of it. It reads
+    /// few records at a time, so it fetches no more than it has to.
+    pub fn observer(&self, group: &str) -> ClientConfig {
+        let mut config = self.consumer(group);
+        config
+            .set("enable.partition.eof", "true")
+            .set("fetch.message.max.bytes", "131072")
+            .set("queued.min.messages", "1");
+        config
+    }
+
+    /// The context of one client.
+    pub fn talk(&self) -> Talk {
+        let token = self.address.login.clone();
+        let token = token.filter(|login| login.mechanism == Mechanism::OauthBearer);
+        Talk { token, refused: Mutex::new(None) }
+    }
+}
+
+/// What a client says on the side: its log, and whether the cluster refused the login.
+pub(super) struct Talk {
+    token: Option<Login>,
+    refused: Mutex<Option<String>>,
+}
+
+impl Talk {
+    /// What the cluster said when it refused the login.
+    pub fn refused(&self) -> Option<String> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ClientContext for Talk {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error
+            | RDKafkaLogLevel::Warning => tracing::warn!(facility, "kafka client: {text}"),
+            _ => tracing::debug!(facility, "kafka client: {text}"),
+        }
+    }
+
+    /// The log has the same already.
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Authentication) {
+            let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            *refused = Some(reason.to_owned());
+        }
+    }
+
+    fn generate_oauth_token(
+        &self,
+        _: Option<&str>,
+    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        let login = self.token.as_ref().ok_or("there is no token")?;
+        let until = Context::new("kafka").now().plus_seconds(TOKEN_SECONDS);
+        Ok(OAuthToken {
+            token: login.password.clone(),
+            principal_name: login.user.clone(),
+            lifetime_ms: until.as_micros() / 1000,
+        })
+    }
+}
+
+/// What went wrong, without the values of settings: one of them is the password.
+pub(super) fn reason(error: &KafkaError) -> String {
+    match error {
+        KafkaError::ClientConfig(_, reason, name, _) => format!("{name}: {reason}"),
+        error => error.to_string(),
+    }
+}
+
+/// The cluster cannot do it now.
+pub(super) fn unavailable(error: &KafkaError) -> Error {
+    Error::Unavailable(reason(error))
+}
+
+/// Drops a client where that keeps nobody waiting: it says good-bye to its brokers first.
+pub(super) fn retire<T: Send + 'static>(client: T) {
+    std::thread::spawn(move || drop(client));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cluster(url: &str) -> Cluster {
+        Cluster::new(Address::parse(url).expect("a URL"))
+    }
+
+    #[test]
+    fn the_url_decides_on_protocol_and_login() {
+        let set = |url: &str, name: &str| cluster(url).member("g").get(name).map(str::to_owned);
+        let is = |url: &str, name: &str, value: &str| {
+            assert_eq!(set(url, name).as_deref(), Some(value), "{url} {name}");
+        };
+        is("kafka://h:1", "security.protocol", "plaintext");
+        is("kafka+tls://h:1", "security.protocol", "ssl");
+        is("kafka+tls://h:1?ca=/x", "ssl.ca.location", "/x");
+        is("kafka://u:p@h:1?sasl=plain", "security.protocol", "sasl_plaintext");
+        is("kafka+tls://u:p@h:1", "security.protocol", "sasl_ssl");
+        is("kafka+tls://u:p@h:1", "sasl.mechanism", "SCRAM-SHA-512");
+        is("kafka+tls://u:p@h:1", "sasl.password", "p");
+        is("kafka://h:1?prefix=p-", "group.id", "p-g");
+        assert_eq!(set("kafka+tls://u:p@h:1?sasl=oauthbearer", "sasl.password"), None);
+    }
+
+    #[test]
+    fn a_token_is_given_out_as_often_as_it_is_asked_for() {
+        let cluster = cluster("kafka+tls://me:token@h:1?sasl=oauthbearer");
+        let token = cluster.talk().generate_oauth_token(None).expect("a token");
+        assert_eq!((&*token.token, &*token.principal_name), ("token", "me"));
+        assert!(token.lifetime_ms > Context::new("test").now().as_micros() / 1000);
+    }
+
+    #[test]
+    fn a_setting_that_is_refused_is_named_without_its_value() {
+        let config = cluster("kafka://me:se%00cret@h:1?sasl=plain").producer();
+        let error = config.create_native_config().err().map(|error| reason(&error));
+        assert!(!error.unwrap_or_default().contains("cret"));
+    }
+}

@@ -1,0 +1,250 @@
+//! The log on Apache Kafka, for any number of processes: order within a partition, at least once.
+//!
+//! Topics and groups may carry a prefix, so that several installations share a cluster.
+
+mod address;
+mod client;
+mod hand;
+mod member;
+mod names;
+mod note;
+mod observer;
+mod open;
+mod producer;
+mod read;
+mod rebalance;
+mod record;
+mod start;
+mod subscription;
+mod topics;
+mod watch;
+
+pub use open::OpenError;
+
+use async_trait::async_trait;
+use client::Cluster;
+use hand::Hand;
+use member::Member;
+use note::Note;
+use observer::{FRESH, Observer, View};
+use ofs_events::{Timestamp, Topic};
+use ofs_runtime::log::{
+    Bounds, Error, Lag, Layout, Log, Message, Position, Received, Reset, Subscription,
+};
+use producer::Producer;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+use subscription::KafkaSubscription;
+use topics::ADMIN_PATIENCE;
+
+/// A partition of a topic.
+type Place = (Topic, u32);
+
+/// The log on a Kafka cluster. Its connections are closed in the background when it is dropped;
+/// a subscription lives on by itself.
+pub struct KafkaLog {
+    cluster: Arc<Cluster>,
+    producer: Producer,
+    /// Looks for those who belong to no group.
+    reader: Observer,
+    /// By group.
+    observers: Mutex<HashMap<String, Observer>>,
+    /// The members in this process.
+    members: Mutex<Vec<(String, Weak<Hand>)>>,
+}
+
+impl KafkaLog {
+    /// Opens the log at `url`: `kafka://host:port[,host:port…]`, or `kafka+tls://` for TLS, with
+    /// `user:password@` for SASL (`?sasl=` plain, scram-sha-256, oauthbearer with a token for
+    /// password, or scram-sha-512, the default), `?ca=` a file of trusted certificates, and
+    /// `?prefix=` for the names of topics and groups. Needs no topic to be there. Blocks for up to
+    /// three seconds, until a broker answers.
+    ///
+    /// # Errors
+    /// [`OpenError`], which tells what passes from what does not.
+    pub fn open(url: &str) -> Result<KafkaLog, OpenError> {
+        open::open(url)
+    }
+
+    /// Whether the topics are there, with `layout.partitions` partitions each.
+    ///
+    /// # Errors
+    /// [`Error::Unprepared`] if not.
+    pub async fn check(&self, layout: Layout) -> Result<(), Error> {
+        let found = self.reader.look(move |view| view.survey(layout)).await?;
+        found.complete(&self.cluster)
+    }
+
+    fn observer(&self, group: &str) -> Observer {
+        let mut observers = self.observers.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Observer::new(Arc::clone(&self.cluster), group);
+        observers.entry(group.to_owned()).or_insert_with(new).clone()
+    }
+
+    fn members(&self, group: &str) -> Vec<Arc<Hand>> {
+        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        members.retain(|(_, hand)| hand.strong_count() > 0);
+        let own = members.iter().filter(|(known, _)| known == group);
+        own.filter_map(|(_, hand)| hand.upgrade()).collect()
+    }
+}
+
+/// What is to be known for a group's lag.
+fn lag(
+    view: &mut View,
+    topics: &[Topic],
+    assigned: impl Fn(Place) -> bool,
+) -> Result<Vec<Lag>, Error> {
+    let places = view.places(topics, FRESH)?;
+    let committed = view.committed(&places)?;
+    let (firsts, ends) = (view.firsts(&places)?, view.ends(&places)?);
+    let mut lags = Vec::with_capacity(places.len());
+    let mut behind = HashMap::new();
+    for place in places {
+        let first = firsts.get(&place).copied().unwrap_or(0);
+        let end = ends.get(&place).copied().unwrap_or(first);
+        let position = committed.get(&place).map(|committed| committed.offset);
+        let next = position.unwrap_or(first).max(first);
+        let events = end.saturating_sub(next);
+        if events > 0 {
+            behind.insert(place, next);
+        }
+        let (topic, partition) = place;
+        let assigned = assigned(place);
+        lags.push(Lag { topic, partition, position, end, events, oldest: None, assigned });
+    }
+    let oldest = view.oldest(behind)?;
+    for lag in lags.iter_mut().filter(|lag| lag.events > 0) {
+        lag.oldest = oldest.get(&(lag.topic, lag.partition)).copied();
+    }
+    Ok(lags)
+}
+
+/// Where a group is to go, with what is noted there.
+fn targets(view: &mut View, topics: &[Topic], to: Reset) -> Result<Vec<(Place, u64, Note)>, Error> {
+    let places = view.places(topics, Duration::ZERO)?;
+    let (firsts, ends) = (view.firsts(&places)?, view.ends(&places)?);
+    let found = match to {
+        Reset::Earliest => firsts.clone(),
+        Reset::Latest => ends.clone(),
+        // The cluster knows milliseconds; a part of one must not reach back.
+        Reset::Time(time) => {
+            view.since(&places, time.as_micros().saturating_add(999).div_euclid(1000))?
+        }
+    };
+    let target = |place: &Place| found.get(place).or(ends.get(place)).copied().unwrap_or(0);
+    let before = places.iter().filter_map(|place| {
+        let last = target(place).checked_sub(1)?;
+        firsts.get(place).is_some_and(|first| *first <= last).then_some((*place, last))
+    });
+    let before: HashMap<Place, u64> = before.collect();
+    let records = view.at(before.clone())?;
+    let note = |place: &Place| Note {
+        partitions: view.count(place.0),
+        last: records.get(place).filter(|(at, _)| before.get(place) == Some(at)).copied(),
+    };
+    Ok(places.iter().map(|place| (*place, target(place), note(place))).collect())
+}
+
+#[async_trait]
+impl Log for KafkaLog {
+    async fn append(&self, messages: Vec<Message>) -> Vec<Result<Position, Error>> {
+        self.producer.append(messages).await
+    }
+
+    async fn subscribe(
+        &self,
+        group: &str,
+        topics: &[Topic],
+    ) -> Result<Box<dyn Subscription>, Error> {
+        let hand = Arc::new(Hand::default());
+        let weak = Arc::downgrade(&hand);
+        let member = Member {
+            cluster: Arc::clone(&self.cluster),
+            group: group.to_owned(),
+            topics: topics.to_vec(),
+            hand,
+            observer: self.observer(group),
+        };
+        let joined = KafkaSubscription::join(member).await?;
+        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        members.push((group.to_owned(), weak));
+        Ok(Box::new(joined))
+    }
+
+    async fn read(
+        &self,
+        topic: Topic,
+        partition: u32,
+        offset: u64,
+        max: usize,
+    ) -> Result<Vec<Received>, Error> {
+        self.reader
+            .look(move |view| {
+                let place = (topic, partition);
+                if !view.places(&[topic], FRESH)?.contains(&place) {
+                    return Ok(Vec::new());
+                }
+                view.read(place, offset, max)
+            })
+            .await
+    }
+
+    async fn bounds(&self, topic: Topic) -> Result<Vec<Bounds>, Error> {
+        self.reader
+            .look(move |view| {
+                let places = view.places(&[topic], FRESH)?;
+                let (firsts, ends) = (view.firsts(&places)?, view.ends(&places)?);
+                let bounds = places.iter().map(|place| {
+                    let first = firsts.get(place).copied().unwrap_or(0);
+                    let end = ends.get(place).copied().unwrap_or(first);
+                    Bounds { partition: place.1, first, end }
+                });
+                Ok(bounds.collect())
+            })
+            .await
+    }
+
+    async fn lag(&self, group: &str, topics: &[Topic]) -> Result<Vec<Lag>, Error> {
+        let (topics, hands) = (topics.to_vec(), self.members(group));
+        let assigned = move |place| hands.iter().any(|hand| hand.owns(place));
+        let observer = self.observer(group);
+        observer.look(move |view| lag(view, &topics, assigned)).await
+    }
+
+    async fn reset(&self, group: &str, topics: &[Topic], to: Reset) -> Result<(), Error> {
+        let topics = topics.to_vec();
+        let observer = self.observer(group);
+        let reset = move |view: &mut View| {
+            let targets = targets(view, &topics, to)?;
+            view.commit(&targets)
+        };
+        match observer.look(reset).await? {
+            true => Ok(()),
+            false => Err(Error::Busy(group.to_owned())),
+        }
+    }
+
+    async fn prepare(&self, layout: Layout) -> Result<(), Error> {
+        let found = self.reader.look(move |view| view.survey(layout)).await?;
+        found.make(&self.cluster, layout).await?;
+        // A broker may hear of a new partition a moment later than the one that made it.
+        let made = async {
+            loop {
+                let ready = self.reader.look(View::is_ready).await;
+                if ready.is_ok() {
+                    return ready;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let late = |_| Error::Unavailable("the new topics are not ready yet".to_owned());
+        tokio::time::timeout(ADMIN_PATIENCE, made).await.map_err(late)?
+    }
+
+    /// Retention is the cluster's own business.
+    async fn tidy(&self, _: Timestamp) -> Result<(), Error> {
+        Ok(())
+    }
+}

@@ -1,0 +1,265 @@
+//! A client that looks without taking part: bounds, where a group is, single records. One per
+//! group, because the library tells a group's position only to a client that bears its name.
+//!
+//! Asks; what the answers mean is decided elsewhere.
+
+use super::Place;
+use super::client::{Cluster, PATIENCE, Talk, reason, retire, unavailable};
+use super::note::Note;
+use ofs_events::{Timestamp, Topic};
+use ofs_runtime::log::Error;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+/// How old the number of partitions may be where an old one does no harm.
+pub(super) const FRESH: Duration = Duration::from_secs(5);
+
+impl ConsumerContext for Talk {}
+
+/// Where a group is in a partition, and what it noted there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Committed {
+    pub offset: u64,
+    /// None if another tool wrote the offset.
+    pub note: Option<Note>,
+}
+
+/// Looks at the cluster in the name of a group; connects when it is first needed.
+#[derive(Clone)]
+pub(super) struct Observer {
+    cluster: Arc<Cluster>,
+    group: String,
+    view: Arc<Mutex<Option<View>>>,
+}
+
+impl Observer {
+    pub fn new(cluster: Arc<Cluster>, group: &str) -> Self {
+        Self { cluster, group: group.to_owned(), view: Arc::default() }
+    }
+
+    /// One that looks with `view`.
+    pub fn around(view: View, group: &str) -> Self {
+        let cluster = Arc::clone(&view.cluster);
+        Self { cluster, group: group.to_owned(), view: Arc::new(Mutex::new(Some(view))) }
+    }
+
+    /// Runs `look` where it may block. One look at a time; whoever waits for another can be dropped.
+    pub async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&mut View) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let guard = Arc::clone(&self.view).lock_owned().await;
+        let this = self.clone();
+        let looked = tokio::task::spawn_blocking(move || this.with(guard, look));
+        looked.await.map_err(|error| Error::Unavailable(error.to_string()))?
+    }
+
+    /// The same for a thread that is not part of the runtime.
+    pub fn look_here<T>(
+        &self,
+        look: impl FnOnce(&mut View) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let guard = Arc::clone(&self.view).blocking_lock_owned();
+        self.with(guard, look)
+    }
+
+    fn with<T>(
+        &self,
+        mut guard: OwnedMutexGuard<Option<View>>,
+        look: impl FnOnce(&mut View) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let view = match guard.take() {
+            Some(view) => view,
+            None => {
+                View::new(Arc::clone(&self.cluster), &self.group).map_err(|e| unavailable(&e))?
+            }
+        };
+        let view = guard.insert(view);
+        view.listen();
+        look(view)
+    }
+}
+
+/// The client of an [`Observer`]. Its functions block, at most [`PATIENCE`] for each question.
+pub(super) struct View {
+    pub(super) cluster: Arc<Cluster>,
+    /// Taken only when this is dropped.
+    consumer: Option<BaseConsumer<Talk>>,
+    counts: HashMap<Topic, (u32, Instant)>,
+    /// The time of the record that was last asked for with [`View::oldest`], by place.
+    times: HashMap<Place, (u64, Timestamp)>,
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        retire(self.consumer.take());
+    }
+}
+
+impl View {
+    pub fn new(cluster: Arc<Cluster>, group: &str) -> Result<Self, KafkaError> {
+        let consumer = cluster.observer(group).create_with_context(cluster.talk())?;
+        let (counts, times) = (HashMap::new(), HashMap::new());
+        Ok(Self { cluster, consumer: Some(consumer), counts, times })
+    }
+
+    pub(super) fn consumer(&self) -> Result<&BaseConsumer<Talk>, Error> {
+        self.consumer.as_ref().ok_or_else(|| Error::Unavailable("the log is closed".to_owned()))
+    }
+
+    /// Takes what the client has to say: its log would pile up otherwise.
+    fn listen(&self) {
+        if let Some(consumer) = &self.consumer {
+            while consumer.poll(Duration::ZERO).is_some() {}
+        }
+    }
+
+    /// How the cluster refused the login, if it did.
+    pub fn refused(&self) -> Option<String> {
+        self.listen();
+        self.consumer.as_ref().and_then(|consumer| consumer.context().refused())
+    }
+
+    /// The partitions of `topic`; none if there is no such topic.
+    pub fn partitions(&mut self, topic: Topic) -> Result<Option<u32>, Error> {
+        let name = self.cluster.names.topic(topic);
+        let metadata = self
+            .consumer()?
+            .fetch_metadata(Some(name), PATIENCE)
+            .map_err(|error| unavailable(&error))?;
+        let found = metadata.topics().iter().find(|found| found.name() == name);
+        match found.and_then(|found| found.error()).map(RDKafkaErrorCode::from) {
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+                return Ok(None);
+            }
+            Some(error) => return Err(Error::Unavailable(format!("{name}: {error}"))),
+            None => {}
+        }
+        let count = found.map_or(0, |found| found.partitions().len());
+        let count = u32::try_from(count).ok().filter(|count| *count > 0);
+        self.counts.remove(&topic);
+        self.counts.extend(count.map(|count| (topic, (count, Instant::now()))));
+        Ok(count)
+    }
+
+    /// Every partition of `topics`, as they were at most `age` ago.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] if one is not there.
+    pub fn places(&mut self, topics: &[Topic], age: Duration) -> Result<Vec<Place>, Error> {
+        let mut places = Vec::new();
+        for topic in topics.iter().copied() {
+            let fresh = self.counts.get(&topic).is_some_and(|(_, at)| at.elapsed() < age);
+            if !fresh && self.partitions(topic)?.is_none() {
+                let name = self.cluster.names.topic(topic);
+                return Err(Error::Lost(format!(
+                    "topic {name} does not exist; `ofs migrate` makes the topics"
+                )));
+            }
+            places.extend((0..self.count(topic)).map(|partition| (topic, partition)));
+        }
+        Ok(places)
+    }
+
+    /// How many partitions `topic` had when it was last asked for.
+    pub fn count(&self, topic: Topic) -> u32 {
+        self.counts.get(&topic).map_or(0, |(count, _)| *count)
+    }
+
+    /// The lowest offsets kept.
+    pub fn firsts(&self, places: &[Place]) -> Result<HashMap<Place, u64>, Error> {
+        self.offsets(places, Offset::Beginning)
+    }
+
+    /// The offsets the next records get.
+    pub fn ends(&self, places: &[Place]) -> Result<HashMap<Place, u64>, Error> {
+        self.offsets(places, Offset::End)
+    }
+
+    /// The first offsets whose records have the time `millis` or a later one; none where none has.
+    pub fn since(&self, places: &[Place], millis: i64) -> Result<HashMap<Place, u64>, Error> {
+        self.offsets(places, Offset::Offset(millis.max(0)))
+    }
+
+    /// One question for all partitions of a broker. `what` is a time, or an end of the partition.
+    fn offsets(&self, places: &[Place], what: Offset) -> Result<HashMap<Place, u64>, Error> {
+        if places.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let asked = self.list(places.iter().map(|place| (*place, what)))?;
+        let found = self.consumer()?.offsets_for_times(asked, PATIENCE);
+        let found = found.map_err(|error| unavailable(&error))?;
+        let mut offsets = HashMap::with_capacity(places.len());
+        for element in found.elements() {
+            element.error().map_err(|error| unavailable(&error))?;
+            if let Some(place) = self.cluster.names.place(&element)
+                && let Offset::Offset(offset) = element.offset()
+            {
+                offsets.insert(place, offset.max(0).unsigned_abs());
+            }
+        }
+        Ok(offsets)
+    }
+
+    /// The times of the first records at or behind `next`. Fetches only where a group has moved.
+    pub fn oldest(
+        &mut self,
+        next: HashMap<Place, u64>,
+    ) -> Result<HashMap<Place, Timestamp>, Error> {
+        let known = |(place, offset): &(Place, u64)| {
+            self.times.get(place).is_some_and(|(asked, _)| asked == offset)
+        };
+        let unknown: HashMap<_, _> = next.into_iter().filter(|next| !known(next)).collect();
+        for (place, (_, time)) in self.at(unknown.clone())? {
+            self.times.extend(unknown.get(&place).map(|next| (place, (*next, time))));
+        }
+        Ok(self.times.iter().map(|(place, (_, time))| (*place, *time)).collect())
+    }
+
+    /// Where the group is.
+    pub fn committed(&self, places: &[Place]) -> Result<HashMap<Place, Committed>, Error> {
+        let asked = self.list(places.iter().map(|place| (*place, Offset::Invalid)))?;
+        let found = self.consumer()?.committed_offsets(asked, PATIENCE);
+        let found = found.map_err(|error| unavailable(&error))?;
+        let mut committed = HashMap::with_capacity(places.len());
+        for element in found.elements() {
+            element.error().map_err(|error| unavailable(&error))?;
+            if let Some(place) = self.cluster.names.place(&element)
+                && let Offset::Offset(offset) = element.offset()
+            {
+                let note = element.metadata().parse().ok();
+                let offset = offset.max(0).unsigned_abs();
+                committed.insert(place, Committed { offset, note });
+            }
+        }
+        Ok(committed)
+    }
+
+    /// Moves the group, which must have no members: the cluster refuses what a stranger says
+    /// about a group that has. Answers whether it was done.
+    pub fn commit(&self, to: &[(Place, u64, Note)]) -> Result<bool, Error> {
+        let offsets = self.cluster.names.commit(to).map_err(|error| unavailable(&error))?;
+        match self.consumer()?.commit(&offsets, CommitMode::Sync) {
+            Ok(()) => Ok(true),
+            Err(KafkaError::ConsumerCommit(
+                RDKafkaErrorCode::UnknownMemberId
+                | RDKafkaErrorCode::IllegalGeneration
+                | RDKafkaErrorCode::RebalanceInProgress,
+            )) => Ok(false),
+            Err(error) => Err(unavailable(&error)),
+        }
+    }
+
+    pub(super) fn list(
+        &self,
+        places: impl IntoIterator<Item = (Place, Offset)>,
+    ) -> Result<TopicPartitionList, Error> {
+        let list = self.cluster.names.list(places);
+        list.map_err(|error| Error::Unavailable(reason(&error)))
+    }
+}

@@ -1,0 +1,227 @@
+//! The way to the server: the URL, TLS, and a connection of its own for whoever opens or migrates.
+//!
+//! Errors say what to do and never show a password.
+
+use super::tls;
+use std::error::Error as _;
+use std::time::Duration;
+use tokio_postgres::config::Host;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Config};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// How long one attempt to connect may take, on all hosts together.
+pub(super) const ATTEMPT: Duration = Duration::from_secs(10);
+/// How long one address may take to answer.
+const ADDRESS: Duration = Duration::from_secs(3);
+/// How long the other end may be silent before the connection counts as lost.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// Why a PostgreSQL store cannot be opened or migrated.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// The URL cannot be read.
+    #[error("read the PostgreSQL URL: {0}; write postgresql://USER:PASSWORD@HOST:5432/DATABASE")]
+    Url(String),
+    /// The server does not answer, or cannot take us now.
+    #[error(
+        "reach PostgreSQL at {at}: {reason}; check that it is running and that the URL is right"
+    )]
+    Unreachable {
+        /// Host, port, database and user.
+        at: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The server does not let this user in.
+    #[error("log in to PostgreSQL at {at}: {reason}; check the user and the password in the URL")]
+    Login {
+        /// Host, port, database and user.
+        at: String,
+        /// What the server said.
+        reason: String,
+    },
+    /// There is no such database.
+    #[error(
+        "open PostgreSQL at {at}: there is no such database; make it with `createdb`, or name another one in the URL"
+    )]
+    NoDatabase {
+        /// Host, port, database and user.
+        at: String,
+    },
+    /// No secure connection came about.
+    #[error(
+        "speak TLS with PostgreSQL at {at}: {reason}; see `sslmode` in the URL, and for a certificate authority of your own SSL_CERT_FILE"
+    )]
+    Tls {
+        /// Host, port, database and user.
+        at: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The schema is not there, or an older build's.
+    #[error(
+        "open PostgreSQL at {at}: its schema {found} is older than this build's {known}; run `ofs migrate`, or start with --migrate"
+    )]
+    Older {
+        /// Host, port, database and user.
+        at: String,
+        /// The schema version there; 0 if there is none.
+        found: i32,
+        /// The schema version of this build.
+        known: i32,
+    },
+    /// A newer build has migrated it.
+    #[error(
+        "open PostgreSQL at {at}: its schema {found} is newer than this build's {known}; use a newer ofs"
+    )]
+    Newer {
+        /// Host, port, database and user.
+        at: String,
+        /// The schema version there.
+        found: i32,
+        /// The newest schema version of this build.
+        known: i32,
+    },
+    /// A migration failed, or one already applied was changed.
+    #[error("migrate PostgreSQL at {at}: {reason}")]
+    Migration {
+        /// Host, port, database and user.
+        at: String,
+        /// What the server or the migrator said.
+        reason: String,
+    },
+    /// It is there, but it cannot be used.
+    #[error("use PostgreSQL at {at}: {reason}")]
+    Unusable {
+        /// Host, port, database and user.
+        at: String,
+        /// What the server said.
+        reason: String,
+    },
+}
+
+impl OpenError {
+    /// Whether it may work later without anybody changing anything.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, OpenError::Unreachable { .. })
+    }
+}
+
+/// One database, and how to get in.
+pub(super) struct Server {
+    pub config: Config,
+    pub tls: MakeRustlsConnect,
+    pub at: String,
+}
+
+impl Server {
+    pub(super) fn parse(url: &str) -> Result<Server, OpenError> {
+        // The driver does not know this mode: to it, encrypted is encrypted.
+        let verified = url.contains("sslmode=verify-full");
+        let url = url.replace("sslmode=verify-full", "sslmode=require");
+        let mut config: Config =
+            url.parse().map_err(|error: tokio_postgres::Error| OpenError::Url(chain(&error)))?;
+        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+            return Err(OpenError::Url("it names no host".to_owned()));
+        }
+        if config.get_application_name().is_none() {
+            config.application_name("ofs");
+        }
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(ADDRESS);
+        }
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(SILENCE);
+        }
+        config.keepalives_idle(SILENCE).keepalives_interval(SILENCE / 4).keepalives_retries(3);
+        let at = describe(&config);
+        let tls =
+            tls::connector(verified).map_err(|reason| OpenError::Tls { at: at.clone(), reason })?;
+        Ok(Server { config, tls, at })
+    }
+
+    /// Opens a connection that belongs to the caller alone and ends with the client.
+    pub(super) async fn connect(&self) -> Result<Client, OpenError> {
+        let connecting = tokio::time::timeout(ATTEMPT, self.config.connect(self.tls.clone())).await;
+        let late = || OpenError::Unreachable {
+            at: self.at.clone(),
+            reason: format!("no answer within {} s", ATTEMPT.as_secs()),
+        };
+        let (client, connection) =
+            connecting.map_err(|_| late())?.map_err(|error| self.refused(&error))?;
+        tokio::spawn(async move {
+            // Whoever uses the client learns of it there.
+            let _ = connection.await;
+        });
+        Ok(client)
+    }
+
+    /// By whose fault a connection did not come about or did not work.
+    pub(super) fn refused(&self, error: &tokio_postgres::Error) -> OpenError {
+        let at = self.at.clone();
+        let reason = chain(error);
+        let io = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+        if let Some(code) = error.code() {
+            return match code.code() {
+                _ if *code == SqlState::INVALID_CATALOG_NAME => OpenError::NoDatabase { at },
+                "28000" | "28P01" => OpenError::Login { at, reason },
+                code if is_passing(code) => OpenError::Unreachable { at, reason },
+                _ => OpenError::Unusable { at, reason },
+            };
+        }
+        if io
+            .and_then(std::io::Error::get_ref)
+            .is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
+        {
+            return OpenError::Tls { at, reason };
+        }
+        match error.to_string().as_str() {
+            _ if io.is_some() || error.is_closed() => OpenError::Unreachable { at, reason },
+            "error performing TLS handshake" => OpenError::Tls { at, reason },
+            "invalid configuration" | "authentication error" => OpenError::Login { at, reason },
+            _ => OpenError::Unusable { at, reason },
+        }
+    }
+}
+
+/// SQLSTATEs of a server that is starting, stopping or crowded, or no primary just now.
+fn is_passing(code: &str) -> bool {
+    code.starts_with("08") || code.starts_with("53") || code.starts_with("57") || code == "25006"
+}
+
+/// The error with its causes; of what the server said, the message alone.
+pub(super) fn chain(error: &tokio_postgres::Error) -> String {
+    if let Some(error) = error.as_db_error() {
+        return error.message().to_owned();
+    }
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+fn describe(config: &Config) -> String {
+    let ports = config.get_ports();
+    let port = |n: usize| ports.get(n).or(ports.first()).copied().unwrap_or(5432);
+    let mut hosts: Vec<String> = config
+        .get_hosts()
+        .iter()
+        .enumerate()
+        .map(|(n, host)| match host {
+            Host::Tcp(name) => format!("{name}:{}", port(n)),
+            Host::Unix(path) => format!("{}:{}", path.display(), port(n)),
+        })
+        .collect();
+    if hosts.is_empty() {
+        let addresses = config.get_hostaddrs().iter().enumerate();
+        hosts = addresses.map(|(n, address)| format!("{address}:{}", port(n))).collect();
+    }
+    let user = config.get_user().unwrap_or("the user of this process");
+    let database = config.get_dbname().unwrap_or(user);
+    format!("{}/{database} as {user}", hosts.join(","))
+}

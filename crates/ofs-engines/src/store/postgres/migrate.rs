@@ -1,0 +1,75 @@
+//! The schema: applying migrations, and telling whether it is this build's.
+//!
+//! Processes that start at once migrate one after the other; the store itself never migrates.
+
+use super::connect::{OpenError, Server, chain};
+use refinery::{Migration, Runner};
+use std::error::Error as _;
+use tokio_postgres::Client;
+
+/// `(V<number>__<name>, SQL)`, in order; never changed once released.
+const MIGRATIONS: &[(&str, &str)] =
+    &[("V1__init", include_str!("../../../migrations/postgres/V1__init.sql"))];
+
+/// Held while migrating, by whoever migrates ("ofsS").
+const LOCK: &str = "SET lock_timeout = '5min'; SELECT pg_advisory_lock(1869771603)";
+
+/// Brings the schema of the database at `url` up to this build's; does nothing if it is.
+///
+/// # Errors
+/// If it cannot be reached, a migration fails, or a newer build has migrated it.
+pub async fn migrate(url: &str) -> Result<(), OpenError> {
+    let server = Server::parse(url)?;
+    let mut client = server.connect().await?;
+    let locked = client.batch_execute(LOCK).await;
+    locked.map_err(|error| server.refused(&error))?;
+    let failed = |reason: String| OpenError::Migration { at: server.at.clone(), reason };
+    let (runner, known) = runner().map_err(failed)?;
+    let found = version(&server, &client).await?;
+    if found > known {
+        return Err(OpenError::Newer { at: server.at.clone(), found, known });
+    }
+    // The lock is let go with the connection.
+    runner.run_async(&mut client).await.map(|_| ()).map_err(|error| {
+        let cause = error.source().and_then(|cause| cause.downcast_ref::<tokio_postgres::Error>());
+        match cause {
+            Some(cause) if server.refused(cause).is_transient() => server.refused(cause),
+            Some(cause) => failed(chain(cause)),
+            None => failed(error.to_string()),
+        }
+    })
+}
+
+/// Makes sure that the schema is this build's.
+pub(super) async fn check(server: &Server, client: &Client) -> Result<(), OpenError> {
+    let failed = |reason: String| OpenError::Migration { at: server.at.clone(), reason };
+    let (_, known) = runner().map_err(failed)?;
+    let found = version(server, client).await?;
+    let at = server.at.clone();
+    match found.cmp(&known) {
+        std::cmp::Ordering::Less => Err(OpenError::Older { at, found, known }),
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Greater => Err(OpenError::Newer { at, found, known }),
+    }
+}
+
+fn runner() -> Result<(Runner, i32), String> {
+    let migrations: Result<Vec<_>, _> =
+        MIGRATIONS.iter().map(|(name, sql)| Migration::unapplied(name, sql)).collect();
+    let migrations = migrations.map_err(|error| error.to_string())?;
+    let known = migrations.iter().map(Migration::version).max().unwrap_or_default();
+    Ok((Runner::new(&migrations).set_abort_divergent(true).set_abort_missing(true), known))
+}
+
+/// The schema version in the database; 0 if nothing was ever applied.
+async fn version(server: &Server, client: &Client) -> Result<i32, OpenError> {
+    let read = async {
+        let sql = "SELECT to_regclass('refinery_schema_history') IS NOT NULL";
+        if !client.query_one(sql, &[]).await?.try_get::<_, bool>(0)? {
+            return Ok(0);
+        }
+        let sql = "SELECT coalesce(max(version), 0)::integer FROM refinery_schema_history";
+        client.query_one(sql, &[]).await?.try_get(0)
+    };
+    read.await.map_err(|error| server.refused(&error))
+}

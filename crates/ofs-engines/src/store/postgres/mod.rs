@@ -1,0 +1,164 @@
+//! The store on PostgreSQL: one database, many processes.
+//!
+//! This file maps the port to the jobs in the files beside it, by subject.
+
+mod connect;
+mod group;
+mod lease;
+mod load;
+mod migrate;
+mod owed;
+mod parked;
+mod session;
+mod tidy;
+mod tls;
+mod values;
+mod write;
+
+pub use connect::OpenError;
+pub use migrate::migrate;
+
+use async_trait::async_trait;
+use connect::Server;
+use group::{WRITERS, Writer};
+use ofs_events::OrderId;
+use ofs_runtime::context::Context;
+use ofs_runtime::store::{
+    Claim, Commit, Depths, Error, Loaded, Outgoing, Parked, ParkedFilter, Record, Retention, Store,
+    Wanted,
+};
+use session::Sessions;
+use std::time::Duration;
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+/// Connections for everything that is not a commit.
+const READERS: usize = 6;
+
+/// A store in a PostgreSQL database. Holds at most nine connections; commits handed in are written
+/// even after it is dropped, as long as the runtime lives.
+pub struct PostgresStore {
+    writer: Writer,
+    sessions: Sessions,
+    instance: Uuid,
+}
+
+impl std::fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PostgresStore").field("instance", &self.instance).finish_non_exhaustive()
+    }
+}
+
+impl PostgresStore {
+    /// Opens the store in the database at `url`, in one attempt of bounded time. Never migrates.
+    ///
+    /// # Errors
+    /// If it cannot be reached or its schema is not this build's; the text says what to do.
+    pub async fn open(url: &str) -> Result<PostgresStore, OpenError> {
+        let server = Server::parse(url)?;
+        let client = server.connect().await?;
+        let looking = async {
+            migrate::check(&server, &client).await?;
+            instance(&client).await.map_err(|error| server.refused(&error))
+        };
+        let late = |_| OpenError::Unreachable {
+            at: server.at.clone(),
+            reason: "it is connected, but does not answer".to_owned(),
+        };
+        let instance = tokio::time::timeout(connect::ATTEMPT, looking).await.map_err(late)??;
+        let unusable = |reason| OpenError::Unusable { at: server.at.clone(), reason };
+        let writers = Sessions::new(&server, WRITERS).map_err(unusable)?;
+        let sessions = Sessions::new(&server, READERS).map_err(unusable)?;
+        Ok(PostgresStore { writer: Writer::start(writers), sessions, instance })
+    }
+}
+
+/// The store's own id, drawn if this is the first time it is opened.
+async fn instance(client: &Client) -> Result<Uuid, tokio_postgres::Error> {
+    let sql = "INSERT INTO meta (name, value) VALUES ('instance', $1) ON CONFLICT DO NOTHING";
+    client.execute(sql, &[&Context::new("store").new_id()]).await?;
+    client.query_one("SELECT value FROM meta WHERE name = 'instance'", &[]).await?.try_get(0)
+}
+
+/// Every statement this engine prepares, so that a test can have a server read them all.
+pub fn statements() -> impl Iterator<Item = &'static str> {
+    let all = [session::ALL, load::ALL, write::ALL, owed::ALL, parked::ALL, lease::ALL, tidy::ALL];
+    all.into_iter().flatten().map(|sql| sql.text)
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    fn instance(&self) -> Uuid {
+        self.instance
+    }
+
+    async fn load(&self, wanted: &Wanted) -> Result<Loaded, Error> {
+        Ok(load::load(&self.sessions, wanted).await?)
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<(), Error> {
+        self.writer.commit(commit).await
+    }
+
+    async fn outbox(
+        &self,
+        owner: &str,
+        shards: &[u16],
+        skip: &[OrderId],
+        max: usize,
+    ) -> Result<Vec<Outgoing>, Error> {
+        Ok(owed::outbox(&self.sessions, owner, shards, skip, max).await?)
+    }
+
+    async fn unindexed(
+        &self,
+        owner: &str,
+        skip: &[OrderId],
+        max: usize,
+    ) -> Result<Vec<Record>, Error> {
+        Ok(owed::unindexed(&self.sessions, owner, skip, max).await?)
+    }
+
+    async fn due(&self, owner: &str, hold: Duration, max: usize) -> Result<Vec<Parked>, Error> {
+        Ok(parked::due(&self.sessions, owner, hold, max).await?)
+    }
+
+    async fn claim(&self, id: u64, hold: Duration) -> Result<Claim, Error> {
+        Ok(parked::claim(&self.sessions, id, hold).await?)
+    }
+
+    async fn parked(&self, filter: &ParkedFilter, max: usize) -> Result<Vec<Parked>, Error> {
+        Ok(parked::list(&self.sessions, filter, max).await?)
+    }
+
+    async fn parked_event(&self, id: u64) -> Result<Option<Parked>, Error> {
+        Ok(parked::one(&self.sessions, id).await?)
+    }
+
+    async fn scan(
+        &self,
+        owner: &str,
+        after: Option<OrderId>,
+        max: usize,
+    ) -> Result<Vec<Record>, Error> {
+        Ok(load::scan(&self.sessions, owner, after, max).await?)
+    }
+
+    async fn depths(&self) -> Result<Depths, Error> {
+        Ok(owed::depths(&self.sessions).await?)
+    }
+
+    async fn lease(
+        &self,
+        group: &str,
+        holder: Uuid,
+        slots: u16,
+        ttl: Duration,
+    ) -> Result<Vec<u16>, Error> {
+        Ok(lease::lease(&self.sessions, group, holder, slots, ttl).await?)
+    }
+
+    async fn tidy(&self, retention: Retention) -> Result<bool, Error> {
+        Ok(tidy::tidy(&self.sessions, retention).await?)
+    }
+}

@@ -1,0 +1,9 @@
+//! What the log promises only on Kafka: partitions, many members, foreign records, lost topics.
+//!
+//! Needs `OFS_TEST_KAFKA_URL`; what kills brokers needs `OFS_TEST_ENGINES` (see `brokers`).
+
+mod brokers;
+mod foreign;
+mod groups;
+mod lost;
+mod topics;

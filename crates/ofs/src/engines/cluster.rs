@@ -1,0 +1,95 @@
+//! The cluster set: Kafka, PostgreSQL and Elasticsearch, waited for at the start.
+
+use super::Engines;
+use super::reach::{Server, Trouble, reach};
+use crate::config::Config;
+use ofs_engines::index::elasticsearch::ElasticsearchIndex;
+use ofs_engines::log::kafka::{self, KafkaLog};
+use ofs_engines::store::postgres::{self, PostgresStore};
+use ofs_runtime::index::{self, Index as _};
+use ofs_runtime::log::{self, Layout, Log as _};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+const STORE: Server = Server { name: "PostgreSQL", key: "store.url" };
+const LOG: Server = Server { name: "Kafka", key: "log.url" };
+const INDEX: Server = Server { name: "Elasticsearch", key: "index.url" };
+
+/// Connects to the servers; to the search server only where `services` write to it, for its being
+/// down must stop nothing else.
+pub(super) async fn open(config: &Config, services: &[&str]) -> anyhow::Result<Engines> {
+    let patience = config.startup_timeout;
+    let index = ElasticsearchIndex::open(&config.index_url)?;
+    let indexing = services.contains(&search_indexer_worker::NAME);
+    let (store, log, ()) = tokio::try_join!(
+        reach(STORE, patience, async || PostgresStore::open(&config.store_url)
+            .await
+            .map_err(store_trouble)),
+        reach(LOG, patience, async || prepared_log(config).await),
+        async {
+            if indexing {
+                reach(INDEX, patience, async || answers(&index).await).await?;
+            }
+            Ok(())
+        },
+    )?;
+    Ok(Engines { store: Arc::new(store), log: Arc::new(log), index: Arc::new(index) })
+}
+
+/// Makes the tables and the topics. The search index is made by the service that fills it.
+pub(super) async fn migrate(config: &Config) -> anyhow::Result<()> {
+    let patience = config.startup_timeout;
+    tokio::try_join!(
+        reach(STORE, patience, async || postgres::migrate(&config.store_url)
+            .await
+            .map_err(store_trouble)),
+        reach(LOG, patience, async || connect(config)
+            .await?
+            .prepare(layout(config))
+            .await
+            .map_err(log_trouble)),
+    )?;
+    Ok(())
+}
+
+fn layout(config: &Config) -> Layout {
+    let replication = config.log_replication.map_or(0, NonZeroU32::get);
+    let replication = u16::try_from(replication).unwrap_or(u16::MAX);
+    Layout { partitions: config.log_partitions.get(), replication }
+}
+
+async fn prepared_log(config: &Config) -> Result<KafkaLog, Trouble> {
+    let log = connect(config).await?;
+    log.check(layout(config)).await.map_err(log_trouble)?;
+    Ok(log)
+}
+
+async fn connect(config: &Config) -> Result<KafkaLog, Trouble> {
+    let url = config.log_url.clone();
+    let opened = tokio::task::spawn_blocking(move || KafkaLog::open(&url)).await;
+    opened.map_err(|error| Trouble::Never(error.into()))?.map_err(|error| match error {
+        kafka::OpenError::Unreachable { .. } => Trouble::NotYet(error.to_string()),
+        error => Trouble::Never(error.into()),
+    })
+}
+
+fn log_trouble(error: log::Error) -> Trouble {
+    match error {
+        log::Error::Unavailable(reason) => Trouble::NotYet(reason),
+        error => Trouble::Never(error.into()),
+    }
+}
+
+fn store_trouble(error: postgres::OpenError) -> Trouble {
+    match error {
+        postgres::OpenError::Unreachable { .. } => Trouble::NotYet(error.to_string()),
+        error => Trouble::Never(error.into()),
+    }
+}
+
+async fn answers(index: &ElasticsearchIndex) -> Result<(), Trouble> {
+    match index.status().await {
+        Err(index::Error::Unavailable(reason)) => Err(Trouble::NotYet(reason)),
+        Ok(_) | Err(index::Error::Missing(_)) => Ok(()),
+    }
+}

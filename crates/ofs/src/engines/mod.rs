@@ -1,0 +1,92 @@
+//! From the URLs of the configuration to engines: one of two sets, never a mixture.
+//!
+//! The only folder of this crate that names an engine.
+
+mod cluster;
+mod embedded;
+mod reach;
+
+use crate::config::Config;
+use anyhow::bail;
+use ofs_runtime::index::Index;
+use ofs_runtime::log::Log;
+use ofs_runtime::store::Store;
+use std::sync::Arc;
+
+/// One engine for each port.
+#[derive(Clone)]
+pub struct Engines {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// The search index.
+    pub index: Arc<dyn Index>,
+}
+
+/// A set of engines that is supported and tested as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Set {
+    /// SQLite, SQLite and tantivy in `data-dir`.
+    Embedded,
+    /// Kafka, PostgreSQL and Elasticsearch.
+    Cluster,
+}
+
+impl Set {
+    /// The set that the three URLs of `config` name together.
+    ///
+    /// # Errors
+    /// If a scheme is unknown, or the three are of different sets; the text says what to set.
+    pub fn of(config: &Config) -> anyhow::Result<Set> {
+        let urls = [
+            ("log.url", &config.log_url, ["sqlite"].as_slice(), ["kafka", "kafka+tls"].as_slice()),
+            ("store.url", &config.store_url, &["sqlite"], &["postgres", "postgresql"]),
+            ("index.url", &config.index_url, &["tantivy"], &["http", "https"]),
+        ];
+        let mut sets = Vec::with_capacity(urls.len());
+        for (key, url, embedded, cluster) in urls {
+            let scheme = url.split(':').next().unwrap_or_default();
+            if embedded.contains(&scheme) {
+                sets.push(Set::Embedded);
+            } else if cluster.contains(&scheme) {
+                sets.push(Set::Cluster);
+            } else {
+                let known = [embedded, cluster].concat().join(", ");
+                bail!("{key}: no engine has the scheme `{scheme}:`; there are {known}");
+            }
+        }
+        match sets.as_slice() {
+            [first, others @ ..] if others.iter().all(|set| set == first) => Ok(*first),
+            _ => bail!(
+                "log.url, store.url and index.url belong together: leave all three as they are \
+                 (SQLite and tantivy), or set all three (Kafka, PostgreSQL, Elasticsearch)"
+            ),
+        }
+    }
+}
+
+/// Opens what the configuration names, for a process that runs `services`. The embedded set is made
+/// and migrated as needed; the servers of the cluster set that these services need are waited for, up
+/// to `startup.timeout`.
+///
+/// # Errors
+/// If a server stays unreachable ([`Exit::Unreachable`](crate::cli::Exit)), or an engine cannot be
+/// used; the text says what to do.
+pub async fn open(config: &Config, services: &[&str]) -> anyhow::Result<Engines> {
+    match Set::of(config)? {
+        Set::Embedded => embedded::open(config).await,
+        Set::Cluster => cluster::open(config, services).await,
+    }
+}
+
+/// Makes and migrates what the engines need: tables and topics.
+///
+/// # Errors
+/// As [`open`].
+pub async fn migrate(config: &Config) -> anyhow::Result<()> {
+    match Set::of(config)? {
+        Set::Embedded => embedded::open(config).await.map(drop),
+        Set::Cluster => cluster::migrate(config).await,
+    }
+}

@@ -1,0 +1,132 @@
+//! Servers of the cluster set that go and come back, one at a time, under load: what needs them waits,
+//! the rest goes on, and nothing that was accepted is lost.
+
+use crate::crashes::{assert_all_end_right, load};
+use crate::server::{Server, get, http, order, place, until, until_status};
+use crate::servers::{Servers, Urls};
+use crate::system::{SERVICES, System};
+use std::time::{Duration, Instant};
+
+/// Four processes, one for each service, in the order of [`SERVICES`].
+fn four(system: &System) -> Vec<Server> {
+    SERVICES.iter().map(|service| system.start_with(&["--service", service], &[])).collect()
+}
+
+async fn until_working(url: &str) {
+    let id = place(url, &order(Some("success"))).await.expect("201");
+    until_status(url, &id, "FulfillmentScheduled").await;
+}
+
+#[tokio::test]
+async fn while_kafka_is_down_orders_are_accepted_and_they_catch_up() {
+    let Some(servers) = Servers::start().await else { return };
+    let system = servers.system();
+    let processes = four(&system);
+    let url = &processes[0].url;
+    until_working(url).await;
+    servers.kill("kafka");
+    let accepted = load(url, 0).await;
+    assert_eq!(accepted.len(), 300, "every order is accepted");
+    let pipeline = format!("{url}/pipeline");
+    let unknown = |_, view: &serde_json::Value| {
+        let topic = &view["services"][1]["topics"][0];
+        topic["lagEvents"].is_null() && topic["unreachableSince"].is_string()
+    };
+    until(&pipeline, "the log is known to be unreachable", unknown).await;
+    let (status, ready) = get(&format!("{url}/health/ready")).await;
+    assert_eq!((status, ready["log"].as_str()), (200, Some("down")), "{ready}");
+    servers.bring_back("kafka");
+    assert_all_end_right(&system, url, &accepted).await;
+}
+
+#[tokio::test]
+async fn while_elasticsearch_is_down_everything_but_search_goes_on() {
+    let Some(servers) = Servers::start().await else { return };
+    let system = servers.system();
+    let processes = four(&system);
+    let url = &processes[0].url;
+    until_working(url).await;
+    servers.kill("elasticsearch");
+    let accepted = load(url, 0).await;
+    assert_eq!(accepted.len(), 300, "every order is accepted");
+    for (id, status) in &accepted {
+        until_status(url, id, status).await;
+    }
+    let (status, problem) = get(&format!("{url}/orders/search")).await;
+    assert_eq!((status, problem["type"].as_str()), (503, Some("urn:ofs:problem:unavailable")));
+    servers.bring_back("elasticsearch");
+    assert_all_end_right(&system, url, &accepted).await;
+}
+
+#[tokio::test]
+async fn while_postgres_is_down_writes_are_refused_and_no_accepted_order_is_lost() {
+    let Some(servers) = Servers::start().await else { return };
+    let system = servers.system();
+    let processes = four(&system);
+    let url = processes[0].url.clone();
+    until_working(&url).await;
+    let loading = tokio::spawn({
+        let url = url.clone();
+        async move { load(&url, 0).await }
+    });
+    let search = format!("{url}/orders/search");
+    until(&search, "some orders", |_, body| body["total"].as_u64() > Some(20)).await;
+    servers.kill("postgres");
+    let mut accepted = loading.await.expect("a client");
+    let refused = http().post(format!("{url}/orders")).json(&order(None)).send().await;
+    let refused = refused.expect("an answer");
+    assert_eq!(refused.status().as_u16(), 503);
+    assert!(refused.headers().contains_key("retry-after"));
+    let (status, _) = get(&format!("{url}/health/ready")).await;
+    assert_eq!(status, 503);
+    servers.bring_back("postgres");
+    until(&format!("{url}/health/ready"), "ready again", |status, _| status == 200).await;
+    accepted.extend(load(&url, 1).await);
+    assert!(accepted.len() >= 300, "orders are accepted again: {}", accepted.len());
+    assert_all_end_right(&system, &url, &accepted).await;
+}
+
+#[tokio::test]
+async fn a_broker_of_three_that_dies_under_load_loses_nothing() {
+    let Some(servers) = Servers::start().await else { return };
+    let system = servers.system();
+    let processes = four(&system);
+    let url = processes[0].url.clone();
+    until_working(&url).await;
+    let loading = tokio::spawn({
+        let url = url.clone();
+        async move { load(&url, 0).await }
+    });
+    let search = format!("{url}/orders/search");
+    until(&search, "some orders", |_, body| body["total"].as_u64() > Some(20)).await;
+    servers.kill("kafka-1");
+    let accepted = loading.await.expect("a client");
+    assert_eq!(accepted.len(), 300, "every order is accepted");
+    assert_all_end_right(&system, &url, &accepted).await;
+}
+
+#[test]
+fn a_server_that_is_missing_at_the_start_is_waited_for_and_then_named() {
+    let nobody = |log: &str, store: &str| Urls {
+        log: log.to_owned(),
+        store: store.to_owned(),
+        index: "http://127.0.0.1:1".to_owned(),
+    };
+    let system =
+        System::unprepared_on(nobody("kafka://127.0.0.1:1", "postgres://ofs@127.0.0.1:1/ofs"));
+    let began = Instant::now();
+    let mut command = system.command();
+    command.args(["run", "--listen", "127.0.0.1:0"]).env("OFS_STARTUP_TIMEOUT", "2s");
+    let ended = command.output().expect("an end");
+    assert!(began.elapsed() >= Duration::from_secs(2), "it waits");
+    assert_eq!(ended.status.code(), Some(5));
+    let said = String::from_utf8_lossy(&ended.stderr);
+    for (server, key) in
+        [("PostgreSQL", "store.url"), ("Kafka", "log.url"), ("Elasticsearch", "index.url")]
+    {
+        let waiting = format!("waiting for {server} ({key})");
+        assert_eq!(said.matches(&waiting).count(), 1, "{said}");
+    }
+    let last = said.lines().last().unwrap_or_default();
+    assert!(last.starts_with("error: ") && last.contains("start it, or set "), "{said}");
+}

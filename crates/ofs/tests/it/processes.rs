@@ -1,0 +1,136 @@
+//! Many processes on the servers of the cluster set: they share the work, and whichever of them dies
+//! or freezes, nothing is lost, doubled or out of order.
+
+use crate::crashes::{Accepted, assert_all_end_right, load};
+use crate::server::{Server, get, until};
+use crate::system::{SERVICES, System};
+use futures::future::join_all;
+use serde_json::Value;
+
+/// Two processes of each service, in the order of [`SERVICES`].
+fn two_of_each(system: &System) -> Vec<[Server; 2]> {
+    let one = |service| system.start_with(&["--service", service], &[]);
+    SERVICES.iter().map(|service| [one(service), one(service)]).collect()
+}
+
+/// Partitions of all topics that the process at `url` reads for `service`, and how many there are.
+async fn partitions(url: &str, service: &str) -> (u64, u64) {
+    let (_, view) = get(&format!("{url}/pipeline")).await;
+    let services = view["services"].as_array().expect("services");
+    let station = services.iter().find(|station| station["service"] == service).expect("it");
+    let topics = station["topics"].as_array().expect("topics");
+    let all = topics.iter().filter_map(|topic| topic["partitions"].as_u64()).sum();
+    (topics.iter().map(assigned).sum(), all)
+}
+
+fn assigned(topic: &Value) -> u64 {
+    topic["assigned"].as_array().map_or(0, |partitions| partitions.len() as u64)
+}
+
+/// Waits until the two have divided all partitions between them.
+async fn until_shared(service: &str, [one, other]: &[Server; 2]) {
+    let divided = async || {
+        let (mine, all) = partitions(&one.url, service).await;
+        let (theirs, _) = partitions(&other.url, service).await;
+        all > 0 && mine > 0 && theirs > 0 && mine + theirs == all
+    };
+    let began = std::time::Instant::now();
+    while !divided().await {
+        assert!(began.elapsed() < crate::server::PATIENCE, "{service} does not share");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+/// Load on both order services at once.
+async fn load_both(urls: [String; 2]) -> Accepted {
+    let loads = urls.iter().zip([0, 1]).map(|(url, seed)| load(url, seed));
+    join_all(loads).await.concat()
+}
+
+fn urls(processes: &[[Server; 2]]) -> [String; 2] {
+    let [one, other] = &processes[0];
+    [one.url.clone(), other.url.clone()]
+}
+
+#[tokio::test]
+async fn two_of_each_service_share_the_work_and_do_nothing_twice() {
+    let Some(system) = System::on_shared_servers() else { return };
+    let mut processes = two_of_each(&system);
+    for (service, pair) in SERVICES.iter().zip(&processes) {
+        until_shared(service, pair).await;
+    }
+    let accepted = load_both(urls(&processes)).await;
+    assert_eq!(accepted.len(), 600, "every order is accepted");
+    assert_all_end_right(&system, &processes[0][0].url, &accepted).await;
+    for (service, pair) in SERVICES.iter().zip(&processes) {
+        for process in pair {
+            let (_, metrics) = get(&format!("{}/metrics", process.url)).await;
+            let metrics = metrics.as_str().expect("text").to_owned();
+            let handled = format!("ofs_events_handled_total{{service=\"{service}\"");
+            let worked = |line: &&str| {
+                line.starts_with(&handled)
+                    && line.contains("outcome=\"processed\"")
+                    && !line.ends_with(" 0")
+            };
+            assert!(metrics.lines().any(|line| worked(&line)), "{service} was idle:\n{metrics}");
+        }
+    }
+    for process in processes.iter_mut().flatten() {
+        assert_eq!(process.stop(), Some(0));
+    }
+}
+
+#[tokio::test]
+async fn killing_one_of_each_service_under_load_loses_and_doubles_nothing() {
+    let Some(system) = System::on_shared_servers() else { return };
+    let mut processes = two_of_each(&system);
+    let loading = tokio::spawn(load_both(urls(&processes)));
+    let search = format!("{}/orders/search", processes[0][0].url);
+    until(&search, "some orders", |_, body| body["total"].as_u64() > Some(20)).await;
+    for pair in &mut processes {
+        pair[1].kill();
+    }
+    let accepted = loading.await.expect("clients");
+    assert!(accepted.len() > 300, "one order service goes on: {}", accepted.len());
+    assert_all_end_right(&system, &processes[0][0].url, &accepted).await;
+}
+
+#[tokio::test]
+async fn a_process_that_wakes_up_after_its_partitions_have_moved_changes_nothing() {
+    let Some(system) = System::on_shared_servers() else { return };
+    let processes = two_of_each(&system);
+    for (service, pair) in SERVICES.iter().zip(&processes) {
+        until_shared(service, pair).await;
+    }
+    let [awake, _] = urls(&processes);
+    let loading = tokio::spawn({
+        let url = awake.clone();
+        async move { load(&url, 0).await }
+    });
+    let search = format!("{awake}/orders/search");
+    until(&search, "some orders", |_, body| body["total"].as_u64() > Some(20)).await;
+    for pair in &processes {
+        pair[1].freeze();
+    }
+    for (service, pair) in SERVICES.iter().zip(&processes) {
+        let moved = |_, view: &Value| {
+            let services = view["services"].as_array().expect("services");
+            let station = services.iter().find(|station| station["service"] == *service);
+            let topics = station.and_then(|station| station["topics"].as_array());
+            topics.is_some_and(|topics| {
+                topics.iter().all(|topic| topic["partitions"] == assigned(topic))
+            })
+        };
+        until(&format!("{}/pipeline", pair[0].url), "partitions move", moved).await;
+    }
+    let mut accepted = loading.await.expect("a client");
+    assert_all_end_right(&system, &awake, &accepted).await;
+    for pair in &processes {
+        pair[1].thaw();
+    }
+    accepted.extend(load_both(urls(&processes)).await);
+    for (service, pair) in SERVICES.iter().zip(&processes) {
+        until_shared(service, pair).await;
+    }
+    assert_all_end_right(&system, &awake, &accepted).await;
+}

@@ -1,0 +1,117 @@
+//! The servers of the cluster set: those that the environment names, and private ones that a test may
+//! take down. Clients that are not ours look at them.
+
+use crate::system::System;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+use tempfile::TempDir;
+use tokio::sync::{Mutex, MutexGuard};
+
+/// Where the three servers are.
+#[derive(Clone)]
+pub struct Urls {
+    pub log: String,
+    pub store: String,
+    pub index: String,
+}
+
+/// The servers that every test may use and none may harm; none if the environment does not name all.
+#[expect(clippy::disallowed_methods, reason = "tests are told by the environment what to run on")]
+pub fn shared() -> Option<Urls> {
+    let url = |server: &str| std::env::var(format!("OFS_TEST_{server}_URL")).ok();
+    let urls = (url("KAFKA"), url("POSTGRES"), url("ELASTICSEARCH"));
+    let (Some(log), Some(store), Some(index)) = urls else {
+        eprintln!("skipped: OFS_TEST_{{KAFKA,POSTGRES,ELASTICSEARCH}}_URL do not name all servers");
+        return None;
+    };
+    Some(Urls { log, store, index })
+}
+
+impl Urls {
+    /// The same servers with a database and prefixes that no other test has.
+    pub fn for_one_test(&self) -> Urls {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("system_{}_{number}", std::process::id());
+        self.psql(&format!("CREATE DATABASE {name}"));
+        let (server, _) = self.store.rsplit_once('/').expect("a database in the URL");
+        Urls {
+            log: format!("{}?prefix={name}.", self.log),
+            store: format!("{server}/{name}"),
+            index: format!("{}?prefix={name}-", self.index),
+        }
+    }
+
+    /// What psql prints for `sql`: values alone, a row a line.
+    pub fn psql(&self, sql: &str) -> String {
+        let mut psql = Command::new("psql");
+        psql.args([&self.store, "-X", "-q", "-t", "-A", "-v", "ON_ERROR_STOP=1", "-c", sql]);
+        said(&psql.output().expect("psql"))
+    }
+}
+
+fn said(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Only one private cluster at a time: they share their ports, and the machine is small.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+/// Three brokers, PostgreSQL and Elasticsearch of one test's own.
+pub struct Servers {
+    data: TempDir,
+    pub urls: Urls,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Servers {
+    /// Starts them; none where no servers are to be tested on.
+    pub async fn start() -> Option<Servers> {
+        shared()?;
+        let turn = TURN.lock().await;
+        let data = tempfile::tempdir().expect("a directory");
+        let printed = said(&cluster(&data, &["up", "--brokers", "3"]));
+        let url = |server: &str| {
+            let name = format!("export OFS_TEST_{server}_URL=");
+            let line = printed.lines().find_map(|line| line.strip_prefix(&name));
+            line.expect("a URL").to_owned()
+        };
+        let urls = Urls { log: url("KAFKA"), store: url("POSTGRES"), index: url("ELASTICSEARCH") };
+        Some(Servers { data, urls, _turn: turn })
+    }
+
+    /// A system on them, with the names of the contract.
+    pub fn system(&self) -> System {
+        System::on(self.urls.clone())
+    }
+
+    /// SIGKILL.
+    pub fn kill(&self, server: &str) {
+        said(&cluster(&self.data, &["kill", server]));
+    }
+
+    /// Starts it again; returns when it answers.
+    pub fn bring_back(&self, server: &str) {
+        said(&cluster(&self.data, &["start", server]));
+    }
+
+    /// What one of Kafka's own tools prints.
+    pub fn kafka_tool(&self, class: &str, args: &[&str]) -> String {
+        said(&cluster(&self.data, &[&["tool", class], args].concat()))
+    }
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        let _ = cluster(&self.data, &["wipe"]);
+    }
+}
+
+fn cluster(data: &TempDir, args: &[&str]) -> Output {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut command = Command::new(root.join("tests/cluster/cluster"));
+    command.args(args).env("OFS_CLUSTER_DATA", data.path()).env("OFS_CLUSTER_PORTS", "23000");
+    command.output().expect("tests/cluster/cluster")
+}
