@@ -160,7 +160,17 @@ impl<L: Lane> Courier<L> {
         let keys: Vec<OrderId> = items.iter().map(L::key).collect();
         self.held.extend(keys.iter().map(|key| (*key, None)));
         let (lane, books) = (Arc::clone(&self.lane), self.books.clone());
-        under_way.push(async move { (keys, lane.deliver(&books, items).await) }.boxed());
+        // A task of its own: it must get on while this courier waits for something else, or it could
+        // sit on the very thing (a connection, a reader) that the courier waits for.
+        let delivery = tokio::spawn(async move { lane.deliver(&books, items).await });
+        let carried = async move {
+            let receipt = delivery.await.unwrap_or_else(|error| {
+                let failed = keys.iter().map(|key| (*key, error.to_string())).collect();
+                Receipt { failed, ..Receipt::default() }
+            });
+            (keys, receipt)
+        };
+        under_way.push(carried.boxed());
         Ok(true)
     }
 
