@@ -1,4 +1,6 @@
 //! Reading a record: bytes and key to an [`Event`], or a reason that a person understands.
+//!
+//! Reasons are logged, so they never repeat what a text holds: it may be personal data.
 
 use crate::{CorrelationId, Event, EventId, OrderId, Payload, Timestamp, Topic};
 use serde::Deserialize;
@@ -43,9 +45,12 @@ pub enum DecodeError {
         /// Where the record was found.
         topic: Topic,
     },
-    /// The record has no key, or one that is no UUID.
-    #[error("the record key {0} is not an order id")]
-    Key(String),
+    /// The record has no key.
+    #[error("the record has no key; it must be the order id")]
+    NoKey,
+    /// The record's key is no UUID.
+    #[error("the record key is not an order id, which is a UUID")]
+    Key,
     /// Key and payload name different orders.
     #[error("the record key is {key}, but the payload is about order {order}")]
     OtherOrder {
@@ -83,10 +88,38 @@ struct Wire<'a> {
 
 /// The order that a record's key names, if it is a UUID.
 fn order_of(key: Option<&[u8]>) -> Result<OrderId, DecodeError> {
-    let Some(key) = key else { return Err(DecodeError::Key("null".to_owned())) };
-    let text = String::from_utf8_lossy(key);
-    text.parse()
-        .map_err(|_| DecodeError::Key(format!("`{}`", text.chars().take(64).collect::<String>())))
+    let text = std::str::from_utf8(key.ok_or(DecodeError::NoKey)?);
+    text.ok().and_then(|text| text.parse().ok()).ok_or(DecodeError::Key)
+}
+
+/// Why `json`, with which `error` was met, is no `T`: the member, and what is wrong with it.
+pub(crate) fn reason<'a, T: Deserialize<'a>>(json: &'a [u8], error: &serde_json::Error) -> String {
+    let words = without_texts(&error.to_string());
+    if !error.is_data() {
+        return words;
+    }
+    let mut reader = serde_json::Deserializer::from_slice(json);
+    let located = serde_path_to_error::deserialize::<_, T>(&mut reader).err();
+    match located.map(|error| error.path().to_string()) {
+        Some(member) if member != "." => format!("{member}: {words}"),
+        _ => words,
+    }
+}
+
+/// Serde quotes a text that has the wrong type; what was expected is enough.
+fn without_texts(words: &str) -> String {
+    let quoted = words.split_once("string \"").and_then(|(before, rest)| {
+        let (_, after) = rest.rsplit_once("\", expected")?;
+        Some(format!("{before}a text, expected{after}"))
+    });
+    quoted.unwrap_or_else(|| words.to_owned())
+}
+
+/// A type's name as the envelope gives it, if it can be one; it may be any text.
+fn type_name(text: &str) -> String {
+    let fits = (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    if fits { text.to_owned() } else { "(not a name)".to_owned() }
 }
 
 impl OrderId {
@@ -113,7 +146,7 @@ impl Event {
             return Err(DecodeError::Envelope("it is not a JSON object".to_owned()));
         }
         let wire: Wire<'_> = serde_json::from_slice(value)
-            .map_err(|error| DecodeError::Envelope(error.to_string()))?;
+            .map_err(|error| DecodeError::Envelope(reason::<Wire<'_>>(value, &error)))?;
         let payload = payload_of(topic, &wire)?;
         let key = order_of(key)?;
         let order = payload.order_id();
@@ -137,7 +170,7 @@ fn is_object(json: &[u8]) -> bool {
 
 fn payload_of(topic: Topic, wire: &Wire<'_>) -> Result<Payload, DecodeError> {
     let unknown = || DecodeError::Unknown {
-        event_type: wire.event_type.to_string(),
+        event_type: type_name(&wire.event_type),
         version: wire.event_version,
     };
     let payload = match Payload::parse(&wire.event_type, wire.payload.get()) {
@@ -147,9 +180,9 @@ fn payload_of(topic: Topic, wire: &Wire<'_>) -> Result<Payload, DecodeError> {
             return Err(DecodeError::Payload { event_type: wire.event_type.to_string(), reason });
         }
         Some(Ok(payload)) => payload,
-        Some(Err(error)) if wire.event_version == 1 => {
+        Some(Err(reason)) if wire.event_version == 1 => {
             let event_type = wire.event_type.to_string();
-            return Err(DecodeError::Payload { event_type, reason: error.to_string() });
+            return Err(DecodeError::Payload { event_type, reason });
         }
         Some(Err(_)) => return Err(unknown()),
     };

@@ -1,5 +1,6 @@
 //! The envelope: what every event carries, and how it is written.
 
+use crate::decode::reason;
 use crate::{
     CorrelationId, EventId, FulfillmentScheduledV1, OrderCreatedV1, OrderId, PaymentAuthorizedV1,
     PaymentFailedV1, Timestamp, Topic,
@@ -64,9 +65,14 @@ macro_rules! payloads {
                 match self { $(Payload::$name(body) => body.order_id),+ }
             }
 
-            pub(crate) fn parse(event_type: &str, json: &str) -> Option<serde_json::Result<Payload>> {
+            /// None for a type that is not known; an error says what is wrong with `json`.
+            pub(crate) fn parse(event_type: &str, json: &str) -> Option<Result<Payload, String>> {
                 match event_type {
-                    $(stringify!($name) => Some(serde_json::from_str(json).map(Payload::$name)),)+
+                    $(stringify!($name) => Some(
+                        serde_json::from_str(json)
+                            .map(Payload::$name)
+                            .map_err(|error| reason::<$name>(json.as_bytes(), &error)),
+                    ),)+
                     _ => None,
                 }
             }

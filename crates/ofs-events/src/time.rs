@@ -87,11 +87,8 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        text.parse().map_err(|_| {
-            serde::de::Error::custom(format_args!(
-                "`{text}` is not an RFC 3339 time with an offset or Z"
-            ))
-        })
+        text.parse()
+            .map_err(|_| serde::de::Error::custom("it is not an RFC 3339 time with an offset or Z"))
     }
 }
 

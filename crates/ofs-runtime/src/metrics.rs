@@ -214,6 +214,13 @@ pub fn retried(service: &'static str, outcome: Retry) {
     counter!(RETRIES, "service" => service, "outcome" => outcome.label()).increment(1);
 }
 
+/// Sets the count of requests that a route may answer with `status` to zero.
+pub fn zero_requests(method: &'static str, route: &str, status: &str) {
+    let (route, status) = (route.to_owned(), status.to_owned());
+    let _ = histogram!(HTTP_REQUEST_SECONDS, "method" => method, "route" => route.clone());
+    counter!(HTTP_REQUESTS, "method" => method, "route" => route, "status" => status).increment(0);
+}
+
 /// Counts `n` things a courier carried.
 pub fn delivered(service: &'static str, lane: Lane, outcome: Delivered, n: u64) {
     let (lane, outcome) = (lane.label(), outcome.label());
@@ -237,6 +244,7 @@ pub fn describe_and_zero(services: &[(&'static str, &'static [Topic])]) {
         for outcome in COMMIT_OUTCOMES {
             counter!(COMMITS, "service" => service, "outcome" => outcome).increment(0);
         }
+        let _ = histogram!(COMMIT_SECONDS, "service" => service);
         for (lane, outcome) in
             Lane::ALL.into_iter().flat_map(|lane| Delivered::ALL.map(|outcome| (lane, outcome)))
         {

@@ -10,11 +10,11 @@ use crate::service::{Decision, Delivery, Fault, Handler};
 use crate::store::{
     Claim, Commit, Error, Parked, ParkedFilter, ParkedState, Record, Settled, Wanted,
 };
-use crate::window::Item;
+use crate::window::{Item, Named};
 use ofs_events::Timestamp;
 use std::collections::HashMap;
 use std::sync::Arc;
-use tracing::{info, warn};
+use tracing::{debug, error, info};
 
 /// After this many failures of one event, every further one is logged as an error.
 const ALERT_AFTER: u32 = 10;
@@ -102,7 +102,9 @@ impl Redrive {
         };
         match books.commit(commit).await {
             Ok(()) => {
-                info!(service = parked.owner, parked = id, "discarded");
+                let Named { order, event, correlation } = Named::of(&read_again(&parked));
+                let service = parked.owner;
+                info!(service, order, event, correlation, parked = id, "discarded");
                 Ok(Discarded::Done)
             }
             Err(Error::Stale) => {
@@ -210,12 +212,12 @@ async fn try_once(books: &Books, handler: &dyn Handler, parked: &Parked) -> Resu
             let mut commit = books.blank();
             let retried = settle(&mut commit, parked, Err(Fault::Event(reason)));
             books.commit(commit).await?;
-            note(books, parked, &retried);
+            note(books, parked, &item, &retried);
             Ok(retried)
         }
         result => {
             result?;
-            note(books, parked, &retried);
+            note(books, parked, &item, &retried);
             Ok(retried)
         }
     }
@@ -234,10 +236,9 @@ fn settle(commit: &mut Commit, parked: &Parked, result: Result<(), Fault>) -> Re
     Retried::Failed { reason }
 }
 
-fn note(books: &Books, parked: &Parked, retried: &Retried) {
-    let (service, attempts) = (books.owner(), parked.attempts);
-    let order = parked.event.key.map(tracing::field::display);
-    let event = parked.event.event_id.map(tracing::field::display);
+fn note(books: &Books, parked: &Parked, item: &Item, retried: &Retried) {
+    let (service, number, attempts) = (books.owner(), parked.id, parked.attempts);
+    let Named { order, event, correlation } = Named::of(item);
     let outcome = match retried {
         Retried::Resolved => metrics::Retry::Resolved,
         _ => metrics::Retry::Failed,
@@ -245,19 +246,31 @@ fn note(books: &Books, parked: &Parked, retried: &Retried) {
     metrics::retried(service, outcome);
     match retried {
         Retried::Failed { reason } if attempts >= ALERT_AFTER => {
-            tracing::error!(
+            error!(
                 service,
-                parked = parked.id,
                 order,
                 event,
+                correlation,
+                parked = number,
                 attempts,
                 reason,
                 "still parked"
             );
         }
         Retried::Failed { reason } => {
-            warn!(service, parked = parked.id, order, event, attempts, reason, "parked again");
+            debug!(
+                service,
+                order,
+                event,
+                correlation,
+                parked = number,
+                attempts,
+                reason,
+                "parked again"
+            );
         }
-        _ => info!(service, parked = parked.id, order, event, attempts, "resolved"),
+        _ => {
+            debug!(service, order, event, correlation, parked = number, attempts, "resolved");
+        }
     }
 }

@@ -49,6 +49,9 @@ kinds! {
     INVALID_QUERY = "invalid-query", 400, "A query parameter is unknown or invalid";
     INVALID_PATH = "invalid-path", 400, "The path holds something that is not an id";
     INVALID_HEADER = "invalid-header", 400, "A request header is invalid";
+    MALFORMED_HTTP = "malformed-http", 400, "The request is not HTTP";
+    URI_TOO_LONG = "uri-too-long", 414, "The path and query are too long";
+    HEADERS_TOO_LARGE = "headers-too-large", 431, "The headers are too many or too long";
     UNKNOWN_ROUTE = "unknown-route", 404, "There is nothing at this path";
     UNKNOWN_ORDER = "unknown-order", 404, "There is no such order";
     NOT_FOUND = "not-found", 404, "There is no such thing";

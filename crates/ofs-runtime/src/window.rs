@@ -1,8 +1,9 @@
 //! The records a worker has in hand: who waits for whom, and up to where a partition is done.
 
 use crate::log::{Position, Received};
-use ofs_events::{DecodeError, Event, OrderId, Topic};
+use ofs_events::{CorrelationId, DecodeError, Event, EventId, OrderId, Topic};
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use tracing::field::{DisplayValue, display};
 
 /// A record in hand, read once.
 #[derive(Debug)]
@@ -21,6 +22,24 @@ impl Item {
         match &self.event {
             Ok(event) => Some(event.order_id()),
             Err(_) => OrderId::from_record_key(self.received.key.as_deref()),
+        }
+    }
+}
+
+/// What every log line about a record says of it, as far as it can be told.
+pub(crate) struct Named {
+    pub order: Option<DisplayValue<OrderId>>,
+    pub event: Option<DisplayValue<EventId>>,
+    pub correlation: Option<DisplayValue<CorrelationId>>,
+}
+
+impl Named {
+    pub(crate) fn of(item: &Item) -> Self {
+        let event = item.event.as_ref().ok();
+        Self {
+            order: item.order().map(display),
+            event: event.map(|event| display(event.id)),
+            correlation: event.map(|event| display(event.correlation_id)),
         }
     }
 }

@@ -11,8 +11,8 @@ use crate::log::{Log, Polled, Subscription};
 use crate::metrics as figures;
 use crate::pipeline::group_of;
 use crate::service::Handler;
-use crate::store::{Error, Loaded, Wanted};
-use crate::window::{Group, Window};
+use crate::store::{Error, Loaded, Parking, Wanted};
+use crate::window::{Group, Item, Named, Window};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
@@ -182,7 +182,7 @@ impl Worker {
             Ok(()) => {
                 self.count(decided.iter().map(|(_, part)| part));
                 for (group, part) in &decided {
-                    self.trace(group, part);
+                    self.trace(&group.items, part);
                 }
                 decided.into_iter().map(|(group, _)| group).collect()
             }
@@ -231,6 +231,7 @@ impl Worker {
         let part = decide::decide(context, handler, turn, &loaded, refused).await;
         self.commit([&part]).await?;
         self.count([&part]);
+        self.trace(turn.1, &part);
         Ok(())
     }
 
@@ -263,22 +264,23 @@ impl Worker {
         );
     }
 
-    fn trace(&self, group: &Group, part: &Part) {
+    fn trace(&self, items: &[Item], part: &Part) {
         let service = self.books.owner();
-        for (item, (topic, outcome)) in group.items.iter().zip(&part.outcomes) {
-            if let Ok(event) = &item.event {
-                debug!(
-                    service, %topic, order = %event.order_id(), event = %event.id,
-                    correlation = %event.correlation_id, kind = event.payload.event_type(),
-                    outcome = outcome.label(), "handled"
-                );
+        for (item, (_, outcome)) in items.iter().zip(&part.outcomes) {
+            let at = item.received.at;
+            let Named { order, event, correlation } = Named::of(item);
+            match part.parked.iter().find(|parked| parked.at == at) {
+                Some(Parking { reason, retry_in: None, .. }) => {
+                    warn!(service, %at, order, event, correlation, reason, "parked");
+                }
+                Some(Parking { reason, .. }) => {
+                    debug!(service, %at, order, event, correlation, reason, "parked for a while");
+                }
+                None => {
+                    let outcome = outcome.label();
+                    debug!(service, %at, order, event, correlation, outcome, "handled");
+                }
             }
-        }
-        for parked in &part.parked {
-            warn!(
-                service, at = %parked.at, order = parked.key.map(tracing::field::display),
-                event = parked.event_id.map(tracing::field::display), reason = parked.reason, "parked"
-            );
         }
     }
 }

@@ -94,8 +94,9 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
     let (router, _) = http::router(app, own.chain(reads).collect());
     let draining = stops.intake.clone();
     workers.spawn(async move {
-        let served =
-            axum::serve(listener, router).with_graceful_shutdown(draining.cancelled_owned()).await;
+        let served = axum::serve(http::Speaking(listener), router)
+            .with_graceful_shutdown(draining.cancelled_owned())
+            .await;
         if let Err(error) = served {
             error!(%error, "the HTTP server ended");
         }

@@ -37,7 +37,7 @@ fn each_kind_of_bad_record_has_its_own_reason() {
         ("\u{1}\u{2}".to_owned(), "not an event envelope"),
         ("[]".to_owned(), "not an event envelope"),
         ("{}".to_owned(), "missing field `eventId`"),
-        (order("OrderCreatedV1", "\"one\"", PAYLOAD), "not an event envelope"),
+        (order("OrderCreatedV1", "\"one\"", PAYLOAD), "not an event envelope: eventVersion: "),
         (order("OrderCreatedV1", "1", "{}"), "missing field `orderId`"),
         (order("OrderCreatedV1", "1", "7"), "not a OrderCreatedV1"),
         (order("OrderCreatedV1", "2", PAYLOAD), "version 2 is unknown to this build"),
@@ -54,12 +54,36 @@ fn each_kind_of_bad_record_has_its_own_reason() {
         assert!(reason.len() < 400, "`{reason}` is too long to read");
     }
     let good = order("OrderCreatedV1", "1", PAYLOAD);
-    for key in [None, Some(&b"\xff\xfe"[..]), Some(&b"order-7"[..])] {
-        assert!(matches!(
-            Event::decode(Topic::Orders, key, good.as_bytes()),
-            Err(DecodeError::Key(_))
-        ));
+    let decode = |key| Event::decode(Topic::Orders, key, good.as_bytes());
+    assert_eq!(decode(None), Err(DecodeError::NoKey));
+    for key in [&b""[..], b"\xff\xfe", b"order-7"] {
+        assert_eq!(decode(Some(key)), Err(DecodeError::Key));
     }
+}
+
+#[test]
+fn a_reason_names_the_member_and_never_repeats_a_text_of_the_record() {
+    let canary = r#""canary\"@example.com, expected""#;
+    let event = order("OrderCreatedV1", "1", PAYLOAD);
+    let replaced = |member: &str, value: &str| event.replace(member, value);
+    for (json, member) in [
+        (order("OrderCreatedV1", canary, PAYLOAD), "eventVersion"),
+        (replaced(r#""2026-01-31T14:00:00.1+02:00""#, canary), "occurredAt"),
+        (replaced(r#""019c13e0-0000-7000-8000-000000000001""#, canary), "eventId"),
+        (replaced(r#""019c13e0-0000-7000-8000-00000000000a""#, canary), "orderId"),
+        (order("OrderCreatedV1", "1", canary), "payload"),
+        (replaced(r#""Phone""#, r#"{"canary@example.com":1}"#), "productType"),
+        (replaced(r#""US""#, "[7]"), "country"),
+        (replaced("OrderCreatedV1", "canary@example.com"), "event type (not a name) version 1"),
+        (replaced(r#""OrderCreatedV1""#, r#"["canary@example.com"]"#), "eventType"),
+        (replaced(r#""trace""#, r#""canary@example.com":x,"trace""#), "expected value at line"),
+    ] {
+        let reason = read(&json).expect_err(member).to_string();
+        assert!(reason.contains(member), "`{reason}` should name `{member}`");
+        assert!(!reason.contains("canary"), "`{reason}` repeats what the record holds");
+    }
+    let key = Event::decode(Topic::Orders, Some(b"canary@example.com"), event.as_bytes());
+    assert!(!key.expect_err("no id").to_string().contains("canary"));
 }
 
 proptest! {

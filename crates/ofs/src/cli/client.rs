@@ -12,8 +12,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long a connection may be silent before the system asks whether the server still lives.
 const KEEPALIVE: Duration = Duration::from_secs(15);
-/// The longest line of a stream that is read: the largest record, as escaped JSON.
-const MAX_LINE: usize = 4 * 1024 * 1024;
+/// The longest line of a stream that is read: a record of 1 MiB, each byte an escape, and some more.
+const MAX_LINE: usize = 8 * 1024 * 1024;
 
 /// A server, and how to talk to it.
 #[derive(Clone, Debug)]

@@ -6,17 +6,21 @@ use axum::http::header;
 use axum::routing::get;
 use ofs_runtime::problem::Problem;
 use std::sync::Arc;
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::{
-    ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, Ref, RefOr, ResponseBuilder,
+    ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, Ref, RefOr, ResponseBuilder, Schema,
     ServerBuilder,
 };
 use utoipa::{PartialSchema, ToSchema};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 /// Answers that every route may give.
-const EVERYWHERE: [(&str, &str); 3] = [
+const EVERYWHERE: [(&str, &str); 7] = [
+    ("400", "A query parameter is unknown, or the request is not HTTP"),
     ("405", "The path does not take this method; `Allow` lists what it takes"),
+    ("413", "The body is larger than 64 KiB"),
+    ("414", "The path and query are too long"),
+    ("431", "The headers are too many or too long"),
     ("500", "Something went wrong here; the server's log has the cause under the `requestId`"),
     ("503", "A dependency cannot be reached, or the answer took longer than 30 s; try again"),
 ];
@@ -40,12 +44,44 @@ pub(super) fn complete(mut described: OpenApi) -> OpenApi {
     Problem::schemas(&mut schemas);
     schemas.push((Problem::name().into_owned(), Problem::schema()));
     components.schemas.extend(schemas);
+    if let Some(RefOr::T(Schema::Object(problem))) = components.schemas.get_mut(&*Problem::name())
+        && let Some(RefOr::T(Schema::Object(kind))) = problem.properties.get_mut("type")
+    {
+        kind.enum_values = Some(Problem::KINDS.iter().map(|kind| kind.uri.into()).collect());
+    }
     for item in described.paths.paths.values_mut() {
         let operations =
             [&mut item.get, &mut item.post, &mut item.put, &mut item.delete, &mut item.patch];
         operations.into_iter().flatten().for_each(answers_everywhere);
     }
     described
+}
+
+/// Every operation that is described, with its method and path.
+pub(super) fn operations(
+    described: &OpenApi,
+) -> impl Iterator<Item = (&'static str, &str, &Operation)> {
+    described.paths.paths.iter().flat_map(|(path, item)| {
+        let operations = [
+            ("GET", &item.get),
+            ("POST", &item.post),
+            ("PUT", &item.put),
+            ("DELETE", &item.delete),
+            ("PATCH", &item.patch),
+        ];
+        operations
+            .into_iter()
+            .filter_map(move |(method, one)| Some((method, path.as_str(), one.as_ref()?)))
+    })
+}
+
+/// Whether it takes parameters in the query string.
+pub(super) fn has_query(operation: &Operation) -> bool {
+    let parameters = operation.parameters.iter().flatten();
+    parameters.into_iter().any(|parameter| match parameter {
+        RefOr::T(parameter) => parameter.parameter_in == ParameterIn::Query,
+        RefOr::Ref(_) => true,
+    })
 }
 
 fn answers_everywhere(operation: &mut Operation) {

@@ -13,8 +13,10 @@ use metrics::{counter, histogram};
 use ofs_runtime::context::Context;
 use ofs_runtime::extract::MAX_BODY_BYTES;
 use ofs_runtime::metrics::{HTTP_REQUEST_SECONDS, HTTP_REQUESTS};
-use ofs_runtime::problem::{self, Problem};
+use ofs_runtime::problem::{self, Invalid, Problem};
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -27,13 +29,38 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const LONG: [&str; 1] = ["/index/verify"];
 const LONG_TIMEOUT: Duration = Duration::from_secs(900);
 
-/// `routes` with everything around them.
-pub(super) fn around(routes: Router) -> Router {
-    around_within(routes, TIMEOUT)
+/// `routes` with everything around them; those in `plain` take no query parameters.
+pub(super) fn around(routes: Router, plain: Plain) -> Router {
+    around_within(routes, plain, TIMEOUT)
 }
 
-fn around_within(routes: Router, limit: Duration) -> Router {
-    routes.fallback(nowhere).layer(from_fn(move |request, next| edge(limit, request, next)))
+fn around_within(routes: Router, plain: Plain, limit: Duration) -> Router {
+    let plain = Arc::new(plain);
+    let edge = move |request, next| edge(Arc::clone(&plain), limit, request, next);
+    routes.fallback(nowhere).layer(from_fn(edge))
+}
+
+/// Routes that take no query parameters, by method and template. They refuse any.
+#[derive(Debug, Default)]
+pub(super) struct Plain(HashSet<(&'static str, String)>);
+
+impl FromIterator<(&'static str, String)> for Plain {
+    fn from_iter<T: IntoIterator<Item = (&'static str, String)>>(routes: T) -> Self {
+        Self(routes.into_iter().collect())
+    }
+}
+
+impl Plain {
+    fn check(&self, asked: &Asked, query: Option<&str>) -> Result<(), Problem> {
+        let method = if asked.method == Method::HEAD { "GET" } else { asked.method() };
+        if !self.0.contains(&(method, asked.route().to_owned())) {
+            return Ok(());
+        }
+        let given = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+        let rule = "is unknown; this route takes no parameters";
+        let errors: Vec<_> = given.map(|(name, _)| Invalid::new(name, rule)).collect();
+        if errors.is_empty() { Ok(()) } else { Err(Problem::invalid_query(errors)) }
+    }
 }
 
 async fn nowhere(request: Request) -> Problem {
@@ -89,8 +116,10 @@ impl Asked {
     fn log(&self, status: StatusCode, request_id: &str) {
         let (method, route, status) = (self.method(), self.route(), status.as_u16());
         let seconds = self.began.elapsed().as_secs_f64();
-        // A path that no route knows may be anything a client put there.
-        let path = if self.route.is_some() { self.path.as_str() } else { "-" };
+        // A path may be anything a client put there, an e-mail address too.
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte);
+        let known = self.route.is_some() && self.path.bytes().all(plain);
+        let path = if known { self.path.as_str() } else { "-" };
         // Thousands a second would drown what matters; the metrics count them all.
         if status >= 500 {
             tracing::warn!(method, route, path, status, seconds, request_id, "request");
@@ -100,11 +129,16 @@ impl Asked {
     }
 }
 
-async fn edge(limit: Duration, request: Request, next: Next) -> Response {
+async fn edge(plain: Arc<Plain>, limit: Duration, request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let asked = Asked::of(&request);
     let limit = if LONG.contains(&asked.route()) { LONG_TIMEOUT } else { limit };
-    let answer = answer(&asked, limit, request, next);
+    let answer = async {
+        match plain.check(&asked, request.uri().query()) {
+            Ok(()) => answer(&asked, limit, request, next).await,
+            Err(problem) => problem.into_response(),
+        }
+    };
     let mut response = problem::with_request_id(id.clone(), answer).await;
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
@@ -114,12 +148,11 @@ async fn edge(limit: Duration, request: Request, next: Next) -> Response {
     response
 }
 
-/// The client's id if it is short and visible, else a new one.
+/// The client's id if it is short and made of what ids are made of, else a new one; it is logged.
 fn request_id(headers: &HeaderMap) -> String {
     let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
-    let sound = |id: &&str| {
-        (1..=MAX_REQUEST_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
-    };
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(&byte);
+    let sound = |id: &&str| (1..=MAX_REQUEST_ID).contains(&id.len()) && id.bytes().all(fits);
     given.filter(sound).map_or_else(|| Context::new("http").new_id().to_string(), str::to_owned)
 }
 
@@ -182,7 +215,8 @@ mod tests {
             .route("/panics", get(|| async { panic!("on purpose") as &'static str }))
             .route("/slow", get(std::future::pending::<&'static str>))
             .route("/takes", post(|_: axum::body::Bytes| async { "taken" }));
-        around_within(routes, Duration::from_millis(200))
+        let plain = [("POST", "/takes".to_owned())].into_iter().collect();
+        around_within(routes, plain, Duration::from_millis(200))
     }
 
     async fn ask(
@@ -206,6 +240,7 @@ mod tests {
             ("GET", "/panics", "", 500, "internal"),
             ("GET", "/slow", "", 503, "unavailable"),
             ("POST", "/takes", long.as_str(), 413, "body-too-large"),
+            ("POST", "/takes?x=1", "", 400, "invalid-query"),
         ] {
             let request = Request::builder().method(method).uri(path).header("X-Request-Id", "r-7");
             let (response, problem) = ask(request, Body::from(body.to_owned())).await;
@@ -221,8 +256,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_id_that_is_long_or_unprintable_is_replaced() {
-        for given in ["", "two words", &"x".repeat(MAX_REQUEST_ID + 1)] {
+    async fn a_request_id_that_is_long_or_no_id_is_replaced() {
+        for given in ["", "two words", "user@example.com", &"x".repeat(MAX_REQUEST_ID + 1)] {
             let request = Request::post("/takes").header("X-Request-Id", given);
             let (response, _) = ask(request, Body::empty()).await;
             assert_eq!(response.status(), 200);

@@ -12,9 +12,12 @@ mod parked;
 mod parked_view;
 mod pipeline;
 mod raw;
+mod socket;
 mod tail;
 #[cfg(test)]
 mod tests;
+
+pub use socket::Speaking;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use ofs_runtime::index::Index;
@@ -68,8 +71,15 @@ pub fn router(app: App, service_routes: Vec<OpenApiRouter>) -> (axum::Router, Op
         .fold(operations().with_state(app), |all, service| all.merge(service));
     let (routes, described) = all.split_for_parts();
     let described = docs::complete(described);
+    for (method, route, operation) in docs::operations(&described) {
+        for status in operation.responses.responses.keys() {
+            ofs_runtime::metrics::zero_requests(method, route, status);
+        }
+    }
+    let plain = docs::operations(&described).filter(|(.., operation)| !docs::has_query(operation));
+    let plain = plain.map(|(method, route, _)| (method, route.to_owned())).collect();
     let routes = routes.merge(docs::routes(&described));
-    (edge::around(routes), described)
+    (edge::around(routes, plain), described)
 }
 
 /// The description of the whole surface, where `services` describe the routes of the services.

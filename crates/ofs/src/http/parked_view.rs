@@ -177,10 +177,12 @@ impl Listing {
         if !(1..=MAX_LIMIT).contains(&limit) {
             errors.push(Invalid::new("limit", format!("must be from 1 to {MAX_LIMIT}")));
         }
-        let after = self.cursor.map(|cursor| cursor.parse()).transpose().unwrap_or_else(|_| {
+        // No store gives out larger numbers than an i64.
+        let number = |cursor: String| cursor.parse::<i64>().ok().and_then(|id| id.try_into().ok());
+        let after = self.cursor.map(number);
+        if after == Some(None) {
             errors.push(Invalid::new("cursor", "must be the nextCursor of an earlier page"));
-            None
-        });
+        }
         if !errors.is_empty() {
             return Err(Problem::invalid_query(errors));
         }
@@ -190,7 +192,7 @@ impl Listing {
             key: self.order,
             reason: self.reason,
             state,
-            after,
+            after: after.flatten(),
         };
         Ok((filter, limit))
     }

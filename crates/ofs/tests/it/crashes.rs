@@ -171,7 +171,7 @@ async fn no_kill_at_any_moment_loses_or_doubles_an_order() {
 
 const SIGABRT: i32 = 6;
 
-async fn wait_for_end(server: &mut Server, at: &str) -> ExitStatus {
+pub async fn wait_for_end(server: &mut Server, at: &str) -> ExitStatus {
     let began = Instant::now();
     loop {
         if let Some(status) = server.ended() {

@@ -1,17 +1,28 @@
 //! The whole program, black box: its configuration, its command line, and the real binary over HTTP.
 #![expect(clippy::expect_used, reason = "a test that cannot go on says where")]
 
+mod api;
+mod bad_records;
 mod cli;
 mod config;
 mod crashes;
+mod directory;
+mod full;
+mod fuzz;
+mod gateway;
 mod idempotency;
+mod logs;
+mod metrics;
+mod openapi;
 mod orders;
 mod outages;
 mod processes;
 mod rebuild;
 mod redelivery;
+mod refusals;
 mod scrape;
 mod search;
 mod server;
 mod servers;
 mod system;
+mod watching;

@@ -1,6 +1,7 @@
 //! The index made anew without a gap, and compared with the records.
 
-use crate::server::{PATIENCE, Server, get, http, order, place_all, post, search_all, until};
+use crate::crashes::wait_for_end;
+use crate::server::{Server, get, http, order, place_all, post, search_all, until};
 use crate::system::{System, json, lines};
 use ofs::engines::Engines;
 use ofs_events::OrderId;
@@ -10,7 +11,6 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
 use uuid::Uuid;
 
 const INDEXER: &str = "search-indexer-worker";
@@ -92,7 +92,7 @@ async fn a_rebuild_whose_process_is_killed_goes_on_after_the_restart() {
         server = system.start_with(&[], &[("OFS_CRASH_AT", point)]);
         let (status, building) = post(&format!("{}/index/rebuild", server.url), None).await;
         assert_eq!(status, 202, "{building}");
-        until_dead(&mut server, point).await;
+        wait_for_end(&mut server, point).await;
         server = system.start();
         let state = format!("{}/index", server.url);
         let done = |_: u16, state: &Value| {
@@ -103,14 +103,6 @@ async fn a_rebuild_whose_process_is_killed_goes_on_after_the_restart() {
     }
     let (_, verified) = post(&format!("{}/index/verify", server.url), None).await;
     assert_eq!((&verified["checked"], &verified["differences"]), (&120.into(), &0.into()));
-}
-
-async fn until_dead(server: &mut Server, point: &str) {
-    let began = Instant::now();
-    while server.ended().is_none() {
-        assert!(began.elapsed() < PATIENCE, "{point} never fired");
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
 }
 
 async fn found(server: &Server) -> BTreeSet<String> {

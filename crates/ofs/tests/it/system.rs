@@ -12,7 +12,7 @@ use ofs_runtime::store::Record;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use tempfile::TempDir;
 
@@ -191,7 +191,41 @@ pub fn lines(bytes: &[u8]) -> Vec<String> {
     String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect()
 }
 
-/// Whether something is at `path`.
-pub fn is_there(path: &Path) -> bool {
-    path.try_exists().expect("a look")
+/// A disk of a few megabytes under a system's data; gone with this value.
+pub struct SmallDisk {
+    path: PathBuf,
+}
+
+impl SmallDisk {
+    /// None if this user may not mount one.
+    pub fn mount(system: &System, bytes: usize) -> Option<SmallDisk> {
+        let path = system.data();
+        std::fs::create_dir_all(&path).expect("a directory");
+        let size = format!("size={bytes}");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "ofs-test"])
+            .arg(&path)
+            .output();
+        mounted.is_ok_and(|output| output.status.success()).then_some(SmallDisk { path })
+    }
+
+    /// Takes all the room that is left.
+    pub fn fill(&self) {
+        let mut ballast = std::fs::File::create(self.path.join("ballast")).expect("a file");
+        for size in [1 << 16, 1 << 12, 1] {
+            while std::io::Write::write_all(&mut ballast, &vec![0; size]).is_ok() {}
+        }
+    }
+
+    /// Gives it back.
+    pub fn make_room(&self) {
+        std::fs::remove_file(self.path.join("ballast")).expect("removed");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: the server may not have let go of it yet.
+        let _ = Command::new("umount").arg("-l").arg(&self.path).status();
+    }
 }
