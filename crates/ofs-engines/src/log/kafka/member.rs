@@ -97,7 +97,7 @@ impl Member {
             // A topic made anew has forgotten where the group was, and with that the doubt.
             self.hand.doubt();
         }
-        let kept = self.keep(&client, &self.hand.unkept());
+        let kept = self.keep(&client);
         // Leaves the group, which revokes what is still owned.
         drop(client);
         let owned: Vec<Place> = self.hand.standings().iter().map(|s| s.place).collect();
@@ -114,8 +114,10 @@ impl Member {
         let mut watch = Watch::new(&self.group, &self.observer, &self.hand);
         while !self.hand.is_stopping() {
             if committed.elapsed() >= COMMIT_DELAY {
+                if let Err(error) = self.keep(client) {
+                    tracing::debug!(group = self.group, %error, "cannot commit, will try again");
+                }
                 committed = Instant::now();
-                self.send(client, &self.hand.due());
             }
             if let Some(error) = client.context().failure() {
                 return Err(error);
@@ -200,21 +202,13 @@ impl Member {
         }
     }
 
-    /// Sends commits without waiting; the answer comes to the [`Rebalancer`].
-    fn send(&self, client: &Client, commits: &[Commit]) {
-        if commits.is_empty() {
-            return;
-        }
-        let sent = self.cluster.names.commit(commits);
-        let sent = sent.and_then(|list| client.commit(&list, CommitMode::Async));
-        if let Err(error) = sent {
-            tracing::debug!(group = self.group, %error, "cannot commit, will try again");
-            self.hand.settle(commits.iter().map(|(place, offset, _)| (*place, *offset)), false);
-        }
-    }
-
-    fn keep(&self, client: &Client, commits: &[Commit]) -> Result<(), Error> {
-        keep(&self.cluster, client, commits).map_err(|error| unavailable(&error))
+    /// Commits what is acknowledged. Waits for the answer, since the library has none for those
+    /// who do not; the worker has enough in hand meanwhile.
+    fn keep(&self, client: &Client) -> Result<(), Error> {
+        let unkept = self.hand.unkept();
+        keep(&self.cluster, client, &unkept).map_err(|error| unavailable(&error))?;
+        self.hand.settle(&unkept);
+        Ok(())
     }
 }
 

@@ -94,21 +94,6 @@ impl ConsumerContext for Rebalancer {
             self.fail(Error::Unavailable(error.to_string()));
         }
     }
-
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        if let Err(error) = &result {
-            tracing::debug!(group = self.group, %error, "committing, will try again");
-        }
-        let names = &self.cluster.names;
-        for element in offsets.elements() {
-            let kept = result.is_ok() && element.error().is_ok();
-            if let Some(place) = names.place(&element)
-                && let Offset::Offset(offset) = element.offset()
-            {
-                self.hand.settle([(place, offset.max(0).unsigned_abs())], kept);
-            }
-        }
-    }
 }
 
 impl ClientContext for Rebalancer {
