@@ -10,7 +10,6 @@ use super::record::received;
 use super::watch::Watch;
 use ofs_events::Topic;
 use ofs_runtime::log::Error;
-use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::sync::Arc;
@@ -110,7 +109,7 @@ impl Member {
             self.topics.iter().map(|topic| self.cluster.names.topic(*topic)).collect();
         client.subscribe(&topics).map_err(|error| unavailable(&error))?;
         let mut committed = Instant::now();
-        let mut held = TopicPartitionList::new();
+        let brake = &client.context().brake;
         let mut watch = Watch::new(&self.group, &self.observer, &self.hand);
         while !self.hand.is_stopping() {
             if committed.elapsed() >= COMMIT_DELAY {
@@ -123,10 +122,11 @@ impl Member {
                 return Err(error);
             }
             if self.hand.has_room(TICK) {
-                self.resume(client, &mut held);
+                brake.release(&self.cluster.names, client, |_| true);
                 watch.look()?;
             } else {
-                self.hold(client, &mut held);
+                let owned = self.hand.standings().into_iter().map(|standing| standing.place);
+                brake.hold(&self.cluster.names, client, owned);
                 watch.rest();
             }
             self.take(client)?;
@@ -177,27 +177,6 @@ impl Member {
             _ => {
                 tracing::debug!(group = self.group, %error, "fetching");
                 Ok(())
-            }
-        }
-    }
-
-    /// The worker has enough: no partition is fetched any more, all stay polled.
-    fn hold(&self, client: &Client, held: &mut TopicPartitionList) {
-        let owned = self.hand.standings().into_iter().map(|s| (s.place, rdkafka::Offset::Invalid));
-        match self.cluster.names.list(owned) {
-            Ok(list) if list != *held => match client.pause(&list) {
-                Ok(()) => *held = list,
-                Err(error) => tracing::warn!(group = self.group, %error, "cannot pause fetching"),
-            },
-            _ => {}
-        }
-    }
-
-    fn resume(&self, client: &Client, held: &mut TopicPartitionList) {
-        if held.count() > 0 {
-            let list = std::mem::take(held);
-            if let Err(error) = client.resume(&list) {
-                tracing::warn!(group = self.group, %error, "cannot resume fetching");
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What happens when partitions come and go. Runs on the member's thread, inside its polling.
 
+use super::brake::Brake;
 use super::client::{Cluster, Talk};
 use super::hand::Hand;
 use super::member::{Client, keep};
@@ -23,6 +24,7 @@ pub(super) struct Rebalancer {
     topics: Vec<Topic>,
     hand: Arc<Hand>,
     observer: Observer,
+    pub brake: Brake,
     failure: Mutex<Option<Error>>,
 }
 
@@ -34,7 +36,8 @@ impl Rebalancer {
         hand: Arc<Hand>,
         observer: Observer,
     ) -> Self {
-        Self { talk, cluster, group, topics, hand, observer, failure: Mutex::new(None) }
+        let (brake, failure) = (Brake::default(), Mutex::new(None));
+        Self { talk, cluster, group, topics, hand, observer, brake, failure }
     }
 
     /// Why this client cannot go on.
@@ -77,6 +80,7 @@ impl Rebalancer {
         if !lost && let Err(error) = keep(&self.cluster, client, &unkept) {
             tracing::warn!(group = self.group, %error, "cannot commit what is given up");
         }
+        self.brake.release(&self.cluster.names, client, |place| places.contains(place));
         match client.rebalance_protocol() {
             RebalanceProtocol::Cooperative => client.incremental_unassign(list),
             _ => client.unassign(),
