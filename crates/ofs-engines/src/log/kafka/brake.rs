@@ -1,4 +1,4 @@
-//! Stops fetching while the worker has enough. Partitions that are held stay polled, so the member
+//! Stops fetching while the worker stands still. Partitions that are held stay polled, so the member
 //! keeps its place in the group.
 //!
 //! Exact, because the library is not: what is resumed without having been paused is read again from

@@ -20,6 +20,8 @@ use tokio::sync::oneshot;
 const TICK: Duration = Duration::from_millis(50);
 /// The most records taken before it looks around.
 const BURST: usize = 512;
+/// How long the worker may have enough before fetching stops: going on with it takes up to a second.
+const STALLED: Duration = Duration::from_secs(1);
 /// How long an acknowledgement waits for others before it is committed.
 const COMMIT_DELAY: Duration = Duration::from_millis(200);
 /// How long to wait before another client is tried.
@@ -108,7 +110,7 @@ impl Member {
         let topics: Vec<&str> =
             self.topics.iter().map(|topic| self.cluster.names.topic(*topic)).collect();
         client.subscribe(&topics).map_err(|error| unavailable(&error))?;
-        let mut committed = Instant::now();
+        let (mut committed, mut roomy) = (Instant::now(), Instant::now());
         let brake = &client.context().brake;
         let mut watch = Watch::new(&self.group, &self.observer, &self.hand);
         while !self.hand.is_stopping() {
@@ -122,22 +124,26 @@ impl Member {
                 return Err(error);
             }
             if self.hand.has_room(TICK) {
+                roomy = Instant::now();
                 brake.release(&self.cluster.names, client, |_| true);
                 watch.look()?;
-            } else {
+                self.take(client, BURST, TICK)?;
+                continue;
+            }
+            watch.rest();
+            if roomy.elapsed() >= STALLED {
                 let owned = self.hand.standings().into_iter().map(|standing| standing.place);
                 brake.hold(&self.cluster.names, client, owned);
-                watch.rest();
             }
-            self.take(client)?;
+            // Whatever the worker does, the group hears of this member.
+            self.take(client, 1, Duration::ZERO)?;
         }
         Ok(())
     }
 
-    /// Takes what has come.
-    fn take(&self, client: &Client) -> Result<(), Error> {
-        let mut wait = TICK;
-        for _ in 0..BURST {
+    /// Takes what has come, or comes within `wait`; at most `max` records.
+    fn take(&self, client: &Client, max: usize, mut wait: Duration) -> Result<(), Error> {
+        for _ in 0..max {
             match client.poll(wait) {
                 Some(Ok(message)) => {
                     if let Some(record) = received(&self.cluster.names, &message) {

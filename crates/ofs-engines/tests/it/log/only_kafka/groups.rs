@@ -184,7 +184,9 @@ async fn a_worker_that_takes_nothing_for_a_while_misses_nothing_and_holds_up_nob
     }
     let mut first = log.subscribe("g", &TOPICS).await.unwrap();
     let mut records = next(&mut *first, 10).await;
-    // Far more is there than a member takes in, so it has to stop fetching; and yet it hands over.
+    // Far more is there than a member takes in; after this long it stops fetching, and hands over
+    // all the same.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
     let other = kafka.connect().await;
     let mut second = other.subscribe("g", &TOPICS).await.unwrap();
     let theirs = next(&mut *second, 10).await;
