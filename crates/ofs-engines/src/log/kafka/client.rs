@@ -108,7 +108,7 @@ impl Cluster {
         config
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", "10000")
-            .set("heartbeat.interval.ms", "3000")
+            .set("heartbeat.interval.ms", "1000")
             .set("max.poll.interval.ms", "60000")
             .set("queued.min.messages", "1000")
             .set("queued.max.messages.kbytes", "4096");

@@ -211,6 +211,9 @@ async fn made_anew_under_a_member(kafka: &Kafka, count: usize) {
     let mut subscription = log.subscribe("g", &TOPICS).await.unwrap();
     let records = take(&mut *subscription, 10).await;
     ack(&mut *subscription, &records);
+    let kept =
+        async { while log.lag("g", &TOPICS).await.unwrap().iter().any(|lag| lag.events > 0) {} };
+    tokio::time::timeout(SOON, kept).await.unwrap();
     make_anew(kafka, &log).await;
     append(&log, numbered(Topic::Orders, "a", 100..100 + count)).await;
     let (_, error) = end(&mut *subscription).await;
