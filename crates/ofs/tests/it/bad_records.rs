@@ -126,9 +126,9 @@ fn base64(text: &str) -> Vec<u8> {
     (0..sextets.len() * 6 / 8).map(byte).collect()
 }
 
-#[tokio::test]
-async fn every_kind_of_bad_record_is_parked_with_its_bytes_and_a_reason_and_delays_nobody() {
-    let system = System::new();
+async fn every_kind_of_bad_record_is_parked_with_its_bytes_and_a_reason_and_delays_nobody(
+    system: System,
+) {
     drop(system.start());
     let kinds = each_kind();
     // An event with a member that nobody knows is a good one, however deep that is.
@@ -183,9 +183,7 @@ async fn a_queue(system: &System) -> Vec<Event> {
     sound.into()
 }
 
-#[tokio::test]
-async fn later_events_of_an_order_wait_behind_its_bad_record_and_go_on_in_order() {
-    let system = System::new();
+async fn later_events_of_an_order_wait_behind_its_bad_record_and_go_on_in_order(system: System) {
     let sound = a_queue(&system).await;
     let server = system.start();
     let url = &server.url;
@@ -238,9 +236,7 @@ async fn later_events_of_an_order_wait_behind_its_bad_record_and_go_on_in_order(
     );
 }
 
-#[tokio::test]
-async fn the_command_line_lists_shows_retries_and_discards_what_is_parked() {
-    let system = System::new();
+async fn the_command_line_lists_shows_retries_and_discards_what_is_parked(system: System) {
     a_queue(&system).await;
     let server = system.start();
     until_parked(&server.url, 8).await;
@@ -275,4 +271,10 @@ async fn the_command_line_lists_shows_retries_and_discards_what_is_parked() {
     let resolved = format!("{}/parked?service=payment-worker&state=resolved", server.url);
     let rest = |_: u16, page: &Value| page["parked"].as_array().map(Vec::len) == Some(3);
     until(&resolved, "what waited goes on", rest).await;
+}
+
+on_every_set! {
+    every_kind_of_bad_record_is_parked_with_its_bytes_and_a_reason_and_delays_nobody,
+    later_events_of_an_order_wait_behind_its_bad_record_and_go_on_in_order,
+    the_command_line_lists_shows_retries_and_discards_what_is_parked,
 }
