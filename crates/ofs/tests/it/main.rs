@@ -28,3 +28,4 @@ mod search;
 mod server;
 mod servers;
 mod watching;
+mod wire;
