@@ -86,6 +86,10 @@ impl Found {
             0 => 1,
             asked => asked,
         };
+        if cluster.address.has_token() {
+            // The library's client for this never asks for one.
+            return self.complete(cluster).map_err(|_| by_hand(&settings(replication)));
+        }
         let admin: AdminClient<_> =
             cluster.admin().create_with_context(cluster.talk()).map_err(|e| failed(&e))?;
         let settings = settings(replication);
@@ -113,6 +117,16 @@ impl Found {
         super::client::retire(admin);
         Ok(())
     }
+}
+
+fn by_hand(settings: &[(&str, String)]) -> Error {
+    let settings: Vec<String> =
+        settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    Error::Unprepared(format!(
+        "topics cannot be made with an OAUTHBEARER login; use another one, or kafka-topics \
+         --create with {}",
+        settings.join(" ")
+    ))
 }
 
 fn options() -> AdminOptions {
