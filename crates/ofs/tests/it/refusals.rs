@@ -37,7 +37,9 @@ async fn a_body_that_cannot_be_taken_is_refused_in_words_and_nothing_is_stored()
         body.to_string().into_bytes()
     };
     let json = "application/json";
-    let cases: Vec<(&str, Vec<u8>, (u16, &str), &str)> = vec![
+    /// Content type, body, the status and type of the refusal, and what it says.
+    type Case = (&'static str, Vec<u8>, (u16, &'static str), &'static str);
+    let cases: Vec<Case> = vec![
         (json, b"{".to_vec(), (400, "malformed-json"), "line 1"),
         (json, b"".to_vec(), (400, "malformed-json"), ""),
         (json, b"{\"customerEmail\":\"\xff\xfe\"}".to_vec(), (400, "malformed-json"), ""),
