@@ -194,9 +194,12 @@ impl Server {
     }
 }
 
-/// SQLSTATEs of a server that is starting, stopping or crowded, or no primary just now.
+/// SQLSTATEs of a server that is starting, stopping or crowded, no primary just now, or locked.
 fn is_passing(code: &str) -> bool {
-    code.starts_with("08") || code.starts_with("53") || code.starts_with("57") || code == "25006"
+    code.starts_with("08")
+        || code.starts_with("53")
+        || code.starts_with("57")
+        || matches!(code, "25006" | "55P03")
 }
 
 /// The error with its causes; of what the server said, the message alone.
