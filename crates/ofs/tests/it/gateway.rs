@@ -120,3 +120,18 @@ async fn a_gateway_that_dies_between_charge_and_commit_is_asked_again_and_charge
         assert_eq!(line["order"], placed[0].as_str());
     }
 }
+
+#[tokio::test]
+async fn many_orders_that_are_tried_again_at_once_do_not_stand_in_each_others_way() {
+    let system = System::new();
+    let server = system.start();
+    let mut orders = Vec::new();
+    for _ in 0..8 {
+        let scenarios: Vec<&str> = ["sim:down:1", "sim:lost-answer", "success"].repeat(20);
+        orders.extend(place_all(&server.url, &scenarios).await);
+    }
+    for id in &orders {
+        until_status(&server.url, id, SCHEDULED).await;
+    }
+    assert_charged_once(&system, &orders);
+}
