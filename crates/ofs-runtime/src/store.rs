@@ -2,9 +2,12 @@
 //!
 //! [`Store::commit`] is the only way to write state; the rest reads, or arbitrates who works on what.
 
+mod parking;
+
+pub use parking::{Claim, Parked, ParkedFilter, ParkedState, Parking};
+
 use crate::log::{Message, Position};
 use async_trait::async_trait;
-use bytes::Bytes;
 use ofs_events::{EventId, OrderId, Timestamp, Topic};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -82,63 +85,6 @@ pub struct Seen {
     pub key: OrderId,
     /// The event.
     pub event_id: EventId,
-}
-
-/// An event that could not be handled, with everything needed to try again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parking {
-    /// Where it stands in the log; an owner parks a position once.
-    pub at: Position,
-    /// The order whose later events on this topic wait behind it; none if no order can be told.
-    pub key: Option<OrderId>,
-    /// The event, where it could be read.
-    pub event_id: Option<EventId>,
-    /// Its type, where it could be read.
-    pub event_type: Option<String>,
-    /// The raw record key.
-    pub raw_key: Option<Bytes>,
-    /// The raw record value.
-    pub raw: Bytes,
-    /// Why, for people.
-    pub reason: String,
-    /// Whether a newer build may know better (unknown type or version).
-    pub unknown_type: bool,
-    /// When to try again, from now on the store's clock; none waits for a person.
-    pub retry_in: Option<Duration>,
-}
-
-/// What became of a parked event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ParkedState {
-    /// Still to be handled.
-    Parked,
-    /// Handled by a retry.
-    Resolved,
-    /// Given up by a person.
-    Discarded,
-}
-
-/// A parked event as it is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parked {
-    /// Its number; the lowest open one of an (owner, topic, order) is the head of that queue.
-    pub id: u64,
-    /// The service that could not handle it.
-    pub owner: String,
-    /// What was parked; `retry_in` is what is left of the wait.
-    pub event: Parking,
-    /// How often it was claimed to be tried since it was parked.
-    pub attempts: u32,
-    /// When it was parked.
-    pub parked_at: Timestamp,
-    /// When it is tried again; none waits for a person.
-    pub next_at: Option<Timestamp>,
-    /// Parked, resolved or discarded.
-    pub state: ParkedState,
-    /// When it left `Parked`.
-    pub closed_at: Option<Timestamp>,
-    /// The head of its queue, if that is another one.
-    pub behind: Option<u64>,
 }
 
 /// What was owed and is now dealt with. Committing it fails as [`Error::Stale`] if it is not owed.
@@ -274,34 +220,6 @@ pub struct Depths {
     pub index: Vec<Depth>,
     /// Parked events still open.
     pub parked: Vec<Depth>,
-}
-
-/// Which parked events to list, by ascending id.
-#[derive(Clone, Debug, Default)]
-pub struct ParkedFilter {
-    /// Only this service's.
-    pub owner: Option<String>,
-    /// Only this order's.
-    pub key: Option<OrderId>,
-    /// Only those whose reason holds this text, in any case.
-    pub reason: Option<String>,
-    /// Only those in this state.
-    pub state: Option<ParkedState>,
-    /// Only ids above this one.
-    pub after: Option<u64>,
-}
-
-/// The answer to [`Store::claim`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Claim {
-    /// It is yours until the time given is over.
-    Claimed(Box<Parked>),
-    /// Another one has to go first.
-    Behind(u64),
-    /// Somebody is trying it right now.
-    Busy,
-    /// It is not open any more, or never was.
-    Closed(Option<ParkedState>),
 }
 
 /// Retention of what is only kept for a while.

@@ -79,7 +79,12 @@ impl Lane for IndexLane {
     }
 
     async fn owed(&self, books: &Books, _: &[u16], skip: &[OrderId]) -> Result<Vec<Record>, Error> {
-        books.store().unindexed(books.owner(), skip, Self::BATCH).await
+        let owed = books.store().unindexed(books.owner(), skip, Self::BATCH).await?;
+        // Before the first index is begun there is nowhere to carry them, and nothing is wrong.
+        if owed.is_empty() || Targets::load(books).await?.current().next().is_some() {
+            return Ok(owed);
+        }
+        Ok(Vec::new())
     }
 
     async fn deliver(&self, books: &Books, items: Vec<Record>) -> Receipt {

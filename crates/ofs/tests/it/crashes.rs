@@ -104,6 +104,8 @@ async fn assert_chains(url: &str, accepted: &Accepted) {
 }
 
 async fn assert_all_are_found(url: &str, accepted: &Accepted) {
+    // A kill may have come before the first index was complete.
+    until(&format!("{url}/orders/search"), "an index", |status, _| status == 200).await;
     let began = Instant::now();
     loop {
         let found = search_all(url, "").await;
@@ -175,7 +177,7 @@ pub async fn wait_for_end(server: &mut Server, at: &str) -> ExitStatus {
         if let Some(status) = server.ended() {
             return status;
         }
-        assert!(began.elapsed() < PATIENCE, "{at} never fired");
+        assert!(began.elapsed() < PATIENCE, "{at} never fired: {:#?}", server.said());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

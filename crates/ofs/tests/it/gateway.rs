@@ -119,8 +119,22 @@ async fn a_gateway_that_dies_between_charge_and_commit_is_asked_again_and_charge
     }
 }
 
+async fn many_orders_that_are_tried_again_at_once_do_not_stand_in_each_others_way(system: System) {
+    let server = system.start();
+    let mut orders = Vec::new();
+    for _ in 0..8 {
+        let scenarios: Vec<&str> = ["sim:down:1", "sim:lost-answer", "success"].repeat(20);
+        orders.extend(place_all(&server.url, &scenarios).await);
+    }
+    for id in &orders {
+        until_status(&server.url, id, SCHEDULED).await;
+    }
+    assert_charged_once(&system, &orders);
+}
+
 on_every_set! {
     an_order_with_a_misbehaving_gateway_delays_no_other_order_and_succeeds_by_itself,
     a_misbehaving_gateway_charges_once_across_kills,
     a_gateway_that_dies_between_charge_and_commit_is_asked_again_and_charges_once,
+    many_orders_that_are_tried_again_at_once_do_not_stand_in_each_others_way,
 }

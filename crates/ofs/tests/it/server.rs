@@ -57,6 +57,12 @@ impl Server {
         self.ends().code()
     }
 
+    /// SIGINT, as Ctrl-C sends it; answers with the exit code.
+    pub fn interrupt(&mut self) -> Option<i32> {
+        self.signal("INT");
+        self.ends().code()
+    }
+
     /// SIGSTOP: it does nothing more, and its connections stay open, until it is thawed.
     pub fn freeze(&self) {
         self.signal("STOP");

@@ -12,7 +12,7 @@ use ofs_runtime::store::Record;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tempfile::TempDir;
 
@@ -77,6 +77,18 @@ impl System {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ofs"));
         command.current_dir(self.dir.path()).env("OFS_LOGS_LEVEL", "warn").envs(self.variables());
         command
+    }
+
+    /// `ofs` in an empty directory, as somebody finds it who has configured nothing.
+    pub fn plain_command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ofs"));
+        command.current_dir(self.dir());
+        command
+    }
+
+    /// Where its commands run.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     fn variables(&self) -> Vec<(&'static str, OsString)> {

@@ -1,0 +1,167 @@
+//! Comparing the index with the records: every document, each difference by name. Changes nothing.
+
+use super::{Error, PAGE, Rebuild, TARGETS};
+use crate::courier::document;
+use crate::index::{self, Document, Target};
+use crate::store::Wanted;
+use ofs_events::OrderId;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How many differences of each kind are listed.
+const LISTED: usize = 100;
+
+/// A document that is not what its record says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Different {
+    /// The order.
+    pub id: OrderId,
+    /// The record's version.
+    pub record_version: u64,
+    /// The document's version.
+    pub index_version: u64,
+    /// Members that differ.
+    pub members: Vec<String>,
+}
+
+/// The outcome of a comparison. Lists hold at most the first 100; the counts hold all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Verified {
+    /// Records compared.
+    pub checked: u64,
+    /// Differences of all kinds.
+    pub differences: u64,
+    /// Records without a document.
+    pub missing: Vec<OrderId>,
+    /// Documents without a record.
+    pub extra: Vec<OrderId>,
+    /// Documents that say something else.
+    pub different: Vec<Different>,
+}
+
+impl Rebuild {
+    /// Compares every document of the active target with its record.
+    ///
+    /// # Errors
+    /// If store or index cannot be reached, or there is no active target.
+    pub async fn verify(&self) -> Result<Verified, Error> {
+        let status = self.index.status().await?;
+        let none =
+            || index::Error::Missing("it has no active target; it is being built".to_owned());
+        let active = status.active.ok_or_else(none)?;
+        self.compare(&active).await
+    }
+
+    pub(super) async fn compare(&self, target: &Target) -> Result<Verified, Error> {
+        let mut verified = Verified::default();
+        let mut after = None;
+        loop {
+            let (checked, suspects, last) = self.compare_page(target, after).await?;
+            verified.checked += checked;
+            self.recheck(target, suspects, &mut verified).await?;
+            let Some(last) = last else { return Ok(verified) };
+            after = Some(last);
+        }
+    }
+
+    /// Orders of one page whose document is not what the record says, at this moment.
+    async fn compare_page(
+        &self,
+        target: &Target,
+        after: Option<OrderId>,
+    ) -> Result<(u64, Vec<OrderId>, Option<OrderId>), Error> {
+        let records = self.books.store().scan(self.books.owner(), after, PAGE).await?;
+        let documents = self.index.scan(target, after, PAGE).await?;
+        let full = |len: usize| len == PAGE;
+        let ends = [
+            records.last().filter(|_| full(records.len())).map(|record| record.key),
+            documents.last().filter(|_| full(documents.len())).map(|document| document.id),
+        ];
+        let end = ends.into_iter().flatten().min();
+        let within = |id: OrderId| end.is_none_or(|end| id <= end);
+        let mut pairs: BTreeMap<OrderId, (Option<Document>, Option<Document>)> = BTreeMap::new();
+        for record in records.iter().filter(|record| record.key != TARGETS) {
+            pairs.entry(record.key).or_default().0 = Some(document(record));
+        }
+        for found in documents {
+            let id = found.id;
+            pairs.entry(id).or_default().1 = Some(found);
+        }
+        pairs.retain(|id, _| within(*id));
+        let checked = pairs.values().filter(|(record, _)| record.is_some()).count();
+        let suspects = pairs.into_iter().filter(|(_, (record, found))| record != found);
+        let suspects = suspects.map(|(id, _)| id).collect();
+        Ok((u64::try_from(checked).unwrap_or(u64::MAX), suspects, end))
+    }
+
+    /// Documents may only be late. Looks again until they agree, or for two seconds.
+    async fn recheck(
+        &self,
+        target: &Target,
+        mut suspects: Vec<OrderId>,
+        verified: &mut Verified,
+    ) -> Result<(), Error> {
+        for left in (0..20).rev() {
+            let mut still = Vec::new();
+            for id in suspects {
+                let (record, found) = self.pair(target, id).await?;
+                if record == found {
+                    continue;
+                }
+                still.push(id);
+                if left == 0 {
+                    verified.note(id, record, found);
+                }
+            }
+            suspects = still;
+            if suspects.is_empty() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
+    }
+
+    /// One order's record, as the document it should be, and the document it is.
+    async fn pair(
+        &self,
+        target: &Target,
+        id: OrderId,
+    ) -> Result<(Option<Document>, Option<Document>), Error> {
+        let wanted = Wanted { keys: vec![id], ..Wanted::default() };
+        let record = self.books.load(wanted).await?.records.get(&id).map(document);
+        let before = id.0.as_u128().checked_sub(1).map(|id| OrderId(Uuid::from_u128(id)));
+        let found = self.index.scan(target, before, 1).await?;
+        Ok((record, found.into_iter().find(|document| document.id == id)))
+    }
+}
+
+impl Verified {
+    fn note(&mut self, id: OrderId, record: Option<Document>, found: Option<Document>) {
+        self.differences += 1;
+        match (record, found) {
+            (Some(record), Some(found)) if self.different.len() < LISTED => {
+                let members = differing_members(&record.body, &found.body);
+                let (record_version, index_version) = (record.version, found.version);
+                self.different.push(Different { id, record_version, index_version, members });
+            }
+            (Some(_), None) if self.missing.len() < LISTED => self.missing.push(id),
+            (None, Some(_)) if self.extra.len() < LISTED => self.extra.push(id),
+            _ => {}
+        }
+    }
+}
+
+fn differing_members(one: &serde_json::Value, other: &serde_json::Value) -> Vec<String> {
+    let (Some(one), Some(other)) = (one.as_object(), other.as_object()) else {
+        return vec!["the whole document".to_owned()];
+    };
+    let mut names: Vec<&String> = one.keys().chain(other.keys()).collect();
+    names.sort();
+    names.dedup();
+    names.into_iter().filter(|name| one.get(*name) != other.get(*name)).cloned().collect()
+}

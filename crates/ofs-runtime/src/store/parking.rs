@@ -1,0 +1,91 @@
+//! Parked events, as the store keeps them: queues of one order's events on one topic, and their heads.
+
+use crate::log::Position;
+use bytes::Bytes;
+use ofs_events::{EventId, OrderId, Timestamp};
+use std::time::Duration;
+
+/// An event that could not be handled, with everything needed to try again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parking {
+    /// Where it stands in the log; an owner parks a position once.
+    pub at: Position,
+    /// The order whose later events on this topic wait behind it; none if no order can be told.
+    pub key: Option<OrderId>,
+    /// The event, where it could be read.
+    pub event_id: Option<EventId>,
+    /// Its type, where it could be read.
+    pub event_type: Option<String>,
+    /// The raw record key.
+    pub raw_key: Option<Bytes>,
+    /// The raw record value.
+    pub raw: Bytes,
+    /// Why, for people.
+    pub reason: String,
+    /// Whether a newer build may know better (unknown type or version).
+    pub unknown_type: bool,
+    /// When to try again, from now on the store's clock; none waits for a person.
+    pub retry_in: Option<Duration>,
+}
+
+/// What became of a parked event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ParkedState {
+    /// Still to be handled.
+    Parked,
+    /// Handled by a retry.
+    Resolved,
+    /// Given up by a person.
+    Discarded,
+}
+
+/// A parked event as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parked {
+    /// Its number; the lowest open one of an (owner, topic, order) is the head of that queue.
+    pub id: u64,
+    /// The service that could not handle it.
+    pub owner: String,
+    /// What was parked; `retry_in` is what is left of the wait.
+    pub event: Parking,
+    /// How often it was claimed to be tried since it was parked.
+    pub attempts: u32,
+    /// When it was parked.
+    pub parked_at: Timestamp,
+    /// When it is tried again; none waits for a person.
+    pub next_at: Option<Timestamp>,
+    /// Parked, resolved or discarded.
+    pub state: ParkedState,
+    /// When it left `Parked`.
+    pub closed_at: Option<Timestamp>,
+    /// The head of its queue, if that is another one.
+    pub behind: Option<u64>,
+}
+
+/// Which parked events to list, by ascending id.
+#[derive(Clone, Debug, Default)]
+pub struct ParkedFilter {
+    /// Only this service's.
+    pub owner: Option<String>,
+    /// Only this order's.
+    pub key: Option<OrderId>,
+    /// Only those whose reason holds this text, in any case.
+    pub reason: Option<String>,
+    /// Only those in this state.
+    pub state: Option<ParkedState>,
+    /// Only ids above this one.
+    pub after: Option<u64>,
+}
+
+/// The answer to [`Store::claim`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It is yours until the time given is over.
+    Claimed(Box<Parked>),
+    /// Another one has to go first.
+    Behind(u64),
+    /// Somebody is trying it right now.
+    Busy,
+    /// It is not open any more, or never was.
+    Closed(Option<ParkedState>),
+}
