@@ -160,12 +160,12 @@ impl<L: Lane> Courier<L> {
         let keys: Vec<OrderId> = items.iter().map(L::key).collect();
         self.held.extend(keys.iter().map(|key| (*key, None)));
         let (lane, books) = (Arc::clone(&self.lane), self.books.clone());
-        // A task of its own: it must get on while this courier waits for something else, or it could
-        // sit on the very thing (a connection, a reader) that the courier waits for.
+        // In a task of its own: this loop awaits the store, too, and a delivery that holds one of the
+        // store's connections must go on meanwhile, or the two would wait for each other.
         let delivery = tokio::spawn(async move { lane.deliver(&books, items).await });
         let carried = async move {
-            let receipt = delivery.await.unwrap_or_else(|error| {
-                let failed = keys.iter().map(|key| (*key, error.to_string())).collect();
+            let receipt = delivery.await.unwrap_or_else(|died| {
+                let failed = keys.iter().map(|key| (*key, died.to_string())).collect();
                 Receipt { failed, ..Receipt::default() }
             });
             (keys, receipt)

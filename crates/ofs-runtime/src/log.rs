@@ -166,7 +166,7 @@ pub struct Layout {
     /// Partitions of each topic. An engine with one partition (SQLite) ignores it.
     pub partitions: u32,
     /// Copies of each partition, where the engine has brokers; 0 for three where there are three
-    /// brokers or more, else one.
+    /// brokers or more, and for one where there is one.
     pub replication: u16,
 }
 

@@ -24,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
+use utoipa_axum::router::OpenApiRouter;
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -61,9 +62,8 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
     let (listener, address) = bind(&config, &plan).await?;
     let stops = Stops::default();
     let (workers, couriers) = (TaskTracker::new(), TaskTracker::new());
-    let books = |name: &'static str| Books::new(name, Arc::clone(&engines.store));
     let with_books = |service: Service| {
-        let books = books(service.name);
+        let books = Books::new(service.name, Arc::clone(&engines.store));
         (service, books)
     };
     let (running, elsewhere): (Vec<_>, Vec<_>) = all
@@ -71,26 +71,21 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
         .map(with_books)
         .partition(|(service, _)| plan.services.contains(&service.name));
     let redrive = start(&running, &engines, &stops, &workers, &couriers);
-    let indexer = running.iter().find(|(service, _)| service.handler.indexed());
-    let indexer =
-        indexer.map_or_else(|| books(search_indexer_worker::NAME), |(_, books)| books.clone());
+    let mut every = running.iter().chain(&elsewhere);
+    let (_, indexer) = every
+        .find(|(service, _)| service.handler.indexed())
+        .context("no service feeds the search index")?;
     let app = App {
         store: Arc::clone(&engines.store),
         log: Arc::clone(&engines.log),
         index: Arc::clone(&engines.index),
         pipeline: pipeline.clone(),
         redrive,
-        rebuild: Rebuild::new(indexer, Arc::clone(&engines.index)),
+        rebuild: Rebuild::new(indexer.clone(), Arc::clone(&engines.index)),
         draining: stops.intake.clone(),
         metrics,
     };
-    let desk = |books: &Books| {
-        Desk::new(books.clone(), Arc::clone(&engines.index), Arc::new(pipeline.clone()))
-    };
-    let own = running.iter().map(|(service, books)| (service.routes)().with_state(desk(books)));
-    let reads = running.iter().chain(&elsewhere);
-    let reads = reads.map(|(service, books)| (service.reads)().with_state(desk(books)));
-    let (router, _) = http::router(app, own.chain(reads).collect());
+    let (router, _) = http::router(app, routes(&running, &elsewhere, &engines, &pipeline));
     let draining = stops.intake.clone();
     workers.spawn(async move {
         let served =
@@ -115,6 +110,22 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
             bail!("stopped by a second signal")
         }
     }
+}
+
+/// The routes of the services that run here, and the reads of all.
+fn routes(
+    running: &[(Service, Books)],
+    elsewhere: &[(Service, Books)],
+    engines: &Engines,
+    pipeline: &Pipeline,
+) -> Vec<OpenApiRouter> {
+    let desk = |books: &Books| {
+        Desk::new(books.clone(), Arc::clone(&engines.index), Arc::new(pipeline.clone()))
+    };
+    let own = running.iter().map(|(service, books)| (service.routes)().with_state(desk(books)));
+    let reads = running.iter().chain(elsewhere);
+    let reads = reads.map(|(service, books)| (service.reads)().with_state(desk(books)));
+    own.chain(reads).collect()
 }
 
 /// Starts workers and couriers of the running services.

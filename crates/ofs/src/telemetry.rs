@@ -11,7 +11,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Libraries whose `info` says nothing to an operator.
-const QUIET: &str = "refinery_core=warn,tantivy=warn,tokio_postgres=warn";
+const QUIET: &str =
+    "refinery_core=warn,tantivy=warn,tokio_postgres=warn,ofs_engines::log::kafka::client=error";
 
 /// Why there is no telemetry.
 #[derive(Debug, thiserror::Error)]

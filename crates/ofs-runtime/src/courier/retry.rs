@@ -12,8 +12,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-/// How long a claimed event is ours: longer than any gateway call.
-pub(crate) const HOLD: Duration = Duration::from_secs(60);
+/// How long a claimed event is ours: longer than a gateway call should take, and as long as others
+/// wait for it if we die. Should two try it at once, the gateway knows the key and one commit fails.
+pub(crate) const HOLD: Duration = Duration::from_secs(10);
 
 /// Carries parked events back to their handler when they are due.
 pub struct RetryLane {

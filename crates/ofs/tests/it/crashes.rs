@@ -144,9 +144,7 @@ pub async fn assert_all_end_right(system: &System, url: &str, accepted: &Accepte
     assert_eq!((status, &verified["differences"]), (200, &Value::from(0)), "{verified}");
 }
 
-#[tokio::test]
-async fn no_kill_at_any_moment_loses_or_doubles_an_order() {
-    let system = System::new();
+async fn no_kill_at_any_moment_loses_or_doubles_an_order(system: System) {
     let mut accepted = Vec::new();
     for round in 0..8 {
         let mut server = system.start();
@@ -185,8 +183,7 @@ pub async fn wait_for_end(server: &mut Server, at: &str) -> ExitStatus {
 }
 
 /// Dies at the `nth` pass of every kill point in turn, under load each time.
-async fn die_everywhere(nth: impl Fn(usize) -> usize) {
-    let system = System::new();
+async fn die_everywhere(system: &System, nth: impl Fn(usize) -> usize) {
     let mut accepted = Vec::new();
     for (number, point) in ofs_runtime::crash::POINTS.iter().enumerate() {
         let at = format!("{point}:{}", nth(number));
@@ -200,22 +197,19 @@ async fn die_everywhere(nth: impl Fn(usize) -> usize) {
             Err(said) => assert!(said.contains("SIGABRT"), "{at}: {said}"),
         }
     }
-    assert_all_ends_right(&system, &accepted).await;
+    assert_all_ends_right(system, &accepted).await;
 }
 
-#[tokio::test]
-async fn dying_at_any_named_point_loses_and_doubles_nothing() {
-    die_everywhere(|number| 1 + number % 3).await;
+async fn dying_at_any_named_point_loses_and_doubles_nothing(system: System) {
+    die_everywhere(&system, |number| 1 + number % 3).await;
 }
 
 #[tokio::test]
 async fn dying_at_any_named_point_in_the_middle_of_a_load_loses_and_doubles_nothing() {
-    die_everywhere(|number| 7 + 3 * number).await;
+    die_everywhere(&System::new(), |number| 7 + 3 * number).await;
 }
 
-#[tokio::test]
-async fn a_stop_under_load_is_clean_and_nothing_is_delivered_twice_after_it() {
-    let system = System::new();
+async fn a_stop_under_load_is_clean_and_nothing_is_delivered_twice_after_it(system: System) {
     let mut server = system.start();
     let url = server.url.clone();
     let client = tokio::spawn(async move { load(&url, 0).await });
@@ -241,4 +235,10 @@ async fn a_stop_under_load_is_clean_and_nothing_is_delivered_twice_after_it() {
     assert!(duplicates.is_empty(), "{duplicates:?}");
     drop(server);
     assert_all_ends_right(&system, &accepted).await;
+}
+
+on_every_set! {
+    dying_at_any_named_point_loses_and_doubles_nothing,
+    no_kill_at_any_moment_loses_or_doubles_an_order,
+    a_stop_under_load_is_clean_and_nothing_is_delivered_twice_after_it,
 }

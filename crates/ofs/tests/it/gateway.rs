@@ -28,9 +28,9 @@ async fn ended_at(server: &Server, id: &str) -> Timestamp {
     order["updatedAt"].as_str().expect("a time").parse().expect("a time")
 }
 
-#[tokio::test]
-async fn an_order_with_a_misbehaving_gateway_delays_no_other_order_and_succeeds_by_itself() {
-    let system = System::new();
+async fn an_order_with_a_misbehaving_gateway_delays_no_other_order_and_succeeds_by_itself(
+    system: System,
+) {
     // The payment worker finds all of them waiting, so that they come in one batch.
     let mut server = system.start_with(&["--service", "order-service"], &[]);
     let mut orders = place_all(&server.url, &MISBEHAVING).await;
@@ -67,9 +67,7 @@ async fn an_order_with_a_misbehaving_gateway_delays_no_other_order_and_succeeds_
     }
 }
 
-#[tokio::test]
-async fn a_misbehaving_gateway_charges_once_across_kills() {
-    let system = System::new();
+async fn a_misbehaving_gateway_charges_once_across_kills(system: System) {
     let brief = [("OFS_PAYMENT_GATEWAY_TIMEOUT", "300ms")];
     // Few failures each: attempts before a kill count, and each makes the next wait twice as long.
     let misbehaving = ["sim:slow:600ms", "sim:timeout:1", "sim:down:2", "sim:lost-answer"];
@@ -92,9 +90,9 @@ async fn a_misbehaving_gateway_charges_once_across_kills() {
     assert_charged_once(&system, &orders);
 }
 
-#[tokio::test]
-async fn a_gateway_that_dies_between_charge_and_commit_is_asked_again_and_charges_once() {
-    let system = System::new();
+async fn a_gateway_that_dies_between_charge_and_commit_is_asked_again_and_charges_once(
+    system: System,
+) {
     for nth in ["1", "2", "3"] {
         let alone = ["--service", "payment-worker"];
         let mut server = system.start_with(&["--service", "order-service"], &[]);
@@ -121,9 +119,7 @@ async fn a_gateway_that_dies_between_charge_and_commit_is_asked_again_and_charge
     }
 }
 
-#[tokio::test]
-async fn many_orders_that_are_tried_again_at_once_do_not_stand_in_each_others_way() {
-    let system = System::new();
+async fn many_orders_that_are_tried_again_at_once_do_not_stand_in_each_others_way(system: System) {
     let server = system.start();
     let mut orders = Vec::new();
     for _ in 0..8 {
@@ -134,4 +130,11 @@ async fn many_orders_that_are_tried_again_at_once_do_not_stand_in_each_others_wa
         until_status(&server.url, id, SCHEDULED).await;
     }
     assert_charged_once(&system, &orders);
+}
+
+on_every_set! {
+    an_order_with_a_misbehaving_gateway_delays_no_other_order_and_succeeds_by_itself,
+    a_misbehaving_gateway_charges_once_across_kills,
+    a_gateway_that_dies_between_charge_and_commit_is_asked_again_and_charges_once,
+    many_orders_that_are_tried_again_at_once_do_not_stand_in_each_others_way,
 }

@@ -1,6 +1,9 @@
 //! The whole program, black box: its configuration, its command line, and the real binary over HTTP.
 #![expect(clippy::expect_used, reason = "a test that cannot go on says where")]
 
+#[macro_use]
+mod system;
+
 mod api;
 mod bad_records;
 mod cli;
@@ -26,6 +29,6 @@ mod scrape;
 mod search;
 mod server;
 mod servers;
-mod system;
 mod tidy;
 mod watching;
+mod wire;

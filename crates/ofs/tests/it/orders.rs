@@ -8,9 +8,7 @@ fn members<'a>(body: &'a Value, name: &str) -> &'a [Value] {
     body[name].as_array().map_or(&[], Vec::as_slice)
 }
 
-#[tokio::test]
-async fn an_order_passes_all_services_and_is_found() {
-    let system = System::new();
+async fn an_order_passes_all_services_and_is_found(system: System) {
     let server = system.start();
     let url = &server.url;
     let paid = place(url, &order(Some(" Success "))).await.expect("201");
@@ -34,9 +32,7 @@ async fn an_order_passes_all_services_and_is_found() {
     }
 }
 
-#[tokio::test]
-async fn services_started_one_after_the_other_each_move_an_order_one_step() {
-    let system = System::new();
+async fn services_started_one_after_the_other_each_move_an_order_one_step(system: System) {
     let mut server = system.start_with(&["--service", "order-service"], &[]);
     let id = place(&server.url, &order(Some("success"))).await.expect("201");
     assert_eq!(server.stop(), Some(0));
@@ -51,9 +47,7 @@ async fn services_started_one_after_the_other_each_move_an_order_one_step() {
     until_status(&server.url, &id, "FulfillmentScheduled").await;
 }
 
-#[tokio::test]
-async fn an_order_with_the_four_contract_fields_makes_exactly_the_contracts_event() {
-    let system = System::new();
+async fn an_order_with_the_four_contract_fields_makes_exactly_the_contracts_event(system: System) {
     let server = system.start_with(&["--service", "order-service"], &[]);
     let id = place(&server.url, &order(None)).await.expect("201");
     let url = format!("{}/events?topic=orders.events.v1", server.url);
@@ -72,4 +66,10 @@ async fn an_order_with_the_four_contract_fields_makes_exactly_the_contracts_even
     assert_eq!(record["key"], id.as_str());
     assert_eq!(record["headers"]["eventType"], "OrderCreatedV1");
     assert_eq!(record["headers"]["correlationId"], event["correlationId"]);
+}
+
+on_every_set! {
+    an_order_passes_all_services_and_is_found,
+    services_started_one_after_the_other_each_move_an_order_one_step,
+    an_order_with_the_four_contract_fields_makes_exactly_the_contracts_event,
 }

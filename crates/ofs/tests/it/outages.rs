@@ -55,6 +55,7 @@ async fn while_elasticsearch_is_down_everything_but_search_goes_on() {
     let (status, problem) = get(&format!("{url}/orders/search")).await;
     assert_eq!((status, problem["type"].as_str()), (503, Some("urn:ofs:problem:unavailable")));
     servers.bring_back("elasticsearch");
+    until(&format!("{url}/orders/search"), "search again", |status, _| status == 200).await;
     assert_all_end_right(&system, url, &accepted).await;
 }
 
@@ -116,9 +117,9 @@ fn a_server_that_is_missing_at_the_start_is_waited_for_and_then_named() {
         System::unprepared_on(nobody("kafka://127.0.0.1:1", "postgres://ofs@127.0.0.1:1/ofs"));
     let began = Instant::now();
     let mut command = system.command();
-    command.args(["run", "--listen", "127.0.0.1:0"]).env("OFS_STARTUP_TIMEOUT", "2s");
+    command.args(["run", "--listen", "127.0.0.1:0"]).env("OFS_STARTUP_TIMEOUT", "5s");
     let ended = command.output().expect("an end");
-    assert!(began.elapsed() >= Duration::from_secs(2), "it waits");
+    assert!(began.elapsed() >= Duration::from_secs(5), "it waits");
     assert_eq!(ended.status.code(), Some(5));
     let said = String::from_utf8_lossy(&ended.stderr);
     for (server, key) in

@@ -82,9 +82,7 @@ async fn searches_find_every_order_at_any_moment_of_a_rebuild() {
     assert_eq!(json(&verified)["checked"], 230);
 }
 
-#[tokio::test]
-async fn a_rebuild_whose_process_is_killed_goes_on_after_the_restart() {
-    let system = System::new();
+async fn a_rebuild_whose_process_is_killed_goes_on_after_the_restart(system: System) {
     let mut server = system.start();
     let all = house_of(&server.url, 120).await;
     for point in ["push.before:1", "push.after:1", "settle.before:1", "commit.after:2"] {
@@ -136,9 +134,7 @@ async fn tamper(engines: &Engines, key: OrderId, change: impl FnOnce(&mut Value)
     engines.store.commit(commit).await.expect("committed");
 }
 
-#[tokio::test]
-async fn verify_names_each_document_that_is_not_what_its_record_says() {
-    let system = System::new();
+async fn verify_names_each_document_that_is_not_what_its_record_says(system: System) {
     let mut server = system.start();
     let url = server.url.clone();
     let orders = house_of(&url, 5).await;
@@ -177,4 +173,9 @@ async fn verify_names_each_document_that_is_not_what_its_record_says() {
     assert_eq!(rebuilt.status.code(), Some(0), "{:?}", lines(&rebuilt.stderr));
     let verified = system.ofs(Some(&server.url), &["index", "verify"]);
     assert_eq!(verified.status.code(), Some(0), "{:?}", lines(&verified.stdout));
+}
+
+on_every_set! {
+    a_rebuild_whose_process_is_killed_goes_on_after_the_restart,
+    verify_names_each_document_that_is_not_what_its_record_says,
 }

@@ -74,9 +74,7 @@ fn assert_nothing_happened(scrape: &Scrape, log: &[Value]) {
     }
 }
 
-#[tokio::test]
-async fn delivering_everything_again_changes_and_publishes_nothing() {
-    let system = System::new();
+async fn delivering_everything_again_changes_and_publishes_nothing(system: System) {
     let mut server = system.start();
     let scenarios = ["success", "declined", "sim:lost-answer", "sim:down:2", "success", "", "x"];
     let mut orders = place_all(&server.url, &scenarios).await;
@@ -129,4 +127,8 @@ async fn delivering_everything_again_changes_and_publishes_nothing() {
         assert_eq!(system.ends().await, ends, "the log grew");
         assert_eq!(system.charges().len(), orders.len(), "an order was charged twice");
     }
+}
+
+on_every_set! {
+    delivering_everything_again_changes_and_publishes_nothing,
 }

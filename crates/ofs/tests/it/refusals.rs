@@ -37,7 +37,9 @@ async fn a_body_that_cannot_be_taken_is_refused_in_words_and_nothing_is_stored()
         body.to_string().into_bytes()
     };
     let json = "application/json";
-    for (kind, body, expected, said) in [
+    /// Content type, body, the status and type of the refusal, and what it says.
+    type Case = (&'static str, Vec<u8>, (u16, &'static str), &'static str);
+    let cases: Vec<Case> = vec![
         (json, b"{".to_vec(), (400, "malformed-json"), "line 1"),
         (json, b"".to_vec(), (400, "malformed-json"), ""),
         (json, b"{\"customerEmail\":\"\xff\xfe\"}".to_vec(), (400, "malformed-json"), ""),
@@ -54,7 +56,8 @@ async fn a_body_that_cannot_be_taken_is_refused_in_words_and_nothing_is_stored()
         ("application/json; charset=latin1", b"{}".to_vec(), (415, "wrong-content-type"), "UTF-8"),
         (json, vec![b'x'; 70_000], (413, "body-too-large"), "65536"),
         (json, vec![b'x'; 5_000_000], (413, "body-too-large"), "65536"),
-    ] {
+    ];
+    for (kind, body, expected, said) in cases {
         let request = http().post(format!("{}/orders", server.url)).header("Content-Type", kind);
         let answer = request.body(body).send().await.expect("an answer");
         assert_eq!(answer.headers()["content-type"], "application/problem+json");

@@ -48,9 +48,7 @@ fn ids<'a>(orders: impl IntoIterator<Item = &'a Value>) -> Vec<&'a str> {
     orders.into_iter().map(|order| text(order, "id")).collect()
 }
 
-#[tokio::test]
-async fn each_filter_finds_exactly_the_orders_it_describes() {
-    let system = System::new();
+async fn each_filter_finds_exactly_the_orders_it_describes(system: System) {
     let server = system.start();
     let url = &server.url;
     let all = orders(url).await;
@@ -90,9 +88,7 @@ async fn each_filter_finds_exactly_the_orders_it_describes() {
     }
 }
 
-#[tokio::test]
-async fn pages_in_each_sort_hold_every_order_once_and_facets_count_all_of_them() {
-    let system = System::new();
+async fn pages_in_each_sort_hold_every_order_once_and_facets_count_all_of_them(system: System) {
     let server = system.start();
     let url = &server.url;
     let all = orders(url).await;
@@ -135,9 +131,7 @@ async fn pages_in_each_sort_hold_every_order_once_and_facets_count_all_of_them()
     assert_eq!((status, &problem["errors"][0]["pointer"]), (400, &json!("cursor")));
 }
 
-#[tokio::test]
-async fn a_found_order_says_what_the_order_itself_says() {
-    let system = System::new();
+async fn a_found_order_says_what_the_order_itself_says(system: System) {
     let server = system.start();
     let all = orders(&server.url).await;
     let found = search_all(&server.url, "sort=createdAt&").await;
@@ -183,9 +177,7 @@ async fn assert_promises_hold(url: &str, rounds: usize) -> usize {
     behind
 }
 
-#[tokio::test]
-async fn search_never_claims_to_know_what_it_cannot_find() {
-    let system = System::new();
+async fn search_never_claims_to_know_what_it_cannot_find(system: System) {
     let slow = [("OFS_SEARCH_COMMIT_INTERVAL", "500ms")];
     let server = system.start_with(&[], &slow);
     let search = format!("{}/orders/search", server.url);
@@ -193,4 +185,11 @@ async fn search_never_claims_to_know_what_it_cannot_find() {
     let behind = assert_promises_hold(&server.url, 8).await;
     assert!(behind > 0, "search was never behind");
     until(&search, "it catches up", |_, body| body["lagSeconds"] == 0.0).await;
+}
+
+on_every_set! {
+    each_filter_finds_exactly_the_orders_it_describes,
+    pages_in_each_sort_hold_every_order_once_and_facets_count_all_of_them,
+    a_found_order_says_what_the_order_itself_says,
+    search_never_claims_to_know_what_it_cannot_find,
 }

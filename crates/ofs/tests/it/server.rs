@@ -158,7 +158,11 @@ pub async fn until(url: &str, what: &str, done: impl Fn(u16, &Value) -> bool) ->
         if done(status, &body) {
             return body;
         }
-        assert!(began.elapsed() < PATIENCE, "{what}: {status} {body}");
+        if began.elapsed() > PATIENCE {
+            let root: String = url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
+            let (_, waiting) = get(&format!("{root}/pipeline")).await;
+            panic!("{what}: {status} {body}\nwhat waits where: {waiting}");
+        }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -2,8 +2,9 @@
 //! take down. Clients that are not ours look at them.
 
 use crate::system::System;
+use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard};
@@ -97,9 +98,25 @@ impl Servers {
         said(&cluster(&self.data, &["start", server]));
     }
 
+    /// `host:port` of each broker.
+    pub fn brokers(&self) -> String {
+        self.urls.log.trim_start_matches("kafka://").to_owned()
+    }
+
     /// What one of Kafka's own tools prints.
     pub fn kafka_tool(&self, class: &str, args: &[&str]) -> String {
-        said(&cluster(&self.data, &[&["tool", class], args].concat()))
+        self.kafka_tool_with(class, args, "")
+    }
+
+    /// What one of Kafka's own tools prints when it is fed `input`.
+    pub fn kafka_tool_with(&self, class: &str, args: &[&str], input: &str) -> String {
+        let mut command = command(&self.data, &[&["tool", class], args].concat());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut tool = command.spawn().expect("the tool");
+        let mut stdin = tool.stdin.take().expect("stdin");
+        stdin.write_all(input.as_bytes()).expect("read by the tool");
+        drop(stdin);
+        said(&tool.wait_with_output().expect("an end"))
     }
 }
 
@@ -110,8 +127,12 @@ impl Drop for Servers {
 }
 
 fn cluster(data: &TempDir, args: &[&str]) -> Output {
+    command(data, args).output().expect("tests/cluster/cluster")
+}
+
+fn command(data: &TempDir, args: &[&str]) -> Command {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut command = Command::new(root.join("tests/cluster/cluster"));
     command.args(args).env("OFS_CLUSTER_DATA", data.path()).env("OFS_CLUSTER_PORTS", "23000");
-    command.output().expect("tests/cluster/cluster")
+    command
 }

@@ -16,6 +16,28 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tempfile::TempDir;
 
+/// Tests of what holds whatever the system stands on, `async fn(System)`: each is run on the embedded
+/// engines always, and on the servers of the cluster set where the environment names them.
+macro_rules! on_every_set {
+    ($($test:ident),+ $(,)?) => {
+        mod embedded {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test($crate::system::System::new()).await;
+            })+
+        }
+
+        mod cluster {
+            $(#[tokio::test]
+            async fn $test() {
+                if let Some(system) = $crate::system::System::on_shared_servers() {
+                    super::$test(system).await;
+                }
+            })+
+        }
+    };
+}
+
 /// The owners of records.
 pub const SERVICES: [&str; 4] =
     ["order-service", "payment-worker", "fulfillment-worker", "search-indexer-worker"];

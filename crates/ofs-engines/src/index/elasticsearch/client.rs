@@ -110,6 +110,22 @@ impl Client {
         self.exchange(Method::POST, path, Some(("application/x-ndjson", lines)), LONG).await
     }
 
+    /// Fails while a server that has just started does not know its indices yet, so that what it does
+    /// not find then does not count as missing. Not being allowed to ask counts as knowing them.
+    pub(super) async fn knows_its_indices(&self) -> Result<(), Failure> {
+        let path = "_cluster/state/blocks?filter_path=blocks.global";
+        match self.send::<Value>(Method::GET, path, None).await {
+            // Block 1 is "state not recovered".
+            Ok(state) if !state["blocks"]["global"]["1"].is_null() => {
+                Err(Failure::unreadable("the server has started and still reads its state".into()))
+            }
+            Err(failure) if failure.status.is_none_or(|status| status != StatusCode::FORBIDDEN) => {
+                Err(failure)
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     async fn exchange<T: DeserializeOwned>(
         &self,
         method: Method,

@@ -53,6 +53,9 @@ impl There {
             names.all_writing()
         );
         let described: BTreeMap<String, Described> = client.send(Method::GET, &path, None).await?;
+        if described.is_empty() {
+            client.knows_its_indices().await?;
+        }
         let reads = |(index, it): (&String, &Described)| {
             (*index == alias || it.aliases.contains_key(&alias)).then(|| index.clone())
         };

@@ -90,7 +90,12 @@ pub(super) async fn search(client: &Client, alias: &str, query: &Query) -> Resul
                 let text = format!("`{alias}` is not an index of this program: {}", failure.text());
                 return Err(Error::Missing(text));
             }
-            Err(failure) => return Err(failure.into()),
+            Err(failure) => {
+                if failure.is_missing() {
+                    client.knows_its_indices().await?;
+                }
+                return Err(failure.into());
+            }
         }
     };
     if answer.timed_out {

@@ -92,6 +92,11 @@ impl Address {
         Ok(Self { brokers, tls, ca, login, prefix })
     }
 
+    /// Whether the login is a token.
+    pub fn has_token(&self) -> bool {
+        self.login.as_ref().is_some_and(|login| login.mechanism == Mechanism::OauthBearer)
+    }
+
     /// What of this needs a build with the feature `kafka-tls`.
     pub fn needs_tls(&self) -> Option<&'static str> {
         let mechanism = self.login.as_ref().map(|login| login.mechanism);

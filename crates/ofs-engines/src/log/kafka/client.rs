@@ -8,6 +8,7 @@ use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, ClientContext};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -108,7 +109,7 @@ impl Cluster {
         config
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", "10000")
-            .set("heartbeat.interval.ms", "3000")
+            .set("heartbeat.interval.ms", "1000")
             .set("max.poll.interval.ms", "60000")
             .set("queued.min.messages", "1000")
             .set("queued.max.messages.kbytes", "4096");
@@ -128,22 +129,36 @@ impl Cluster {
 
     /// The context of one client.
     pub fn talk(&self) -> Talk {
-        let token = self.address.login.clone();
-        let token = token.filter(|login| login.mechanism == Mechanism::OauthBearer);
-        Talk { token, refused: Mutex::new(None) }
+        let token = self.address.login.clone().filter(|_| self.address.has_token());
+        let waiting = AtomicBool::new(token.is_some());
+        Talk { token, waiting, trouble: Mutex::new(None) }
     }
 }
 
-/// What a client says on the side: its log, and whether the cluster refused the login.
+/// What a client says on the side: its log, and what last went wrong.
 pub(super) struct Talk {
     token: Option<Login>,
-    refused: Mutex<Option<String>>,
+    waiting: AtomicBool,
+    trouble: Mutex<Option<Trouble>>,
+}
+
+/// Why a client has no connection.
+#[derive(Clone, Debug)]
+pub(super) struct Trouble {
+    pub reason: String,
+    /// The cluster does not accept the login.
+    pub refused: bool,
 }
 
 impl Talk {
-    /// What the cluster said when it refused the login.
-    pub fn refused(&self) -> Option<String> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Whether the client has still to be given its token, which happens when it is polled.
+    pub fn waits_for_token(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// What went wrong last.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -163,9 +178,12 @@ impl ClientContext for Talk {
 
     /// The log has the same already.
     fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Authentication) {
-            let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-            *refused = Some(reason.to_owned());
+        let code = error.rdkafka_error_code();
+        // That none is left says less than why the last one is gone.
+        if code != Some(RDKafkaErrorCode::AllBrokersDown) {
+            let refused = code == Some(RDKafkaErrorCode::Authentication);
+            let trouble = Trouble { reason: reason.to_owned(), refused };
+            *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble);
         }
     }
 
@@ -174,6 +192,7 @@ impl ClientContext for Talk {
         _: Option<&str>,
     ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
         let login = self.token.as_ref().ok_or("there is no token")?;
+        self.waiting.store(false, Ordering::Relaxed);
         let until = Context::new("kafka").now().plus_seconds(TOKEN_SECONDS);
         Ok(OAuthToken {
             token: login.password.clone(),

@@ -34,8 +34,7 @@ struct Owned {
     /// The offset behind the last record taken in.
     next: u64,
     acked: u64,
-    /// In the last commit that was sent, and in the last that is known to have been kept.
-    sent: Option<u64>,
+    /// In the last commit that the cluster is known to have kept.
     kept: Option<u64>,
     /// The worker has not been told yet that an earlier generation of it is gone: what it
     /// acknowledges is of that one.
@@ -50,7 +49,6 @@ impl Owned {
             open: VecDeque::new(),
             next: start.offset,
             acked: start.offset,
-            sent: known,
             kept: known,
             muted,
         }
@@ -167,32 +165,18 @@ impl Hand {
         drop(waited);
     }
 
-    /// What was acknowledged since the last time, to be sent.
-    pub fn due(&self) -> Vec<Commit> {
-        let mut state = self.lock();
-        let due = state.owned.iter_mut().filter(|(_, owned)| owned.sent != Some(owned.acked));
-        due.map(|(place, owned)| {
-            owned.sent = Some(owned.acked);
-            (*place, owned.acked, owned.note)
-        })
-        .collect()
-    }
-
     /// Everything acknowledged that is not known to be kept.
     pub fn unkept(&self) -> Vec<Commit> {
         let state = self.lock();
         state.owned.iter().filter_map(|(place, owned)| unkept(*place, owned)).collect()
     }
 
-    /// These commits were kept, or, if not, are to be sent again.
-    pub fn settle(&self, commits: impl IntoIterator<Item = (Place, u64)>, kept: bool) {
+    /// These commits were kept.
+    pub fn settle(&self, commits: &[Commit]) {
         let mut state = self.lock();
-        for (place, offset) in commits {
-            let Some(owned) = state.owned.get_mut(&place) else { continue };
-            if kept {
-                owned.kept = owned.kept.max(Some(offset));
-            } else {
-                owned.sent = owned.kept;
+        for (place, offset, _) in commits {
+            if let Some(owned) = state.owned.get_mut(place) {
+                owned.kept = Some(*offset);
             }
         }
     }
@@ -303,3 +287,6 @@ impl State {
 fn unkept(place: Place, owned: &Owned) -> Option<Commit> {
     (owned.kept != Some(owned.acked)).then_some((place, owned.acked, owned.note))
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,6 @@ use super::record::received;
 use super::watch::Watch;
 use ofs_events::Topic;
 use ofs_runtime::log::Error;
-use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::sync::Arc;
@@ -21,6 +20,8 @@ use tokio::sync::oneshot;
 const TICK: Duration = Duration::from_millis(50);
 /// The most records taken before it looks around.
 const BURST: usize = 512;
+/// How long the worker may have enough before fetching stops: going on with it takes up to a second.
+const STALLED: Duration = Duration::from_secs(1);
 /// How long an acknowledgement waits for others before it is committed.
 const COMMIT_DELAY: Duration = Duration::from_millis(200);
 /// How long to wait before another client is tried.
@@ -97,7 +98,7 @@ impl Member {
             // A topic made anew has forgotten where the group was, and with that the doubt.
             self.hand.doubt();
         }
-        let kept = self.keep(&client, &self.hand.unkept());
+        let kept = self.keep(&client);
         // Leaves the group, which revokes what is still owned.
         drop(client);
         let owned: Vec<Place> = self.hand.standings().iter().map(|s| s.place).collect();
@@ -109,33 +110,40 @@ impl Member {
         let topics: Vec<&str> =
             self.topics.iter().map(|topic| self.cluster.names.topic(*topic)).collect();
         client.subscribe(&topics).map_err(|error| unavailable(&error))?;
-        let mut committed = Instant::now();
-        let mut held = TopicPartitionList::new();
+        let (mut committed, mut roomy) = (Instant::now(), Instant::now());
+        let brake = &client.context().brake;
         let mut watch = Watch::new(&self.group, &self.observer, &self.hand);
         while !self.hand.is_stopping() {
             if committed.elapsed() >= COMMIT_DELAY {
+                if let Err(error) = self.keep(client) {
+                    tracing::debug!(group = self.group, %error, "cannot commit, will try again");
+                }
                 committed = Instant::now();
-                self.send(client, &self.hand.due());
             }
             if let Some(error) = client.context().failure() {
                 return Err(error);
             }
             if self.hand.has_room(TICK) {
-                self.resume(client, &mut held);
+                roomy = Instant::now();
+                brake.release(&self.cluster.names, client, |_| true);
                 watch.look()?;
-            } else {
-                self.hold(client, &mut held);
-                watch.rest();
+                self.take(client, BURST, TICK)?;
+                continue;
             }
-            self.take(client)?;
+            watch.rest();
+            if roomy.elapsed() >= STALLED {
+                let owned = self.hand.standings().into_iter().map(|standing| standing.place);
+                brake.hold(&self.cluster.names, client, owned);
+            }
+            // Whatever the worker does, the group hears of this member.
+            self.take(client, 1, Duration::ZERO)?;
         }
         Ok(())
     }
 
-    /// Takes what has come.
-    fn take(&self, client: &Client) -> Result<(), Error> {
-        let mut wait = TICK;
-        for _ in 0..BURST {
+    /// Takes what has come, or comes within `wait`; at most `max` records.
+    fn take(&self, client: &Client, max: usize, mut wait: Duration) -> Result<(), Error> {
+        for _ in 0..max {
             match client.poll(wait) {
                 Some(Ok(message)) => {
                     if let Some(record) = received(&self.cluster.names, &message) {
@@ -179,42 +187,13 @@ impl Member {
         }
     }
 
-    /// The worker has enough: no partition is fetched any more, all stay polled.
-    fn hold(&self, client: &Client, held: &mut TopicPartitionList) {
-        let owned = self.hand.standings().into_iter().map(|s| (s.place, rdkafka::Offset::Invalid));
-        match self.cluster.names.list(owned) {
-            Ok(list) if list != *held => match client.pause(&list) {
-                Ok(()) => *held = list,
-                Err(error) => tracing::warn!(group = self.group, %error, "cannot pause fetching"),
-            },
-            _ => {}
-        }
-    }
-
-    fn resume(&self, client: &Client, held: &mut TopicPartitionList) {
-        if held.count() > 0 {
-            let list = std::mem::take(held);
-            if let Err(error) = client.resume(&list) {
-                tracing::warn!(group = self.group, %error, "cannot resume fetching");
-            }
-        }
-    }
-
-    /// Sends commits without waiting; the answer comes to the [`Rebalancer`].
-    fn send(&self, client: &Client, commits: &[Commit]) {
-        if commits.is_empty() {
-            return;
-        }
-        let sent = self.cluster.names.commit(commits);
-        let sent = sent.and_then(|list| client.commit(&list, CommitMode::Async));
-        if let Err(error) = sent {
-            tracing::debug!(group = self.group, %error, "cannot commit, will try again");
-            self.hand.settle(commits.iter().map(|(place, offset, _)| (*place, *offset)), false);
-        }
-    }
-
-    fn keep(&self, client: &Client, commits: &[Commit]) -> Result<(), Error> {
-        keep(&self.cluster, client, commits).map_err(|error| unavailable(&error))
+    /// Commits what is acknowledged. Waits for the answer, since the library has none for those
+    /// who do not; the worker has enough in hand meanwhile.
+    fn keep(&self, client: &Client) -> Result<(), Error> {
+        let unkept = self.hand.unkept();
+        keep(&self.cluster, client, &unkept).map_err(|error| unavailable(&error))?;
+        self.hand.settle(&unkept);
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 //! Topics and groups may carry a prefix, so that several installations share a cluster.
 
 mod address;
+mod brake;
 mod client;
 mod hand;
 mod member;

@@ -4,7 +4,7 @@
 //! Asks; what the answers mean is decided elsewhere.
 
 use super::Place;
-use super::client::{Cluster, PATIENCE, Talk, reason, retire, unavailable};
+use super::client::{Cluster, PATIENCE, Talk, Trouble, reason, retire, unavailable};
 use super::note::Note;
 use ofs_events::{Timestamp, Topic};
 use ofs_runtime::log::Error;
@@ -18,6 +18,9 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// How old the number of partitions may be where an old one does no harm.
 pub(super) const FRESH: Duration = Duration::from_secs(5);
+
+/// Lines of its log that a client is relieved of with each look.
+const LINES: usize = 100;
 
 impl ConsumerContext for Talk {}
 
@@ -103,7 +106,12 @@ impl Drop for View {
 
 impl View {
     pub fn new(cluster: Arc<Cluster>, group: &str) -> Result<Self, KafkaError> {
-        let consumer = cluster.observer(group).create_with_context(cluster.talk())?;
+        let consumer: BaseConsumer<Talk> =
+            cluster.observer(group).create_with_context(cluster.talk())?;
+        let began = Instant::now();
+        while consumer.context().waits_for_token() && began.elapsed() < PATIENCE {
+            consumer.poll(Duration::from_millis(10));
+        }
         let (counts, times) = (HashMap::new(), HashMap::new());
         Ok(Self { cluster, consumer: Some(consumer), counts, times })
     }
@@ -112,17 +120,20 @@ impl View {
         self.consumer.as_ref().ok_or_else(|| Error::Unavailable("the log is closed".to_owned()))
     }
 
-    /// Takes what the client has to say: its log would pile up otherwise.
+    /// Takes what the client has to say: its log would pile up otherwise. A poll that gives
+    /// nothing may have taken a line of the log, so there is no telling when that was all.
     fn listen(&self) {
         if let Some(consumer) = &self.consumer {
-            while consumer.poll(Duration::ZERO).is_some() {}
+            for _ in 0..LINES {
+                consumer.poll(Duration::ZERO);
+            }
         }
     }
 
-    /// How the cluster refused the login, if it did.
-    pub fn refused(&self) -> Option<String> {
+    /// What went wrong last with the connection.
+    pub fn trouble(&self) -> Option<Trouble> {
         self.listen();
-        self.consumer.as_ref().and_then(|consumer| consumer.context().refused())
+        self.consumer.as_ref().and_then(|consumer| consumer.context().trouble())
     }
 
     /// The partitions of `topic`; none if there is no such topic.

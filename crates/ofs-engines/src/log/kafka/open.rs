@@ -68,9 +68,13 @@ pub(super) fn open(url: &str) -> Result<KafkaLog, OpenError> {
 fn answers(view: &mut View) -> Result<(), OpenError> {
     let Err(error) = view.partitions(Topic::Orders) else { return Ok(()) };
     let brokers = view.cluster.address.brokers.clone();
-    Err(match (view.refused(), error) {
-        (Some(reason), _) => OpenError::LoginRefused { brokers, reason },
-        (None, Error::Unavailable(reason)) => OpenError::Unreachable { brokers, reason },
-        (None, error) => OpenError::Unreachable { brokers, reason: error.to_string() },
+    let (reason, refused) = match (view.trouble(), error) {
+        (Some(trouble), _) => (trouble.reason, trouble.refused),
+        (None, Error::Unavailable(reason)) => (reason, false),
+        (None, error) => (error.to_string(), false),
+    };
+    Err(match refused {
+        true => OpenError::LoginRefused { brokers, reason },
+        false => OpenError::Unreachable { brokers, reason },
     })
 }

@@ -1,5 +1,6 @@
 //! What happens when partitions come and go. Runs on the member's thread, inside its polling.
 
+use super::brake::Brake;
 use super::client::{Cluster, Talk};
 use super::hand::Hand;
 use super::member::{Client, keep};
@@ -23,6 +24,7 @@ pub(super) struct Rebalancer {
     topics: Vec<Topic>,
     hand: Arc<Hand>,
     observer: Observer,
+    pub brake: Brake,
     failure: Mutex<Option<Error>>,
 }
 
@@ -34,7 +36,8 @@ impl Rebalancer {
         hand: Arc<Hand>,
         observer: Observer,
     ) -> Self {
-        Self { talk, cluster, group, topics, hand, observer, failure: Mutex::new(None) }
+        let (brake, failure) = (Brake::default(), Mutex::new(None));
+        Self { talk, cluster, group, topics, hand, observer, brake, failure }
     }
 
     /// Why this client cannot go on.
@@ -77,6 +80,7 @@ impl Rebalancer {
         if !lost && let Err(error) = keep(&self.cluster, client, &unkept) {
             tracing::warn!(group = self.group, %error, "cannot commit what is given up");
         }
+        self.brake.release(&self.cluster.names, client, |place| places.contains(place));
         match client.rebalance_protocol() {
             RebalanceProtocol::Cooperative => client.incremental_unassign(list),
             _ => client.unassign(),
@@ -92,21 +96,6 @@ impl ConsumerContext for Rebalancer {
         };
         if let Err(error) = done {
             self.fail(Error::Unavailable(error.to_string()));
-        }
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        if let Err(error) = &result {
-            tracing::debug!(group = self.group, %error, "committing, will try again");
-        }
-        let names = &self.cluster.names;
-        for element in offsets.elements() {
-            let kept = result.is_ok() && element.error().is_ok();
-            if let Some(place) = names.place(&element)
-                && let Offset::Offset(offset) = element.offset()
-            {
-                self.hand.settle([(place, offset.max(0).unsigned_abs())], kept);
-            }
         }
     }
 }

@@ -81,11 +81,23 @@ impl Found {
 
     /// Makes those that are missing.
     pub async fn make(&self, cluster: &Cluster, layout: Layout) -> Result<(), Error> {
-        let replication = match layout.replication {
-            0 if self.brokers >= 3 => 3,
-            0 => 1,
-            asked => asked,
+        let replication = match (layout.replication, self.brokers) {
+            (0, 3..) => 3,
+            // As likely as not a third one that is down; a single copy would be for ever.
+            (0, 2) if !self.missing.is_empty() => {
+                return Err(Error::Unprepared(
+                    "two brokers are up: start the third, or say with log.replication how many \
+                     copies of each topic there are to be"
+                        .to_owned(),
+                ));
+            }
+            (0, _) => 1,
+            (asked, _) => asked,
         };
+        if cluster.address.has_token() {
+            // The library's client for this never asks for one.
+            return self.complete(cluster).map_err(|_| by_hand(&settings(replication)));
+        }
         let admin: AdminClient<_> =
             cluster.admin().create_with_context(cluster.talk()).map_err(|e| failed(&e))?;
         let settings = settings(replication);
@@ -113,6 +125,16 @@ impl Found {
         super::client::retire(admin);
         Ok(())
     }
+}
+
+fn by_hand(settings: &[(&str, String)]) -> Error {
+    let settings: Vec<String> =
+        settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    Error::Unprepared(format!(
+        "topics cannot be made with an OAUTHBEARER login; use another one, or kafka-topics \
+         --create with {}",
+        settings.join(" ")
+    ))
 }
 
 fn options() -> AdminOptions {

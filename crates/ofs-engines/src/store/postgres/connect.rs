@@ -25,7 +25,8 @@ pub enum OpenError {
     Url(String),
     /// The server does not answer, or cannot take us now.
     #[error(
-        "reach PostgreSQL at {at}: {reason}; check that it is running and that the URL is right"
+        "reach PostgreSQL at {at}: {reason}; check that it is running and that the URL is \
+         right"
     )]
     Unreachable {
         /// Host, port, database and user.
@@ -34,7 +35,10 @@ pub enum OpenError {
         reason: String,
     },
     /// The server does not let this user in.
-    #[error("log in to PostgreSQL at {at}: {reason}; check the user and the password in the URL")]
+    #[error(
+        "log in to PostgreSQL at {at}: {reason}; check the user and the password in \
+         the URL"
+    )]
     Login {
         /// Host, port, database and user.
         at: String,
@@ -43,7 +47,8 @@ pub enum OpenError {
     },
     /// There is no such database.
     #[error(
-        "open PostgreSQL at {at}: there is no such database; make it with `createdb`, or name another one in the URL"
+        "open PostgreSQL at {at}: there is no such database; make it with `createdb`, or name \
+         another one in the URL"
     )]
     NoDatabase {
         /// Host, port, database and user.
@@ -51,7 +56,8 @@ pub enum OpenError {
     },
     /// No secure connection came about.
     #[error(
-        "speak TLS with PostgreSQL at {at}: {reason}; see `sslmode` in the URL, and for a certificate authority of your own SSL_CERT_FILE"
+        "speak TLS with PostgreSQL at {at}: {reason}; check `sslmode` in the URL, and name a \
+         certificate authority of your own in SSL_CERT_FILE"
     )]
     Tls {
         /// Host, port, database and user.
@@ -61,7 +67,8 @@ pub enum OpenError {
     },
     /// The schema is not there, or an older build's.
     #[error(
-        "open PostgreSQL at {at}: its schema {found} is older than this build's {known}; run `ofs migrate`, or start with --migrate"
+        "open PostgreSQL at {at}: its schema {found} is older than this build's {known}; run \
+         `ofs migrate`, or start with --migrate"
     )]
     Older {
         /// Host, port, database and user.
@@ -73,7 +80,8 @@ pub enum OpenError {
     },
     /// A newer build has migrated it.
     #[error(
-        "open PostgreSQL at {at}: its schema {found} is newer than this build's {known}; use a newer ofs"
+        "open PostgreSQL at {at}: its schema {found} is newer than this build's {known}; use a \
+         newer ofs"
     )]
     Newer {
         /// Host, port, database and user.
@@ -186,9 +194,12 @@ impl Server {
     }
 }
 
-/// SQLSTATEs of a server that is starting, stopping or crowded, or no primary just now.
+/// SQLSTATEs of a server that is starting, stopping or crowded, no primary just now, or locked.
 fn is_passing(code: &str) -> bool {
-    code.starts_with("08") || code.starts_with("53") || code.starts_with("57") || code == "25006"
+    code.starts_with("08")
+        || code.starts_with("53")
+        || code.starts_with("57")
+        || matches!(code, "25006" | "55P03")
 }
 
 /// The error with its causes; of what the server said, the message alone.

@@ -51,6 +51,7 @@ impl Writer {
 async fn run(sessions: Arc<Sessions>, mut jobs: mpsc::Receiver<Job>) {
     let mut waiting: VecDeque<Job> = VecDeque::new();
     let mut writing = FuturesUnordered::new();
+    let mut open = true;
     loop {
         while waiting.len() < QUEUE
             && let Ok(job) = jobs.try_recv()
@@ -63,7 +64,10 @@ async fn run(sessions: Arc<Sessions>, mut jobs: mpsc::Receiver<Job>) {
             continue;
         }
         tokio::select! {
-            job = jobs.recv(), if waiting.len() < QUEUE && !jobs.is_closed() => waiting.extend(job),
+            job = jobs.recv(), if open && waiting.len() < QUEUE => match job {
+                Some(job) => waiting.push_back(job),
+                None => open = false,
+            },
             Some(_) = writing.next() => {}
             else => return,
         }
@@ -77,9 +81,12 @@ fn gather(waiting: &mut VecDeque<Job>) -> Vec<Job> {
     let mut left = VecDeque::with_capacity(waiting.len());
     while let Some(job) = waiting.pop_front() {
         let same = group.first().is_none_or(|first| first.commit.owner == job.commit.owner);
-        let full = group.len() >= COMMITS || rows >= ROWS;
+        if !same || group.len() >= COMMITS || rows >= ROWS {
+            left.push_back(job);
+            continue;
+        }
         let claims = claims(&job.commit);
-        if full || !same || claims.iter().any(|claim| taken.contains(claim)) {
+        if claims.iter().any(|claim| taken.contains(claim)) {
             left.push_back(job);
             continue;
         }

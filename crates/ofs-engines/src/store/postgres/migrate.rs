@@ -12,7 +12,8 @@ const MIGRATIONS: &[(&str, &str)] =
     &[("V1__init", include_str!("../../../migrations/postgres/V1__init.sql"))];
 
 /// Held while migrating, by whoever migrates ("ofsS").
-const LOCK: &str = "SET lock_timeout = '5min'; SELECT pg_advisory_lock(1869771603)";
+const LOCK: &str = "SET statement_timeout = 0; SET lock_timeout = '5min';
+                    SELECT pg_advisory_lock(1869771603)";
 
 /// Brings the schema of the database at `url` up to this build's; does nothing if it is.
 ///

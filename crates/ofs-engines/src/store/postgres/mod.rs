@@ -3,6 +3,7 @@
 //! This file maps the port to the jobs in the files beside it, by subject.
 
 mod connect;
+mod depths;
 mod group;
 mod lease;
 mod load;
@@ -20,6 +21,7 @@ pub use migrate::migrate;
 
 use async_trait::async_trait;
 use connect::Server;
+use depths::Counts;
 use group::{WRITERS, Writer};
 use ofs_events::OrderId;
 use ofs_runtime::context::Context;
@@ -28,6 +30,7 @@ use ofs_runtime::store::{
     Wanted,
 };
 use session::Sessions;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_postgres::Client;
 use uuid::Uuid;
@@ -39,7 +42,8 @@ const READERS: usize = 6;
 /// even after it is dropped, as long as the runtime lives.
 pub struct PostgresStore {
     writer: Writer,
-    sessions: Sessions,
+    sessions: Arc<Sessions>,
+    counts: Arc<Counts>,
     instance: Uuid,
 }
 
@@ -68,8 +72,9 @@ impl PostgresStore {
         let instance = tokio::time::timeout(connect::ATTEMPT, looking).await.map_err(late)??;
         let unusable = |reason| OpenError::Unusable { at: server.at.clone(), reason };
         let writers = Sessions::new(&server, WRITERS).map_err(unusable)?;
-        let sessions = Sessions::new(&server, READERS).map_err(unusable)?;
-        Ok(PostgresStore { writer: Writer::start(writers), sessions, instance })
+        let sessions = Arc::new(Sessions::new(&server, READERS).map_err(unusable)?);
+        let counts = Arc::default();
+        Ok(PostgresStore { writer: Writer::start(writers), sessions, counts, instance })
     }
 }
 
@@ -82,8 +87,9 @@ async fn instance(client: &Client) -> Result<Uuid, tokio_postgres::Error> {
 
 /// Every statement this engine prepares, so that a test can have a server read them all.
 pub fn statements() -> impl Iterator<Item = &'static str> {
-    let all = [session::ALL, load::ALL, write::ALL, owed::ALL, parked::ALL, lease::ALL, tidy::ALL];
-    all.into_iter().flatten().map(|sql| sql.text)
+    let work = [write::ALL, parked::ALL, lease::ALL, tidy::ALL];
+    let reading = [session::ALL, load::ALL, owed::ALL, depths::ALL];
+    reading.into_iter().chain(work).flatten().map(|sql| sql.text)
 }
 
 #[async_trait]
@@ -145,7 +151,7 @@ impl Store for PostgresStore {
     }
 
     async fn depths(&self) -> Result<Depths, Error> {
-        Ok(owed::depths(&self.sessions).await?)
+        Ok(depths::depths(&self.sessions, &self.counts).await?)
     }
 
     async fn lease(

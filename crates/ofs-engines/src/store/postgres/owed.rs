@@ -1,27 +1,30 @@
-//! What is owed: to the log, to the index; and how much of it.
+//! What is owed: to the log, and to the index.
 
 use super::load::record;
 use super::parked::topic;
 use super::session::{Failure, Sessions, params, statements};
-use super::values::{Time, get, limit, number};
+use super::values::{get, limit, number};
 use bytes::Bytes;
 use ofs_events::{EventId, OrderId};
 use ofs_runtime::log::Message;
-use ofs_runtime::store::{Depth, Depths, Outgoing, Record};
+use ofs_runtime::store::{Outgoing, Record};
 use std::collections::HashSet;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 statements! {
-    /// The lowest rows of each shard, and of those the lowest.
+    /// The lowest rows of each shard, and of those the lowest. A shard is asked for as a range, in
+    /// the order of its index, because with `shard = … ORDER BY id` the planner likes to walk the
+    /// rows of all shards by id.
     OUTBOX = "
         SELECT o.id, o.key, o.topic, o.event_id, o.headers::text, o.value
         FROM unnest($2::smallint[]) AS s (shard)
         CROSS JOIN LATERAL (
             SELECT * FROM outbox o
-            WHERE o.owner = $1::text AND o.shard = s.shard
+            WHERE (o.owner, o.shard, o.id) >= ($1::text, s.shard, 0)
+            AND (o.owner, o.shard, o.id) < ($1, (s.shard + 1)::smallint, 0)
             AND o.key NOT IN (SELECT unnest($3::uuid[]))
-            ORDER BY o.id LIMIT $4::bigint) o
+            ORDER BY o.owner, o.shard, o.id LIMIT $4::bigint) o
         ORDER BY o.id LIMIT $5";
     UNINDEXED = "
         SELECT r.key, r.version, r.status, r.body::text, r.created_at, r.updated_at
@@ -30,16 +33,6 @@ statements! {
             SELECT * FROM records r WHERE r.owner = o.owner AND r.key = o.key OFFSET 0) r
         WHERE o.owner = $1 AND o.key NOT IN (SELECT unnest($2::uuid[]))
         ORDER BY o.since, o.key LIMIT $3";
-    DEPTHS = "
-        SELECT 'outbox', n.owner, n.rows, (SELECT created_at FROM outbox o WHERE o.id = n.id)
-        FROM (SELECT owner, count(*) AS rows, min(id) AS id FROM outbox GROUP BY owner) n
-        UNION ALL
-        SELECT 'index', owner, count(*), min(since) FROM owed_index GROUP BY owner
-        UNION ALL
-        SELECT 'parked', n.owner, n.rows, (SELECT parked_at FROM parked_events p WHERE p.id = n.id)
-        FROM (SELECT owner, count(*) AS rows, min(id) AS id FROM parked_events
-              WHERE state = 'parked' GROUP BY owner) n
-        ORDER BY 1, 2";
 }
 
 pub(super) async fn outbox(
@@ -89,18 +82,4 @@ pub(super) async fn unindexed(
     let skip: Vec<Uuid> = skip.iter().map(|key| key.0).collect();
     let rows = sessions.query(UNINDEXED, params![owner, skip, limit(max)]).await?;
     rows.iter().map(record).collect()
-}
-
-pub(super) async fn depths(sessions: &Sessions) -> Result<Depths, Failure> {
-    let mut depths = Depths::default();
-    for row in &sessions.query(DEPTHS, params![]).await? {
-        let lane = match get(row, 0)? {
-            "outbox" => &mut depths.outbox,
-            "index" => &mut depths.index,
-            _ => &mut depths.parked,
-        };
-        let oldest = get::<Option<Time>>(row, 3)?.map(|at| at.0);
-        lane.push(Depth { owner: get(row, 1)?, rows: number(row, 2)?, oldest });
-    }
-    Ok(depths)
 }

@@ -13,22 +13,53 @@ use std::time::Duration;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-/// Columns in the order [`parked`] reads them; `head` is the lowest open id of the queue.
+/// The lowest open id of the queue that `$of` belongs to; null without an order. A range in the order
+/// of the queue's index, so that the planner walks that one.
+macro_rules! head {
+    ($of:literal) => {
+        concat!(
+            "(SELECT h.id FROM parked_events h WHERE h.state = 'parked'
+            AND (h.owner, h.key, h.topic, h.id) >= (",
+            $of,
+            ".owner, ",
+            $of,
+            ".key, ",
+            $of,
+            ".topic, 0)
+            AND (h.owner, h.key, h.topic, h.id)
+                <= (",
+            $of,
+            ".owner, ",
+            $of,
+            ".key, ",
+            $of,
+            ".topic, 9223372036854775807)
+            ORDER BY h.owner, h.key, h.topic, h.id LIMIT 1)"
+        )
+    };
+}
+
+/// Columns in the order [`parked`] reads them.
 macro_rules! columns {
     () => {
-        r#"id, owner, topic, partition, "offset", key, event_id, event_type, raw_key, raw, reason,
-        unknown_type, attempts, parked_at, next_at, state, closed_at, now(), held_until > now(),
-        (SELECT h.id FROM parked_events h WHERE h.owner = p.owner AND h.key = p.key
-         AND h.topic = p.topic AND h.state = 'parked' ORDER BY h.id LIMIT 1) AS head"#
+        concat!(
+            r#"id, owner, topic, partition, "offset", key, event_id, event_type, raw_key, raw,
+            reason, unknown_type, attempts, parked_at, next_at, state, closed_at, now(),
+            held_until > now(), "#,
+            head!("p"),
+            " AS head"
+        )
     };
 }
 
 /// Nobody holds it, and nothing in its queue goes before it.
 macro_rules! free {
     () => {
-        "(held_until IS NULL OR held_until <= now()) AND NOT EXISTS (
-            SELECT FROM parked_events h WHERE h.owner = p.owner AND h.key = p.key
-            AND h.topic = p.topic AND h.state = 'parked' AND h.id < p.id OFFSET 0)"
+        concat!(
+            "(held_until IS NULL OR held_until <= now()) AND coalesce(",
+            head!("p"),
+            ", id) = id"
+        )
     };
 }
 
@@ -97,17 +128,13 @@ statements! {
         FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[]) AS g (id, state, reason, wait)
         WHERE p.id = ANY ($1) AND p.id = g.id";
     /// Whoever now stands at the head of a queue that moved on is due at once.
-    WAKE = "
+    WAKE = concat!("
         UPDATE parked_events SET next_at = now() WHERE id = ANY (ARRAY(
             SELECT head.id FROM unnest($1::bigint[]) AS g (id)
             CROSS JOIN LATERAL (
                 SELECT owner, topic, key FROM parked_events p
                 WHERE p.id = g.id AND p.state <> 'parked' OFFSET 0) q
-            CROSS JOIN LATERAL (
-                SELECT h.id FROM parked_events h
-                WHERE h.owner = q.owner AND h.key = q.key AND h.topic = q.topic
-                AND h.state = 'parked' ORDER BY h.id LIMIT 1) head
-            WHERE head.id > g.id))";
+            CROSS JOIN LATERAL ", head!("q"), " head WHERE head.id > g.id))");
 }
 
 pub(super) async fn due(

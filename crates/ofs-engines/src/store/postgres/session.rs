@@ -147,7 +147,9 @@ impl From<tokio_postgres::Error> for Failure {
             "53100" => Failure::Full,
             code if code.starts_with("40") => Failure::Again(reason),
             // Values, constraints, a row twice in one statement, a row too large.
-            code if ["21", "22", "23", "54"].contains(&&code[..2]) => Failure::Refused(reason),
+            code if ["21", "22", "23", "54"].iter().any(|class| code.starts_with(class)) => {
+                Failure::Refused(reason)
+            }
             code => Failure::Unavailable(format!("{reason} (SQLSTATE {code})")),
         }
     }
@@ -228,14 +230,14 @@ async fn send(client: &Client, bound: &[Bound<'_>]) -> Result<Vec<Vec<Row>>, Fai
     let mut answers = Vec::with_capacity(bound.len());
     for (statement, params) in bound {
         let mut answer = Box::pin(maybe_done(client.query(statement, params)));
-        // The first poll sends. What fails at once was not sent (it is too large), so the rest must
-        // not be sent as if it had been.
+        // The first poll sends. What fails at once, and not by the server's word, was not sent (it is
+        // too large), so the rest must not be sent as if it had been.
         if futures::poll!(answer.as_mut()).is_ready()
             && let MaybeDone::Done(Err(error)) = &*answer
+            && error.as_db_error().is_none()
         {
             let _ = futures::poll!(Box::pin(client.batch_execute("ROLLBACK")));
-            let reason = chain(error);
-            let closed = error.is_closed();
+            let (reason, closed) = (chain(error), error.is_closed());
             return Err(if closed { Failure::Unavailable } else { Failure::Refused }(reason));
         }
         answers.push(answer);

@@ -160,7 +160,11 @@ pub async fn of_many_writers_of_one_version_one_wins(engine: &impl Engine) {
             (0..16).map(|n| store.commit(records([record(order(1), loaded, &format!("{n}"))])));
         let outcomes = join_all(commits).await;
         assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
-        assert_eq!(outcomes.iter().filter(|outcome| **outcome == Err(Error::Stale)).count(), 15);
+        assert_eq!(
+            outcomes.iter().filter(|outcome| **outcome == Err(Error::Stale)).count(),
+            15,
+            "{outcomes:?}"
+        );
     }
     assert_eq!(version(&store, order(1)).await, 5);
 }

@@ -245,12 +245,25 @@ async fn a_broker_that_dies_and_comes_back_costs_time_and_no_record() {
     subscription.close().await.unwrap();
 }
 
+async fn all_are_up(client: &BaseConsumer) {
+    let up = async {
+        while client
+            .fetch_metadata(None, Duration::from_secs(5))
+            .is_ok_and(|metadata| metadata.brokers().len() < 3)
+        {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(SOON, up).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_three_brokers_one_may_die() {
     let Some(brokers) = Brokers::start(3).await else { return };
     let kafka = brokers.kafka();
-    let log = Arc::new(kafka.log().await);
     let client: BaseConsumer = kafka.foreign().create().unwrap();
+    all_are_up(&client).await;
+    let log = Arc::new(kafka.log().await);
     let topic = kafka.topic(Topic::Orders);
     let metadata = client.fetch_metadata(Some(&topic), Duration::from_secs(5)).unwrap();
     let partitions = metadata.topics()[0].partitions();
@@ -266,6 +279,10 @@ async fn of_three_brokers_one_may_die() {
     brokers.run(&["kill", &format!("kafka-{leader}")]).await;
     writers.go_on(2000).await;
     let (done, _) = writers.stop().await;
+    // With one of three gone, nobody may take the other two for all there are.
+    let blank = brokers.kafka();
+    let refused = blank.connect().await.prepare(blank.layout).await.unwrap_err();
+    assert!(refused.to_string().contains("start the third"), "{refused}");
     let seen = read_all(&log, &mut *subscription).await;
     all_there(&log, &done, &seen).await;
     subscription.close().await.unwrap();

@@ -173,6 +173,51 @@ async fn members_come_and_go_under_load_and_nothing_is_lost() {
 }
 
 #[tokio::test]
+async fn a_worker_that_takes_nothing_for_a_while_misses_nothing_and_holds_up_nobody() {
+    let Some(kafka) = Kafka::start().await else { return };
+    let log = kafka.log().await;
+    let mut ends = BTreeMap::new();
+    for key in ["a", "b", "c", "d", "e", "f"] {
+        for at in append(&log, numbered(Topic::Orders, key, 0..2000)).await {
+            ends.insert(at.partition, at.offset + 1);
+        }
+    }
+    let mut first = log.subscribe("g", &TOPICS).await.unwrap();
+    let mut records = next(&mut *first, 10).await;
+    // Far more is there than a member takes in; after this long it stops fetching, and hands over
+    // all the same.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let other = kafka.connect().await;
+    let mut second = other.subscribe("g", &TOPICS).await.unwrap();
+    let theirs = next(&mut *second, 10).await;
+    second.close().await.unwrap();
+    soon("all is back", async || {
+        log.lag("g", &TOPICS).await.unwrap().iter().all(|lag| lag.assigned)
+    })
+    .await;
+    let mut next_offset: BTreeMap<u32, u64> = BTreeMap::new();
+    loop {
+        for record in std::mem::take(&mut records) {
+            let next = next_offset.entry(record.at.partition).or_default();
+            assert_eq!(record.at.offset, *next);
+            *next += 1;
+        }
+        if next_offset == ends {
+            break;
+        }
+        let polled = tokio::time::timeout(SOON, first.next(500)).await;
+        match polled.expect("there is more").unwrap() {
+            Polled::Records(more) => records = more,
+            Polled::Revoked(partitions) => {
+                assert!(partitions.contains(&(Topic::Orders, theirs[0].at.partition)));
+                next_offset.retain(|p, _| !partitions.contains(&(Topic::Orders, *p)));
+            }
+        }
+    }
+    first.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn nobody_acks_for_a_partition_that_was_taken_from_him() {
     let Some(kafka) = Kafka::start().await else { return };
     let log = kafka.log().await;

@@ -119,12 +119,17 @@ async fn records_removed_that_were_read_are_not_missed() {
 async fn records_removed_under_a_member_that_is_behind() {
     let Some(kafka) = Kafka::start().await else { return };
     let log = kafka.log().await;
-    // More than a member takes in at once.
-    let value = vec![b'x'; 10_000];
-    let batch = || (0..1000).map(|_| message(Topic::Orders, "a", value.clone())).collect();
-    let partition = append(&log, batch()).await[0].partition;
-    for _ in 0..9 {
-        append(&log, batch()).await;
+    // More than a member takes in at once, however well it is compressed.
+    let mut noise = 1_u64;
+    let mut partition = 0;
+    for _ in 0..10_000 / 500 {
+        let value = |_| {
+            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (0..1250).flat_map(|n: u64| (noise ^ noise.wrapping_mul(n)).to_be_bytes()).collect()
+        };
+        let values = (0..500).map(value);
+        let batch = values.map(|value: Vec<u8>| message(Topic::Orders, "a", value)).collect();
+        partition = append(&log, batch).await[0].partition;
     }
     let mut subscription = log.subscribe("g", &TOPICS).await.unwrap();
     let first = take(&mut *subscription, 1).await;
@@ -211,6 +216,9 @@ async fn made_anew_under_a_member(kafka: &Kafka, count: usize) {
     let mut subscription = log.subscribe("g", &TOPICS).await.unwrap();
     let records = take(&mut *subscription, 10).await;
     ack(&mut *subscription, &records);
+    let kept =
+        async { while log.lag("g", &TOPICS).await.unwrap().iter().any(|lag| lag.events > 0) {} };
+    tokio::time::timeout(SOON, kept).await.unwrap();
     make_anew(kafka, &log).await;
     append(&log, numbered(Topic::Orders, "a", 100..100 + count)).await;
     let (_, error) = end(&mut *subscription).await;

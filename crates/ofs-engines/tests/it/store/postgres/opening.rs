@@ -118,3 +118,12 @@ async fn who_is_turned_away_is_told_whose_fault_it_is() {
         assert!(!format!("{error} {error:?}").contains("s3cret"), "{error:?}");
     }
 }
+
+#[tokio::test]
+async fn a_server_that_says_nothing_is_given_up_on() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("postgresql://ofs@{}/ofs", listener.local_addr().unwrap());
+    let error = refused(&url).await;
+    assert!(matches!(error, OpenError::Unreachable { .. }), "{error}");
+    assert!(error.is_transient());
+}

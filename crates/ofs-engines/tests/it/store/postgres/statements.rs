@@ -18,19 +18,45 @@ async fn the_server_understands_every_statement() {
 async fn no_statement_has_to_read_a_table_from_end_to_end() {
     let Some(database) = fresh().await else { return };
     let client = database.client().await;
-    // Where there is an index to use, the planner now uses it.
-    let settings = "SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan";
-    client.batch_execute(settings).await.unwrap();
-    let plain = |sql: &&str| !sql.starts_with("BEGIN") && !sql.starts_with("COMMIT");
-    for sql in postgres::statements().filter(plain) {
-        let params = client.prepare(sql).await.unwrap().params().len();
-        let nulls = vec!["NULL"; params].join(", ");
-        let call = if params == 0 { "p".to_owned() } else { format!("p({nulls})") };
-        client.batch_execute(&format!("PREPARE p AS {sql}")).await.unwrap();
-        let plan = client.query(&format!("EXPLAIN EXECUTE {call}"), &[]).await.unwrap();
-        let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
-        let plan = plan.join("\n");
+    for sql in postgres::statements().filter(planned) {
+        let plan = plan(&client, sql).await;
         assert!(!plan.contains("Seq Scan"), "{sql}\n{plan}");
-        client.batch_execute("DEALLOCATE p").await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_backlog_of_one_shard_is_not_read_for_another() {
+    let Some(database) = fresh().await else { return };
+    let client = database.client().await;
+    let sql = "INSERT INTO outbox (owner, shard, topic, key, headers, value, created_at)
+               SELECT 'o', 0, 'orders.events.v1', gen_random_uuid(), '[]', '', now()
+               FROM generate_series(1, 50000);
+               ANALYZE outbox";
+    client.batch_execute(sql).await.unwrap();
+    let by_shard = |sql: &&str| sql.contains("o.shard, o.id");
+    assert_eq!(postgres::statements().filter(by_shard).count(), 2);
+    for sql in postgres::statements().filter(by_shard) {
+        let plan = plan(&client, sql).await;
+        assert!(plan.contains("using outbox_by_shard"), "{sql}\n{plan}");
+        assert!(!plan.contains("outbox_pkey"), "{sql}\n{plan}");
+    }
+}
+
+fn planned(sql: &&str) -> bool {
+    !sql.starts_with("BEGIN") && !sql.starts_with("COMMIT")
+}
+
+/// How the server would go about it, whatever the values, where there is an index to use.
+async fn plan(client: &Client, sql: &str) -> String {
+    let settings = "SET enable_seqscan = off; SET enable_bitmapscan = off;
+                    SET plan_cache_mode = force_generic_plan";
+    client.batch_execute(settings).await.unwrap();
+    let params = client.prepare(sql).await.unwrap().params().len();
+    let nulls = vec!["NULL"; params].join(", ");
+    let call = if params == 0 { "p".to_owned() } else { format!("p({nulls})") };
+    client.batch_execute(&format!("PREPARE p AS {sql}")).await.unwrap();
+    let plan = client.query(&format!("EXPLAIN EXECUTE {call}"), &[]).await.unwrap();
+    client.batch_execute("DEALLOCATE p").await.unwrap();
+    let lines: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
+    lines.join("\n")
 }

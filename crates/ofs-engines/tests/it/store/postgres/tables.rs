@@ -111,3 +111,36 @@ async fn a_text_that_postgresql_cannot_hold_is_rejected() {
     // A wait without end is only a very long one.
     store.commit(parked([parking(Some(order(1)), 1, Some(Duration::MAX))])).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_large_backlog_is_counted_without_keeping_anybody_waiting() {
+    const ROWS: i32 = 25_000;
+    let Some(database) = fresh().await else { return };
+    let store = database.store().await;
+    let client = database.client().await;
+    for sql in [
+        "INSERT INTO outbox (owner, shard, topic, key, headers, value, created_at)
+         SELECT 'o', n % 8, 'orders.events.v1', gen_random_uuid(), '[]', '', now()
+         FROM generate_series(1, $1::integer) AS g (n)",
+        "INSERT INTO owed_index (owner, key, version, since)
+         SELECT 'o', gen_random_uuid(), 1, now() FROM generate_series(1, $1::integer)",
+        r#"INSERT INTO parked_events (owner, topic, partition, "offset", raw, reason, unknown_type, parked_at)
+         SELECT 'o', 'orders.events.v1', 0, n, '', '', false, now()
+         FROM generate_series(1, $1::integer) AS g (n)"#,
+    ] {
+        client.execute(sql, &[&ROWS]).await.unwrap();
+    }
+    let rows = async || {
+        let depths = store.depths().await.unwrap();
+        let lanes = [depths.outbox, depths.index, depths.parked];
+        assert!(lanes.iter().flatten().all(|depth| depth.oldest.is_some()));
+        lanes.map(|lane| lane.iter().map(|depth| depth.rows).sum::<u64>())
+    };
+    assert!(rows().await.iter().all(|rows| (10_000..=25_000).contains(rows)));
+    until("all are counted", async || (rows().await == [25_000; 3]).then_some(())).await;
+    client.batch_execute("DELETE FROM owed_index WHERE key > 'f0000000-0000-0000-0000-000000000000'; DELETE FROM outbox").await.unwrap();
+    let left: i64 = client.query_one("SELECT count(*) FROM owed_index", &[]).await.unwrap().get(0);
+    let left = u64::try_from(left).unwrap();
+    until("they are counted again", async || (rows().await == [0, left, 25_000]).then_some(()))
+        .await;
+}
