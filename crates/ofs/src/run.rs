@@ -2,7 +2,7 @@
 
 use crate::config::{Config, Setting, Source};
 use crate::engines::{self, Engines, Set};
-use crate::http::{self, App, Speaking};
+use crate::http::{self, App};
 use crate::{demo, services};
 use anyhow::{Context as _, bail};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -59,7 +59,8 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
     let counted: Vec<_> =
         all.iter().map(|service| (service.name, service.handler.topics())).collect();
     ofs_runtime::metrics::describe_and_zero(&counted);
-    let (listener, address) = bind(&config, &plan).await?;
+    let listener = bind(&config, &plan).await?;
+    let address = listener.local_addr()?;
     let stops = Stops::default();
     let (workers, couriers) = (TaskTracker::new(), TaskTracker::new());
     let with_books = |service: Service| {
@@ -88,8 +89,9 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
     let (router, _) = http::router(app, routes(&running, &elsewhere, &engines, &pipeline));
     let draining = stops.intake.clone();
     workers.spawn(async move {
-        let served =
-            axum::serve(listener, router).with_graceful_shutdown(draining.cancelled_owned()).await;
+        let served = axum::serve(http::Speaking(listener), router)
+            .with_graceful_shutdown(draining.cancelled_owned())
+            .await;
         if let Err(error) = served {
             error!(%error, "the HTTP server ended");
         }
@@ -173,7 +175,7 @@ async fn end(stops: Stops, workers: TaskTracker, couriers: TaskTracker) {
     couriers.wait().await;
 }
 
-async fn bind(config: &Config, plan: &Plan) -> anyhow::Result<(Speaking<TcpListener>, SocketAddr)> {
+async fn bind(config: &Config, plan: &Plan) -> anyhow::Result<TcpListener> {
     let mut address = config.listen;
     let is_default = config
         .settings
@@ -185,11 +187,9 @@ async fn bind(config: &Config, plan: &Plan) -> anyhow::Result<(Speaking<TcpListe
     if !address.ip().is_loopback() {
         warn!(%address, "listening beyond this machine, and there is no authentication");
     }
-    let listener = TcpListener::bind(address).await.with_context(|| {
+    TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}; choose another with --listen or OFS_LISTEN")
-    })?;
-    let address = listener.local_addr()?;
-    Ok((Speaking(listener), address))
+    })
 }
 
 /// Drops what is past its retention, a little at a time.
