@@ -131,7 +131,7 @@ impl<L: Lane> Courier<L> {
             let wait = idle.next_wait();
             tokio::select! {
                 Some(delivered) = under_way.next(), if !under_way.is_empty() => {
-                    self.settle(delivered).await;
+                    self.settle(delivered, &stop).await;
                 }
                 () = self.lane.bell(&self.books).notified() => idle.reset(),
                 () = tokio::time::sleep(wait) => {}
@@ -174,7 +174,7 @@ impl<L: Lane> Courier<L> {
         Ok(true)
     }
 
-    async fn settle(&mut self, (keys, receipt): Carried) {
+    async fn settle(&mut self, (keys, receipt): Carried, stop: &CancellationToken) {
         for (outcome, n) in
             [(Delivered::Settled, receipt.settled.len()), (Delivered::Later, receipt.failed.len())]
         {
@@ -182,7 +182,7 @@ impl<L: Lane> Courier<L> {
             metrics::delivered(self.books.owner(), L::NAME, outcome, n);
         }
         if !receipt.settled.is_empty() {
-            self.commit(receipt.settled, receipt.guards).await;
+            self.commit(receipt.settled, receipt.guards, stop).await;
         }
         for key in keys {
             self.held.remove(&key);
@@ -196,8 +196,9 @@ impl<L: Lane> Courier<L> {
     }
 
     /// Settles together; if somebody else settled some of it, one by one, and if what it was delivered
-    /// under has changed, not at all: then it is still owed, and is delivered again.
-    async fn commit(&self, settled: Vec<Settled>, guards: Vec<Guard>) {
+    /// under has changed, or the store cannot be reached when the courier stops, not at all: then it
+    /// is still owed, and is delivered again.
+    async fn commit(&self, settled: Vec<Settled>, guards: Vec<Guard>, stop: &CancellationToken) {
         let mut backoff = Backoff::world();
         let commit = |settled, guards: &[Guard]| {
             let mut commit = self.books.blank();
@@ -208,7 +209,11 @@ impl<L: Lane> Courier<L> {
         loop {
             match self.books.commit(commit(settled.clone(), &guards)).await {
                 Ok(()) => return,
-                Err(Error::Unavailable(_) | Error::Full) => backoff.pause().await,
+                Err(Error::Unavailable(_) | Error::Full) => {
+                    if stop.run_until_cancelled(backoff.pause()).await.is_none() {
+                        return;
+                    }
+                }
                 Err(Error::Stale) if settled.len() > 1 => {
                     for one in settled {
                         let _ = self.books.commit(commit(vec![one], &guards)).await;

@@ -33,6 +33,8 @@ pub struct Worker {
     books: Books,
     handler: Arc<dyn Handler>,
     log: Arc<dyn Log>,
+    /// From then on nothing is waited for; what is not committed is done again by the next process.
+    stop: CancellationToken,
 }
 
 /// A decision that took longer than its round.
@@ -48,11 +50,13 @@ impl Worker {
     /// The worker that feeds `handler` from `log` and writes to `books`.
     #[must_use]
     pub fn new(books: Books, handler: Arc<dyn Handler>, log: Arc<dyn Log>) -> Self {
-        Self { books, handler, log }
+        Self { books, handler, log, stop: CancellationToken::new() }
     }
 
-    /// Works until `stop`, then finishes what is in hand and leaves the group.
-    pub async fn run(self, stop: CancellationToken) {
+    /// Works until `stop`, then finishes what is in hand, as far as the store can be reached, and
+    /// leaves the group.
+    pub async fn run(mut self, stop: CancellationToken) {
+        self.stop = stop.clone();
         let service = self.books.owner();
         let mut backoff = Backoff::world();
         while !stop.is_cancelled() {
@@ -130,7 +134,10 @@ impl Worker {
 
     async fn round(self, groups: Vec<Group>) -> Round {
         let turns = groups.iter().map(|group| (group.order, &group.items[..]));
-        let loaded = Arc::new(self.load(decide::wanted(turns)).await);
+        let Some(loaded) = self.load(decide::wanted(turns)).await else {
+            return Round::default();
+        };
+        let loaded = Arc::new(loaded);
         let mut deciding: FuturesUnordered<Late> =
             groups.into_iter().map(|group| self.deciding(group, &loaded)).collect();
         let mut decided = Vec::with_capacity(deciding.len());
@@ -159,15 +166,15 @@ impl Worker {
         .boxed()
     }
 
-    /// Loads; an unreachable store is waited for.
-    async fn load(&self, wanted: Wanted) -> Loaded {
+    /// Loads; an unreachable store is waited for. None if the worker stops meanwhile.
+    async fn load(&self, wanted: Wanted) -> Option<Loaded> {
         let mut backoff = Backoff::world();
         loop {
             match self.books.load(wanted.clone()).await {
-                Ok(loaded) => return loaded,
+                Ok(loaded) => return Some(loaded),
                 Err(error) => {
                     warn!(service = self.books.owner(), %error, "cannot load a batch, will try again");
-                    backoff.pause().await;
+                    self.stop.run_until_cancelled(backoff.pause()).await?;
                 }
             }
         }
@@ -186,17 +193,19 @@ impl Worker {
                 }
                 decided.into_iter().map(|(group, _)| group).collect()
             }
+            Err(Error::Unavailable(_) | Error::Full) => Vec::new(),
             Err(error) => {
                 debug!(service = self.books.owner(), %error, "deciding again, order by order");
                 let alone = decided.into_iter().map(|(group, _)| self.settle_alone(group));
-                futures::stream::iter(alone).buffered(32).collect().await
+                let settled: Vec<_> = futures::stream::iter(alone).buffered(32).collect().await;
+                settled.into_iter().flatten().collect()
             }
         }
     }
 
     /// Decides one order again until its commit holds. If the store refuses it, its events are taken
-    /// one by one, and the one that is refused alone is parked.
-    async fn settle_alone(&self, group: Group) -> Group {
+    /// one by one, and the one that is refused alone is parked. None if the worker stops meanwhile.
+    async fn settle_alone(&self, group: Group) -> Option<Group> {
         let mut at = 0;
         let mut step = group.items.len().max(1);
         while at < group.items.len() {
@@ -209,14 +218,16 @@ impl Worker {
                         Ok(()) => at = slice.end,
                         Err(error) => {
                             error!(service = self.books.owner(), %error, "cannot even park an event");
-                            tokio::time::sleep(Duration::from_secs(1)).await;
+                            let pause = tokio::time::sleep(Duration::from_secs(1));
+                            self.stop.run_until_cancelled(pause).await?;
                         }
                     }
                 }
+                Err(Error::Unavailable(_) | Error::Full) => return None,
                 Err(_) => {}
             }
         }
-        group
+        Some(group)
     }
 
     async fn try_slice(
@@ -226,7 +237,8 @@ impl Worker {
         refused: Option<&str>,
     ) -> Result<(), Error> {
         let turn = (group.order, &group.items[slice]);
-        let loaded = self.load(decide::wanted([turn])).await;
+        let stopped = || Error::Unavailable("the worker stops".to_owned());
+        let loaded = self.load(decide::wanted([turn])).await.ok_or_else(stopped)?;
         let (context, handler) = (self.books.context(), &*self.handler);
         let part = decide::decide(context, handler, turn, &loaded, refused).await;
         self.commit([&part]).await?;
@@ -235,7 +247,8 @@ impl Worker {
         Ok(())
     }
 
-    /// One commit of all `parts`; an unreachable store is waited for, whatever the outcome was.
+    /// One commit of all `parts`; a store that is unreachable or full is waited for, until the worker
+    /// stops.
     async fn commit<'a>(&self, parts: impl IntoIterator<Item = &'a Part>) -> Result<(), Error> {
         let mut commit = self.books.blank();
         for part in parts {
@@ -249,7 +262,9 @@ impl Worker {
             match self.books.commit(commit.clone()).await {
                 Err(error @ (Error::Unavailable(_) | Error::Full)) => {
                     warn!(service = self.books.owner(), %error, "cannot commit a batch, will try again");
-                    backoff.pause().await;
+                    if self.stop.run_until_cancelled(backoff.pause()).await.is_none() {
+                        return Err(error);
+                    }
                 }
                 result => return result,
             }
