@@ -21,6 +21,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
@@ -49,7 +50,11 @@ struct Stops {
 /// # Errors
 /// If the engines or the address cannot be used, or the shutdown took too long.
 pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyhow::Result<()> {
-    let engines = engines::open(&config, &plan.services).await?;
+    let mut signals = Signals::listen()?;
+    let engines = tokio::select! {
+        engines = engines::open(&config, &plan.services) => engines?,
+        () = signals.next() => return Ok(()),
+    };
     let all = services::all(&config)?;
     let pipeline = Pipeline::new(
         Arc::clone(&engines.store),
@@ -101,16 +106,13 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
         workers.spawn(demo::run(address, rate, stops.intake.clone()));
     }
     banner(&config, &plan, address);
-    signal().await?;
+    signals.next().await;
     info!("shutting down");
     tokio::select! {
         ended = tokio::time::timeout(config.shutdown_timeout, end(stops, workers, couriers)) => {
             ended.context("work in hand was not finished in time; it is done again after the start")
         }
-        again = signal() => {
-            again?;
-            bail!("stopped by a second signal")
-        }
+        () = signals.next() => bail!("stopped by a second signal"),
     }
 }
 
@@ -222,15 +224,24 @@ async fn tidy(engines: Engines, config: Config, stop: CancellationToken) {
     }
 }
 
-async fn signal() -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// SIGTERM and SIGINT. Listened to from the start, so that none can kill the process halfway.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// Where everything is kept, without passwords.
