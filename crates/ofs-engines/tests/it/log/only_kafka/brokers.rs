@@ -245,16 +245,15 @@ async fn a_broker_that_dies_and_comes_back_costs_time_and_no_record() {
     subscription.close().await.unwrap();
 }
 
-async fn all_are_up(client: &BaseConsumer) {
-    let up = async {
-        while client
-            .fetch_metadata(None, Duration::from_secs(5))
-            .is_ok_and(|metadata| metadata.brokers().len() < 3)
-        {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    tokio::time::timeout(SOON, up).await.unwrap();
+/// The topics in three copies, once all brokers are up.
+async fn in_three_copies(kafka: &Kafka) -> KafkaLog {
+    let log = kafka.connect().await;
+    let until = Instant::now() + SOON;
+    while let Err(error) = log.prepare(kafka.layout).await {
+        assert!(error.to_string().contains("start the third"), "{error}");
+        assert!(Instant::now() < until, "{error}");
+    }
+    log
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -262,8 +261,7 @@ async fn of_three_brokers_one_may_die() {
     let Some(brokers) = Brokers::start(3).await else { return };
     let kafka = brokers.kafka();
     let client: BaseConsumer = kafka.foreign().create().unwrap();
-    all_are_up(&client).await;
-    let log = Arc::new(kafka.log().await);
+    let log = Arc::new(in_three_copies(&kafka).await);
     let topic = kafka.topic(Topic::Orders);
     let metadata = client.fetch_metadata(Some(&topic), Duration::from_secs(5)).unwrap();
     let partitions = metadata.topics()[0].partitions();
