@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 /// The cluster to test on; none if there is none.
 #[expect(clippy::disallowed_methods, reason = "tests are told by the environment what to run on")]
-fn cluster_url() -> Option<String> {
+pub fn cluster_url() -> Option<String> {
     static SKIPPED: Once = Once::new();
     let url = std::env::var("OFS_TEST_KAFKA_URL").ok();
     if url.is_none() {

@@ -1,6 +1,6 @@
 //! What the log promises only on Kafka: partitions, many members, foreign records, lost topics.
 //!
-//! Needs `OFS_TEST_KAFKA_URL`; what kills brokers needs `OFS_TEST_ENGINES` (see `brokers`).
+//! Needs `OFS_TEST_KAFKA_URL`; what kills brokers starts its own beside it (see `brokers`).
 
 mod brokers;
 mod foreign;

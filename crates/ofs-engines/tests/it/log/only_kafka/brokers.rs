@@ -1,95 +1,70 @@
-//! Brokers that die. Needs `OFS_TEST_ENGINES`, the path of a script that runs brokers of our own
-//! (`up`, `kill`, `wipe`; told by `ENGINES_…` variables where and how many).
+//! Brokers that die: of a private cluster, started by `tests/cluster` where there is a Kafka to test on.
 
-use crate::log::cluster::Kafka;
+use crate::log::cluster::{Kafka, cluster_url};
 use crate::log::{SOON, ack, append, message, next, take, values};
 use ofs_engines::log::kafka::KafkaLog;
 use ofs_events::Topic;
 use ofs_runtime::log::{Error, Log, Polled, Position};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use tokio::sync::{Mutex, MutexGuard};
 
 const TOPICS: [Topic; 1] = [Topic::Orders];
 
 /// An append answers within the time a message may take, and a little.
 const BOUNDED: Duration = Duration::from_secs(15);
 
-/// A cluster that one test has for itself.
+/// Brokers that one test has for itself; one test at a time, since they share their ports.
 struct Brokers {
-    script: String,
-    directory: TempDir,
-    port: u16,
-    count: u16,
+    data: TempDir,
+    kafka: String,
+    _turn: MutexGuard<'static, ()>,
 }
 
+static TURN: Mutex<()> = Mutex::const_new(());
+
 impl Brokers {
-    #[expect(clippy::disallowed_methods, reason = "tests are told what to run on")]
     async fn start(count: u16) -> Option<Self> {
-        static SKIPPED: Once = Once::new();
-        let Ok(script) = std::env::var("OFS_TEST_ENGINES") else {
-            SKIPPED.call_once(|| eprintln!("skipped: OFS_TEST_ENGINES names no script"));
-            return None;
-        };
-        let directory = TempDir::new().unwrap();
-        // The script runs its servers as another user.
-        let open = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(directory.path(), open).unwrap();
-        let brokers = Self { script, directory, port: free_ports(), count };
-        brokers.run(&["up", "kafka"]).await;
+        cluster_url()?;
+        let turn = TURN.lock().await;
+        let mut brokers = Self { data: TempDir::new().unwrap(), kafka: String::new(), _turn: turn };
+        let printed = brokers.run(&["up", "--brokers", &count.to_string(), "kafka"]).await;
+        let url = printed.trim().strip_prefix("export OFS_TEST_KAFKA_URL=kafka://");
+        url.expect("the brokers' URL").clone_into(&mut brokers.kafka);
         Some(brokers)
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.script);
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut command = Command::new(root.join("tests/cluster/cluster"));
         command
             .args(arguments)
-            .env("ENGINES_DATA", self.directory.path().join("data"))
-            .env("ENGINES_KAFKA_PORT", self.port.to_string())
-            .env("ENGINES_KAFKA_BROKERS", self.count.to_string())
-            .env("ENGINES_KAFKA_JVM_OPTS", "-XX:TieredStopAtLevel=1")
-            .env(
-                "ENGINES_KAFKA_CONF",
-                "broker.session.timeout.ms=3000\nbroker.heartbeat.interval.ms=500",
-            );
+            .env("OFS_CLUSTER_DATA", self.data.path())
+            .env("OFS_CLUSTER_PORTS", "24000");
         command
     }
 
-    async fn run(&self, arguments: &[&str]) {
+    async fn run(&self, arguments: &[&str]) -> String {
         let mut command = self.command(arguments);
         let done = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8_lossy(&done.stdout).into_owned()
     }
 
     fn kafka(&self) -> Kafka {
-        let brokers = (0..self.count).map(|n| format!("127.0.0.1:{}", self.port + 10 * n));
-        Kafka::on(&brokers.collect::<Vec<_>>().join(","))
+        Kafka::on(&self.kafka)
     }
 }
 
 impl Drop for Brokers {
     fn drop(&mut self) {
         let _ = self.command(&["wipe"]).output();
-    }
-}
-
-/// The first port of a range that is free: 0, 1, 10, 11, 20 and 21 above it are used.
-fn free_ports() -> u16 {
-    static TAKEN: AtomicUsize = AtomicUsize::new(0);
-    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    let process = std::process::id() as usize * 7;
-    loop {
-        let turn = process + TAKEN.fetch_add(1, Ordering::Relaxed);
-        let base = 20_000 + u16::try_from(turn % 80).unwrap() * 100;
-        if [0, 1, 10, 11, 20, 21].into_iter().all(|n| free(base + n)) {
-            return base;
-        }
     }
 }
 
@@ -234,7 +209,7 @@ async fn a_broker_that_dies_and_comes_back_costs_time_and_no_record() {
     assert!(began.elapsed() < Duration::from_secs(20), "closed after {:?}", began.elapsed());
     assert!(KafkaLog::open(&kafka.url()).err().unwrap().may_pass());
 
-    brokers.run(&["up", "kafka"]).await;
+    brokers.run(&["start", "kafka"]).await;
     writers.go_on(500).await;
     let (done, failures) = writers.stop().await;
     assert!(failures > 0, "appends failed in between");
