@@ -4,7 +4,7 @@ use super::Engines;
 use super::reach::{Server, Trouble, reach};
 use crate::config::Config;
 use ofs_engines::index::elasticsearch::ElasticsearchIndex;
-use ofs_engines::log::kafka::{self, KafkaLog};
+use ofs_engines::log::kafka::KafkaLog;
 use ofs_engines::store::postgres::{self, PostgresStore};
 use ofs_runtime::index::{self, Index as _};
 use ofs_runtime::log::{self, Layout, Log as _};
@@ -67,9 +67,12 @@ async fn prepared_log(config: &Config) -> Result<KafkaLog, Trouble> {
 async fn connect(config: &Config) -> Result<KafkaLog, Trouble> {
     let url = config.log_url.clone();
     let opened = tokio::task::spawn_blocking(move || KafkaLog::open(&url)).await;
-    opened.map_err(|error| Trouble::Never(error.into()))?.map_err(|error| match error {
-        kafka::OpenError::Unreachable { .. } => Trouble::NotYet(error.to_string()),
-        error => Trouble::Never(error.into()),
+    opened.map_err(|error| Trouble::Never(error.into()))?.map_err(|error| {
+        if error.is_transient() {
+            Trouble::NotYet(error.to_string())
+        } else {
+            Trouble::Never(error.into())
+        }
     })
 }
 
@@ -81,9 +84,10 @@ fn log_trouble(error: log::Error) -> Trouble {
 }
 
 fn store_trouble(error: postgres::OpenError) -> Trouble {
-    match error {
-        postgres::OpenError::Unreachable { .. } => Trouble::NotYet(error.to_string()),
-        error => Trouble::Never(error.into()),
+    if error.is_transient() {
+        Trouble::NotYet(error.to_string())
+    } else {
+        Trouble::Never(error.into())
     }
 }
 

@@ -1,11 +1,12 @@
 //! Servers of the cluster set that go and come back, one at a time, under load: what needs them waits,
 //! the rest goes on, and nothing that was accepted is lost.
 
-use crate::crashes::{assert_all_end_right, load};
+use crate::crashes::{Accepted, assert_all_end_right, load};
 use crate::server::{Server, get, http, order, place, until, until_status};
 use crate::servers::{Servers, Urls};
 use crate::system::{SERVICES, System};
 use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
 
 /// Four processes, one for each service, in the order of [`SERVICES`].
 fn four(system: &System) -> Vec<Server> {
@@ -15,6 +16,15 @@ fn four(system: &System) -> Vec<Server> {
 async fn until_working(url: &str) {
     let id = place(url, &order(Some("success"))).await.expect("201");
     until_status(url, &id, "FulfillmentScheduled").await;
+}
+
+/// A client that places orders; some of them are through already.
+async fn loading(url: &str) -> JoinHandle<Accepted> {
+    let client = url.to_owned();
+    let loading = tokio::spawn(async move { load(&client, 0).await });
+    let search = format!("{url}/orders/search");
+    until(&search, "some orders", |_, body| body["total"].as_u64() > Some(20)).await;
+    loading
 }
 
 #[tokio::test]
@@ -66,12 +76,7 @@ async fn while_postgres_is_down_writes_are_refused_and_no_accepted_order_is_lost
     let processes = four(&system);
     let url = processes[0].url.clone();
     until_working(&url).await;
-    let loading = tokio::spawn({
-        let url = url.clone();
-        async move { load(&url, 0).await }
-    });
-    let search = format!("{url}/orders/search");
-    until(&search, "some orders", |_, body| body["total"].as_u64() > Some(20)).await;
+    let loading = loading(&url).await;
     servers.kill("postgres");
     let mut accepted = loading.await.expect("a client");
     let refused = http().post(format!("{url}/orders")).json(&order(None)).send().await;
@@ -94,12 +99,7 @@ async fn a_broker_of_three_that_dies_under_load_loses_nothing() {
     let processes = four(&system);
     let url = processes[0].url.clone();
     until_working(&url).await;
-    let loading = tokio::spawn({
-        let url = url.clone();
-        async move { load(&url, 0).await }
-    });
-    let search = format!("{url}/orders/search");
-    until(&search, "some orders", |_, body| body["total"].as_u64() > Some(20)).await;
+    let loading = loading(&url).await;
     servers.kill("kafka-1");
     let accepted = loading.await.expect("a client");
     assert_eq!(accepted.len(), 300, "every order is accepted");

@@ -45,7 +45,7 @@ pub enum OpenError {
 impl OpenError {
     /// Whether it may go away by itself: then it is worth trying again.
     #[must_use]
-    pub fn may_pass(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unreachable { .. })
     }
 }
