@@ -175,7 +175,9 @@ pub async fn until_status(url: &str, id: &str, status: &str) -> Value {
 pub async fn events(url: &str, topic: &str) -> Vec<Value> {
     let asked = http().get(format!("{url}/events?topic={topic}")).send();
     let answer = asked.await.expect("an answer");
+    let status = answer.status().as_u16();
     let text = answer.text().await.expect("lines");
+    assert_eq!(status, 200, "{text}");
     text.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
 }
 

@@ -19,6 +19,9 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 /// How old the number of partitions may be where an old one does no harm.
 pub(super) const FRESH: Duration = Duration::from_secs(5);
 
+/// How long a question waits before it is asked again.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// Lines of its log that a client is relieved of with each look.
 const LINES: usize = 100;
 
@@ -136,13 +139,27 @@ impl View {
         self.consumer.as_ref().and_then(|consumer| consumer.context().trouble())
     }
 
+    /// What the cluster answers to `question`, which is told how long it may wait. While brokers
+    /// change places it is asked again, by a client that has learned of that in the meantime.
+    pub fn ask<T>(
+        &self,
+        question: impl Fn(&BaseConsumer<Talk>, Duration) -> Result<T, KafkaError>,
+    ) -> Result<T, Error> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let wait = deadline.saturating_duration_since(Instant::now());
+            match question(self.consumer()?, wait) {
+                Ok(answer) => return Ok(answer),
+                Err(error) if wait > PAUSE && is_moving(&error) => std::thread::sleep(PAUSE),
+                Err(error) => return Err(unavailable(&error)),
+            }
+        }
+    }
+
     /// The partitions of `topic`; none if there is no such topic.
     pub fn partitions(&mut self, topic: Topic) -> Result<Option<u32>, Error> {
         let name = self.cluster.names.topic(topic);
-        let metadata = self
-            .consumer()?
-            .fetch_metadata(Some(name), PATIENCE)
-            .map_err(|error| unavailable(&error))?;
+        let metadata = self.ask(|consumer, wait| consumer.fetch_metadata(Some(name), wait))?;
         let found = metadata.topics().iter().find(|found| found.name() == name);
         match found.and_then(|found| found.error()).map(RDKafkaErrorCode::from) {
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
@@ -203,11 +220,11 @@ impl View {
             return Ok(HashMap::new());
         }
         let asked = self.list(places.iter().map(|place| (*place, what)))?;
-        let found = self.consumer()?.offsets_for_times(asked, PATIENCE);
-        let found = found.map_err(|error| unavailable(&error))?;
+        let found = self.ask(|consumer, wait| {
+            consumer.offsets_for_times(asked.clone(), wait).and_then(without_errors)
+        })?;
         let mut offsets = HashMap::with_capacity(places.len());
         for element in found.elements() {
-            element.error().map_err(|error| unavailable(&error))?;
             if let Some(place) = self.cluster.names.place(&element)
                 && let Offset::Offset(offset) = element.offset()
             {
@@ -235,11 +252,11 @@ impl View {
     /// Where the group is.
     pub fn committed(&self, places: &[Place]) -> Result<HashMap<Place, Committed>, Error> {
         let asked = self.list(places.iter().map(|place| (*place, Offset::Invalid)))?;
-        let found = self.consumer()?.committed_offsets(asked, PATIENCE);
-        let found = found.map_err(|error| unavailable(&error))?;
+        let found = self.ask(|consumer, wait| {
+            consumer.committed_offsets(asked.clone(), wait).and_then(without_errors)
+        })?;
         let mut committed = HashMap::with_capacity(places.len());
         for element in found.elements() {
-            element.error().map_err(|error| unavailable(&error))?;
             if let Some(place) = self.cluster.names.place(&element)
                 && let Offset::Offset(offset) = element.offset()
             {
@@ -273,4 +290,27 @@ impl View {
         let list = self.cluster.names.list(places);
         list.map_err(|error| Error::Unavailable(reason(&error)))
     }
+}
+
+/// Whether it was asked of a broker that is gone, or does not lead here any more, or not yet.
+fn is_moving(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::DestroyBroker
+                | Code::BrokerTransportFailure
+                | Code::LeaderNotAvailable
+                | Code::NotLeaderForPartition
+                | Code::OffsetNotAvailable
+                | Code::CoordinatorNotAvailable
+                | Code::NotCoordinator
+        )
+    )
+}
+
+/// `found`, unless there is an error in it.
+fn without_errors(found: TopicPartitionList) -> Result<TopicPartitionList, KafkaError> {
+    found.elements().iter().try_for_each(|element| element.error())?;
+    Ok(found)
 }

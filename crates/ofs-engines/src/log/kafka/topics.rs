@@ -1,6 +1,6 @@
 //! Making the topics, and looking whether they are as they must be. Changes none that is there.
 
-use super::client::{Cluster, MAX_RECORD_BYTES, PATIENCE, reason};
+use super::client::{Cluster, MAX_RECORD_BYTES, reason};
 use super::observer::View;
 use ofs_events::Topic;
 use ofs_runtime::log::{Error, Layout};
@@ -53,8 +53,8 @@ impl View {
             }
         }
         let orders = self.cluster.names.topic(Topic::Orders);
-        let metadata = self.consumer()?.fetch_metadata(Some(orders), PATIENCE);
-        let brokers = metadata.map_err(|e| Error::Unavailable(reason(&e)))?.brokers().len();
+        let metadata = self.ask(|consumer, wait| consumer.fetch_metadata(Some(orders), wait))?;
+        let brokers = metadata.brokers().len();
         Ok(Found { missing, brokers })
     }
 

@@ -249,8 +249,13 @@ async fn of_three_brokers_one_may_die() {
     next(&mut *subscription, 1).await;
     subscription.close().await.unwrap();
     let mut subscription = log.subscribe("g", &TOPICS).await.unwrap();
+    let idle = kafka.connect().await;
     brokers.run(&["kill", &format!("kafka-{leader}")]).await;
     writers.go_on(2000).await;
+    for topic in Topic::ALL {
+        let found = idle.bounds(topic).await;
+        assert!(found.is_ok(), "brokers that live answer at once: {found:?}");
+    }
     let (done, _) = writers.stop().await;
     // With one of three gone, nobody may take the other two for all there are.
     let blank = brokers.kafka();
