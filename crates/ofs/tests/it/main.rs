@@ -16,6 +16,7 @@ mod fuzz;
 mod gateway;
 mod idempotency;
 mod logs;
+mod machine;
 mod metrics;
 mod openapi;
 mod orders;
