@@ -105,6 +105,9 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("{} said:\n{}", self.url, self.said().join("\n"));
+        }
     }
 }
 

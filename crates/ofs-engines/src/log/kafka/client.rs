@@ -110,7 +110,8 @@ impl Cluster {
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", "10000")
             .set("heartbeat.interval.ms", "1000")
-            .set("max.poll.interval.ms", "60000")
+            // Also how long a group waits for a member to join again, and a member for the answer.
+            .set("max.poll.interval.ms", "30000")
             .set("queued.min.messages", "1000")
             .set("queued.max.messages.kbytes", "4096");
         config
