@@ -15,7 +15,8 @@ use uuid::Uuid;
 
 const INDEXER: &str = "search-indexer-worker";
 
-/// Places `count` orders and waits until all of them are final and found.
+/// Places `count` orders and waits until all of them are final and found, and no index is being built:
+/// the first one may be found in before it is noted as done.
 async fn house_of(url: &str, count: usize) -> BTreeSet<String> {
     let mut placed = BTreeSet::new();
     while placed.len() < count {
@@ -24,6 +25,8 @@ async fn house_of(url: &str, count: usize) -> BTreeSet<String> {
     }
     let search = format!("{url}/orders/search?status=FulfillmentScheduled");
     until(&search, "all orders", |_, body| body["total"] == count).await;
+    let built = |_, index: &Value| index["building"].is_null();
+    until(&format!("{url}/index"), "the first index", built).await;
     placed
 }
 
