@@ -22,6 +22,10 @@ pub(super) const MAX_RECORD_BYTES: u32 = 2_000_000;
 const TOKEN_SECONDS: i64 = 3600;
 
 /// A cluster and the names on it; what every client is made from.
+///
+/// A client may lose all its brokers for good: asked just after it came up, a broker knows of none,
+/// not even of itself, and the library (2.12) then forgets even those it began with. So whatever a
+/// client cannot do for long is tried with a new one, though the old one seems to wait for a cluster.
 #[derive(Debug)]
 pub(super) struct Cluster {
     pub address: Address,

@@ -112,7 +112,7 @@ impl Member {
         client.subscribe(&topics).map_err(|error| unavailable(&error))?;
         let (mut committed, mut roomy) = (Instant::now(), Instant::now());
         let brake = &client.context().brake;
-        let mut watch = Watch::new(&self.group, &self.observer, &self.hand);
+        let mut watch = Watch::new(self, client);
         while !self.hand.is_stopping() {
             if committed.elapsed() >= COMMIT_DELAY {
                 if let Err(error) = self.keep(client) {

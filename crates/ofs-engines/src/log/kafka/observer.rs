@@ -87,7 +87,12 @@ impl Observer {
         };
         let view = guard.insert(view);
         view.listen();
-        look(view)
+        let looked = look(view);
+        if matches!(looked, Err(Error::Unavailable(_))) {
+            // It may be a client without brokers, see `Cluster`.
+            guard.take();
+        }
+        looked
     }
 }
 

@@ -22,7 +22,7 @@ type Client = FutureProducer<Talk>;
 /// Appends to the log.
 pub(super) struct Producer {
     cluster: Arc<Cluster>,
-    /// Taken only when this is dropped.
+    /// None if the last one was given up.
     client: Mutex<Option<Client>>,
 }
 
@@ -57,6 +57,15 @@ impl Producer {
         Ok(new)
     }
 
+    /// Lets go of `client`, unless another one has taken its place already.
+    fn give_up(&self, client: &Client) {
+        let mut kept = self.lock();
+        let is_kept = |kept: &Client| kept.client().native_ptr() == client.client().native_ptr();
+        if kept.as_ref().is_some_and(is_kept) {
+            retire(kept.take());
+        }
+    }
+
     /// Appends `messages`, one answer each, in order.
     pub async fn append(&self, messages: Vec<Message>) -> Vec<Result<Position, Error>> {
         let client = match self.client() {
@@ -79,6 +88,9 @@ impl Producer {
                 Err(error) => {
                     if is_unknown(&error) {
                         self.look_for(&client, topic);
+                    }
+                    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageTimedOut) {
+                        self.give_up(&client);
                     }
                     Err(refused(self.cluster.names.topic(topic), &error))
                 }

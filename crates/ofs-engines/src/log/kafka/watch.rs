@@ -1,9 +1,10 @@
-//! Looks at a running member from outside: whether the topics are still the ones it reads, and
-//! whether it gets what is there. The client library notices neither by itself.
+//! Looks at a running member from outside: whether the topics are still the ones it reads, whether
+//! its client reaches the cluster, and whether it gets what is there. The library notices none of it.
 
-use super::hand::Hand;
-use super::observer::Observer;
+use super::client::PATIENCE;
+use super::member::{Client, Member};
 use ofs_runtime::log::Error;
+use rdkafka::consumer::Consumer as _;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -13,9 +14,8 @@ const EVERY: Duration = Duration::from_secs(10);
 const STRIKES: u32 = 3;
 
 pub(super) struct Watch<'a> {
-    group: &'a str,
-    observer: &'a Observer,
-    hand: &'a Hand,
+    member: &'a Member,
+    client: &'a Client,
     looked: Instant,
     /// What all owned partitions were read up to, when it was last looked.
     before: HashMap<super::Place, u64>,
@@ -23,9 +23,9 @@ pub(super) struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    pub fn new(group: &'a str, observer: &'a Observer, hand: &'a Hand) -> Self {
+    pub fn new(member: &'a Member, client: &'a Client) -> Self {
         let before = HashMap::new();
-        Self { group, observer, hand, looked: Instant::now(), before, strikes: 0 }
+        Self { member, client, looked: Instant::now(), before, strikes: 0 }
     }
 
     /// The member is held up by its worker, not stuck.
@@ -47,8 +47,11 @@ impl<'a> Watch<'a> {
         match looked {
             Err(error @ Error::Lost(_)) => Err(error),
             Err(error) => {
-                tracing::debug!(group = self.group, %error, "cannot look after a member");
+                tracing::debug!(group = self.member.group, %error, "cannot look after a member");
                 Ok(())
+            }
+            Ok(()) if self.is_lost() => {
+                Err(Error::Unavailable("the client has lost its brokers".to_owned()))
             }
             Ok(()) if self.strikes >= STRIKES => {
                 Err(Error::Unavailable("records are there and do not come".to_owned()))
@@ -57,15 +60,25 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// Whether others reach the cluster and this client does not, see `Cluster`.
+    fn is_lost(&self) -> bool {
+        let Member { cluster, topics, observer, .. } = self.member;
+        let reaches =
+            |topic| self.client.fetch_metadata(Some(cluster.names.topic(topic)), PATIENCE).is_ok();
+        let others = || observer.look_here(|view| view.places(topics, Duration::ZERO)).is_ok();
+        topics.first().is_some_and(|topic| !reaches(*topic) && others())
+    }
+
     fn inspect(&mut self) -> Result<(), Error> {
-        let standings = self.hand.standings();
+        let Member { group, hand, observer, .. } = self.member;
+        let standings = hand.standings();
         if standings.is_empty() {
             return Ok(());
         }
         let now: HashMap<_, _> = standings.iter().map(|s| (s.place, s.next)).collect();
         let idle = now == self.before;
-        let waiting = self.observer.look_here(|view| {
-            view.check(self.group, &standings)?;
+        let waiting = observer.look_here(|view| {
+            view.check(group, &standings)?;
             if !idle {
                 return Ok(false);
             }

@@ -220,6 +220,33 @@ async fn a_broker_that_dies_and_comes_back_costs_time_and_no_record() {
     subscription.close().await.unwrap();
 }
 
+/// Clients that ask without pause while a broker comes up, when it knows of no broker yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_client_outlives_what_a_broker_says_while_it_comes_up() {
+    let Some(brokers) = Brokers::start(1).await else { return };
+    let kafka = brokers.kafka();
+    let mut logs = vec![Arc::new(kafka.log().await)];
+    for _ in 0..7 {
+        logs.push(Arc::new(kafka.connect().await));
+    }
+    for log in &logs {
+        append(&**log, vec![message(Topic::Orders, "a", "before")]).await;
+    }
+    for round in 0..4 {
+        brokers.run(&["kill", "kafka-1"]).await;
+        let asking: tokio::task::JoinSet<()> =
+            logs.iter().cloned().map(asks_until_answered).collect();
+        brokers.run(&["start", "kafka"]).await;
+        let answered = tokio::time::timeout(2 * SOON, asking.join_all()).await;
+        assert!(answered.is_ok(), "a client asks for ever, after restart {round}");
+    }
+}
+
+async fn asks_until_answered(log: Arc<KafkaLog>) {
+    while log.bounds(Topic::Orders).await.is_err() {}
+    insist(&log, "a", 0).await;
+}
+
 /// The topics in three copies, once all brokers are up.
 async fn in_three_copies(kafka: &Kafka) -> KafkaLog {
     let log = kafka.connect().await;
