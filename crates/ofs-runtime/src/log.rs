@@ -215,8 +215,18 @@ pub trait Log: Send + Sync {
     /// [`Error::Unprepared`] if they are there and are others, or cannot be made so.
     async fn prepare(&self, layout: Layout) -> Result<(), Error>;
 
-    /// Drops what is older than retention, where that is not the engine's own business.
-    async fn tidy(&self, older_than: Timestamp) -> Result<(), Error>;
+    /// Drops what is older than retention, where that is not the engine's own business; but nothing
+    /// that one of `readers`, or another group the log knows, has still to read.
+    async fn tidy(&self, older_than: Timestamp, readers: &[Reader]) -> Result<(), Error>;
+}
+
+/// A consumer group that will read these topics, whether or not it has begun to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reader {
+    /// The group.
+    pub group: String,
+    /// What it reads.
+    pub topics: &'static [Topic],
 }
 
 /// Why the log did not do it.

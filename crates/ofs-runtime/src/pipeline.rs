@@ -3,7 +3,7 @@
 //! What cannot be reached is unknown since a time, never zero. Also says how fresh the index is.
 
 use crate::context::Context;
-use crate::log::{Lag, Log};
+use crate::log::{Lag, Log, Reader};
 use crate::metrics as names;
 use crate::store::{Depth, Depths, Store};
 use metrics::gauge;
@@ -27,6 +27,14 @@ pub struct Station {
     pub topics: &'static [Topic],
     /// Whether its records are what the search index holds.
     pub indexed: bool,
+}
+
+impl Station {
+    /// The service as a reader of the log.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        Reader { group: group_of(self.service), topics: self.topics }
+    }
 }
 
 /// The consumer group of `service`.

@@ -11,8 +11,9 @@ use ofs_runtime::books::Books;
 use ofs_runtime::context::Context;
 use ofs_runtime::courier::{Courier, IndexLane, OutboxLane, RetryLane};
 use ofs_runtime::desk::Desk;
+use ofs_runtime::log::Reader;
 use ofs_runtime::parked::Redrive;
-use ofs_runtime::pipeline::Pipeline;
+use ofs_runtime::pipeline::{Pipeline, Station};
 use ofs_runtime::rebuild::Rebuild;
 use ofs_runtime::service::Service;
 use ofs_runtime::store::Retention;
@@ -101,7 +102,8 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
             error!(%error, "the HTTP server ended");
         }
     });
-    workers.spawn(tidy(engines.clone(), config.clone(), stops.intake.clone()));
+    let readers = pipeline.stations().iter().map(Station::reader).collect();
+    workers.spawn(tidy(engines.clone(), config.clone(), readers, stops.intake.clone()));
     if let Some(rate) = plan.demo {
         workers.spawn(demo::run(address, rate, stops.intake.clone()));
     }
@@ -195,7 +197,7 @@ async fn bind(config: &Config, plan: &Plan) -> anyhow::Result<TcpListener> {
 }
 
 /// Drops what is past its retention, a little at a time.
-async fn tidy(engines: Engines, config: Config, stop: CancellationToken) {
+async fn tidy(engines: Engines, config: Config, readers: Vec<Reader>, stop: CancellationToken) {
     let hours = |time: Duration| u16::try_from(time.as_secs() / 3600).unwrap_or(u16::MAX);
     let retention = Retention {
         inbox_days: hours(config.inbox_retention).div_ceil(24),
@@ -207,7 +209,7 @@ async fn tidy(engines: Engines, config: Config, stop: CancellationToken) {
         let kept = i64::try_from(config.log_retention.as_secs()).unwrap_or(i64::MAX);
         let oldest: Timestamp = clock.now().plus_seconds(-kept);
         let more = async {
-            engines.log.tidy(oldest).await.map_err(|error| error.to_string())?;
+            engines.log.tidy(oldest, &readers).await.map_err(|error| error.to_string())?;
             engines.store.tidy(retention).await.map_err(|error| error.to_string())
         };
         let pause = match more.await {

@@ -207,6 +207,7 @@ macro_rules! conformance {
             parking::a_deferred_event_waits_again,
             parking::a_discarded_event_keeps_its_reasons,
             parking::a_closed_event_is_not_settled_again,
+            parking::an_event_that_is_being_tried_is_not_discarded,
             parking::events_of_no_order_hold_back_nothing,
             parking::parked_events_are_listed_by_what_is_asked,
             parking::one_of_many_redrivers_claims_a_head,

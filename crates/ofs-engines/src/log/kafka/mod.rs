@@ -30,7 +30,7 @@ use note::Note;
 use observer::{FRESH, Observer, View};
 use ofs_events::{Timestamp, Topic};
 use ofs_runtime::log::{
-    Bounds, Error, Lag, Layout, Log, Message, Position, Received, Reset, Subscription,
+    Bounds, Error, Lag, Layout, Log, Message, Position, Reader, Received, Reset, Subscription,
 };
 use producer::Producer;
 use std::collections::HashMap;
@@ -106,10 +106,11 @@ fn lag(
         let first = firsts.get(&place).copied().unwrap_or(0);
         let end = ends.get(&place).copied().unwrap_or(first);
         let position = committed.get(&place).map(|committed| committed.offset);
-        let next = position.unwrap_or(first).max(first);
+        // What retention took before the group read it is still lag: it was never handled.
+        let next = position.unwrap_or(first);
         let events = end.saturating_sub(next);
         if events > 0 {
-            behind.insert(place, next);
+            behind.insert(place, next.max(first));
         }
         let (topic, partition) = place;
         let assigned = assigned(place);
@@ -245,7 +246,7 @@ impl Log for KafkaLog {
     }
 
     /// Retention is the cluster's own business.
-    async fn tidy(&self, _: Timestamp) -> Result<(), Error> {
+    async fn tidy(&self, _: Timestamp, _: &[Reader]) -> Result<(), Error> {
         Ok(())
     }
 }

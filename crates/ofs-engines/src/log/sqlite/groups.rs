@@ -76,6 +76,13 @@ impl Groups {
         self.lock().groups.get(group).is_some_and(|group| group.owner(topic) == Some(member))
     }
 
+    /// The groups that have a member which reads `topic`.
+    pub fn reading(&self, topic: Topic) -> Vec<String> {
+        let state = self.lock();
+        let reading = state.groups.iter().filter(|(_, group)| group.owner(topic).is_some());
+        reading.map(|(name, _)| name.clone()).collect()
+    }
+
     /// Whether somebody reads `topic` for the group.
     pub fn is_read(&self, group: &str, topic: Topic) -> bool {
         self.lock().groups.get(group).is_some_and(|group| group.owner(topic).is_some())

@@ -15,7 +15,7 @@ use crate::sqlite::{Abort, Database, Failure, Options};
 use async_trait::async_trait;
 use ofs_events::{Timestamp, Topic};
 use ofs_runtime::log::{
-    Bounds, Error, Lag, Layout, Log, Message, Position, Received, Reset, Subscription,
+    Bounds, Error, Lag, Layout, Log, Message, Position, Reader, Received, Reset, Subscription,
 };
 use rusqlite::Connection;
 use shared::{Along, Broken, Shared};
@@ -118,11 +118,16 @@ impl Inner {
     async fn lag(&self, group: &str, topic: Topic) -> Result<Lag, Error> {
         let (first, end) = self.shared.bounds(topic);
         let position = self.shared.groups.position(group, topic);
-        let next = position.unwrap_or(first).max(first);
+        // What retention took before the group read it is still lag: it was never handled.
+        let next = position.unwrap_or(first);
         let events = end.saturating_sub(next);
         let oldest = match events {
             0 => None,
-            _ => self.read(topic, next, Budget::of(1)).await?.first().map(|r| r.appended_at),
+            _ => self
+                .read(topic, next.max(first), Budget::of(1))
+                .await?
+                .first()
+                .map(|r| r.appended_at),
         };
         let assigned = self.shared.groups.is_read(group, topic);
         Ok(Lag { topic, partition: 0, position, end, events, oldest, assigned })
@@ -231,15 +236,16 @@ impl Log for SqliteLog {
         Ok(())
     }
 
-    async fn tidy(&self, older_than: Timestamp) -> Result<(), Error> {
+    async fn tidy(&self, older_than: Timestamp, readers: &[Reader]) -> Result<(), Error> {
         loop {
             let shared = Arc::clone(&self.inner.shared);
+            let readers = readers.to_vec();
             let published = Arc::clone(&self.inner.shared);
             let cut = move |(cuts, more)| {
                 published.cut(cuts);
                 more
             };
-            if !self.inner.write(move |db| shared.tidy(db, older_than), cut).await? {
+            if !self.inner.write(move |db| shared.tidy(db, older_than, &readers), cut).await? {
                 return Ok(());
             }
         }

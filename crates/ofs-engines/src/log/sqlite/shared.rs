@@ -8,7 +8,7 @@ use super::tail::{Tail, Tails};
 use crate::sqlite::{Abort, Failure};
 use ofs_events::{Timestamp, Topic};
 use ofs_runtime::context::Context;
-use ofs_runtime::log::{Error, Message, Position, Received};
+use ofs_runtime::log::{Error, Message, Position, Reader, Received};
 use rusqlite::Connection;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -108,17 +108,21 @@ impl Shared {
         }
     }
 
-    /// Deletes at most one batch a topic, from the oldest record to the first that is young enough.
+    /// Deletes at most one batch a topic, from the oldest record to the first that is young enough or
+    /// that a group has not read, by the positions that are written in this very transaction.
     /// Answers what every topic begins with now, and whether there is more to delete.
     pub fn tidy(
         &self,
         db: &Connection,
         older_than: Timestamp,
+        readers: &[Reader],
     ) -> Result<(Vec<(Topic, u64)>, bool), Broken> {
+        let positions = disk::positions(db)?;
         let mut cuts = Vec::new();
         let mut more = false;
         for topic in Topic::ALL {
             let (first, end) = self.bounds(topic);
+            let end = end.min(self.read_by_all(topic, &positions, readers));
             let limit = end.min(first + TIDY_BATCH);
             let cut = disk::first_since(db, topic, first, limit, older_than)?;
             if cut > first {
@@ -128,6 +132,20 @@ impl Shared {
             }
         }
         Ok((cuts, more))
+    }
+
+    /// Up to where every known group has read `topic`; 0 if one of them has not begun.
+    fn read_by_all(&self, topic: Topic, positions: &[GroupPosition], readers: &[Reader]) -> u64 {
+        let has_position =
+            |group: &str| positions.iter().any(|at| at.topic == topic && at.group == group);
+        let expected = readers.iter().filter(|reader| reader.topics.contains(&topic));
+        let waits = expected.map(|reader| reader.group.as_str()).any(|group| !has_position(group))
+            || self.groups.reading(topic).iter().any(|group| !has_position(group));
+        if waits {
+            return 0;
+        }
+        let here = positions.iter().filter(|at| at.topic == topic);
+        here.map(|at| at.offset).min().unwrap_or(u64::MAX)
     }
 
     /// Everything below these offsets is gone from the file.

@@ -106,13 +106,16 @@ statements! {
         SELECT CASE WHEN (SELECT count(*) FROM fresh) < cardinality($13) THEN stale(ARRAY(
             SELECT DISTINCT commit FROM given WHERE (topic, partition, "offset") NOT IN
             (SELECT topic, partition, "offset" FROM fresh))) END"#;
-    /// Held in order of id, so that two who close the same events cannot wait for each other.
+    /// Held in order of id, so that two who close the same events cannot wait for each other. One that
+    /// is being tried is not discarded: its try may be charging the customer right now.
     HOLD_PARKED = "
-        WITH given AS (SELECT * FROM unnest($2::bigint[], $3::integer[]) AS g (id, commit)),
+        WITH given AS (
+            SELECT * FROM unnest($2::bigint[], $3::integer[], $4::text[]) AS g (id, commit, state)),
         held AS (
             SELECT g.id FROM given g CROSS JOIN LATERAL (
                 SELECT FROM parked_events p
                 WHERE p.id = g.id AND p.owner = $1::text AND p.state = 'parked'
+                AND (g.state <> 'discarded' OR p.held_until IS NULL OR p.held_until <= now())
                 FOR NO KEY UPDATE) p)
         SELECT CASE WHEN (SELECT count(DISTINCT id) FROM held) < cardinality($3) THEN stale(ARRAY(
             SELECT DISTINCT commit FROM given WHERE id NOT IN (SELECT id FROM held))) END";
@@ -252,11 +255,11 @@ pub(super) fn close<'a>(
     closed.sort_by_key(|row| row.0);
     let id = || column(&closed, |row| row.0);
     let commit = column(&closed, |row| row.1);
-    let state = column(&closed, |row| name(row.2));
+    let state = || column(&closed, |row| name(row.2));
     let reason = column(&closed, |row| row.3);
     let wait = column(&closed, |row| row.4);
-    steps.push(step(HOLD_PARKED, vec![value(owner), id(), commit]));
-    steps.push(step(CLOSE, vec![id(), state, reason, wait]));
+    steps.push(step(HOLD_PARKED, vec![value(owner), id(), commit, state()]));
+    steps.push(step(CLOSE, vec![id(), state(), reason, wait]));
     steps.push(step(WAKE, vec![id()]));
     Ok(())
 }

@@ -73,7 +73,8 @@ fn take(connection: &Connection, id: i64, now: i64, hold: Duration) -> Done<Park
     found.map(|row| row.event).ok_or(Abort::Failed(Failure::Refused(format!("{id} is gone"))))
 }
 
-/// Closes one: resolved, or discarded for a reason. The next in its queue is due at once.
+/// Closes one: resolved, or discarded for a reason. The next in its queue is due at once. One that is
+/// held is not discarded: whoever holds it may be charging the customer right now.
 pub(super) fn close(
     connection: &Connection,
     owner: &str,
@@ -85,7 +86,8 @@ pub(super) fn close(
                SET state = iif(?1 IS NULL, 'resolved', 'discarded'), closed_at = ?2,
                    next_at = NULL, held_until = NULL,
                    reason = iif(?1 IS NULL, reason, reason || '; discarded: ' || ?1)
-               WHERE id = ?3 AND owner = ?4 AND state = 'parked'";
+               WHERE id = ?3 AND owner = ?4 AND state = 'parked'
+                 AND (?1 IS NULL OR held_until IS NULL OR held_until <= ?2)";
     let closed = connection.prepare_cached(sql)?.execute(params![discarded, now, id, owner])?;
     expect(closed == 1)?;
     let sql = "UPDATE parked_events SET next_at = ?1 WHERE id > ?2 AND id = (

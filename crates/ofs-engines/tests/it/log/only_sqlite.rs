@@ -8,7 +8,7 @@ use ofs_engines::log::sqlite::{OpenError, SqliteLog};
 use ofs_engines::sqlite::{self, Options};
 use ofs_events::{EventId, Topic};
 use ofs_runtime::context::Context;
-use ofs_runtime::log::{Bounds, Error, Log, Message, Reset};
+use ofs_runtime::log::{Bounds, Error, Log, Message, Reader, Reset};
 use std::time::Duration;
 
 fn event(n: u128, value: &str) -> Message {
@@ -64,7 +64,7 @@ async fn a_full_disk_says_so_and_appends_go_on_when_there_is_room() {
     ack(&mut *subscription, &records);
     assert_eq!(log.bounds(Topic::Orders).await.unwrap()[0].end, taken as u64);
 
-    log.tidy(Context::new("test").now().plus_seconds(1)).await.unwrap();
+    log.tidy(Context::new("test").now().plus_seconds(1), &[]).await.unwrap();
     let at = append(&log, numbered(Topic::Orders, "a", 0..1)).await[0];
     assert_eq!(at.offset, taken as u64, "a failed append takes no offset");
     assert_eq!(values(&take(&mut *subscription, 1).await), ["a:0"]);
@@ -80,12 +80,12 @@ async fn retention_removes_the_old_and_never_gives_an_offset_twice() {
     clock_moves_on().await;
     let between = now();
     append(&*log, numbered(Topic::Orders, "b", 0..3)).await;
-    log.tidy(between).await.unwrap();
+    log.tidy(between, &[]).await.unwrap();
     let bounds = Bounds { partition: 0, first: 5000, end: 5003 };
     assert_eq!(log.bounds(Topic::Orders).await.unwrap(), [bounds]);
     assert_eq!(log.read(Topic::Orders, 0, 0, 1).await.unwrap()[0].at.offset, 5000);
 
-    log.tidy(now().plus_seconds(1)).await.unwrap();
+    log.tidy(now().plus_seconds(1), &[]).await.unwrap();
     drop(log);
     let log = engine.open().await;
     let bounds = Bounds { partition: 0, first: 5003, end: 5003 };
@@ -96,18 +96,50 @@ async fn retention_removes_the_old_and_never_gives_an_offset_twice() {
 }
 
 #[tokio::test]
+async fn retention_keeps_what_a_known_group_has_not_read() {
+    let engine = Sqlite::start().await;
+    let log = engine.open().await;
+    let far = || Context::new("test").now().plus_seconds(3600);
+    let readers = [Reader { group: "later".to_owned(), topics: &[Topic::Orders] }];
+    append(&*log, numbered(Topic::Orders, "a", 0..10)).await;
+    append(&*log, numbered(Topic::Payments, "a", 0..10)).await;
+    let mut subscription = log.subscribe("g", &[Topic::Orders]).await.unwrap();
+    let first = async |topic| log.bounds(topic).await.unwrap()[0].first;
+
+    log.tidy(far(), &[]).await.unwrap();
+    assert_eq!(first(Topic::Orders).await, 0, "a member that has acknowledged nothing");
+    assert_eq!(first(Topic::Payments).await, 10, "read by no group");
+    let records = next(&mut *subscription, 4).await;
+    ack(&mut *subscription, &records);
+    log.tidy(far(), &readers).await.unwrap();
+    assert_eq!(first(Topic::Orders).await, 0, "a reader that has not begun");
+    log.tidy(far(), &[]).await.unwrap();
+    assert_eq!(first(Topic::Orders).await, 4);
+    let left = next(&mut *subscription, 10).await;
+    assert_eq!(left.len(), 6);
+    subscription.close().await.unwrap();
+    log.tidy(far(), &[]).await.unwrap();
+    assert_eq!(first(Topic::Orders).await, 4, "a group that has left and will be back");
+}
+
+/// A build that cut by age alone could do this to a group.
+fn lag_behind(engine: &Sqlite, group: &str, offset: i64) {
+    let database = rusqlite::Connection::open(engine.directory.path().join("log.db")).unwrap();
+    let sql = "INSERT INTO positions (group_name, topic, next_offset) VALUES (?1, 1, ?2)";
+    database.execute(sql, (group, offset)).unwrap();
+}
+
+#[tokio::test]
 async fn a_group_that_retention_overtook_is_told_and_can_be_reset() {
     let engine = Sqlite::start().await;
     let log = engine.open().await;
     append(&*log, numbered(Topic::Orders, "a", 0..10)).await;
-    let mut subscription = log.subscribe("g", &[Topic::Orders]).await.unwrap();
-    let records = next(&mut *subscription, 4).await;
-    ack(&mut *subscription, &records);
-    log.tidy(Context::new("test").now().plus_seconds(1)).await.unwrap();
+    log.tidy(Context::new("test").now().plus_seconds(1), &[]).await.unwrap();
     append(&*log, numbered(Topic::Orders, "b", 0..2)).await;
-    let lost = subscription.next(10).await;
-    assert!(matches!(&lost, Err(Error::Lost(_))), "{lost:?}");
-    subscription.close().await.unwrap();
+    drop(log);
+    lag_behind(&engine, "g", 4);
+    let log = engine.open().await;
+    assert_eq!(log.lag("g", &[Topic::Orders]).await.unwrap()[0].events, 8, "six are lost");
     let lost = log.subscribe("g", &[Topic::Orders]).await.err().unwrap();
     let text = lost.to_string();
     assert!(text.contains("offset 4 of orders.events.v1") && text.contains("ofs events reset"));

@@ -176,6 +176,19 @@ pub async fn a_discarded_event_keeps_its_reasons(engine: &impl Engine) {
     assert_eq!(found.state, ParkedState::Discarded);
 }
 
+pub async fn an_event_that_is_being_tried_is_not_discarded(engine: &impl Engine) {
+    let store = engine.open().await;
+    store.commit(parked([parking(Some(order(1)), 1, None)])).await.unwrap();
+    let id = all(&store).await[0].id;
+    assert!(matches!(store.claim(id, LONG).await, Ok(Claim::Claimed(_))));
+    let discard = || settled([Settled::Discarded(id, "a test order".to_owned())]);
+    assert_eq!(store.commit(discard()).await, Err(Error::Stale));
+    assert_eq!(store.parked_event(id).await.unwrap().unwrap().state, ParkedState::Parked);
+    let failed = Settled::Deferred { id, reason: "declined".to_owned(), retry_in: None };
+    store.commit(settled([failed])).await.unwrap();
+    store.commit(discard()).await.unwrap();
+}
+
 pub async fn a_closed_event_is_not_settled_again(engine: &impl Engine) {
     let store = engine.open().await;
     store.commit(parked([parking(Some(order(1)), 1, None)])).await.unwrap();

@@ -80,7 +80,7 @@ impl Log for Unreachable {
     async fn prepare(&self, _: Layout) -> Result<(), Error> {
         down()
     }
-    async fn tidy(&self, _: Timestamp) -> Result<(), Error> {
+    async fn tidy(&self, _: Timestamp, _: &[ofs_runtime::log::Reader]) -> Result<(), Error> {
         down()
     }
 }

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use ofs_events::{OrderId, Timestamp, Topic};
 use ofs_runtime::index::{self, Document, Found, Index, Put, Query, Status, Target};
 use ofs_runtime::log::{
-    self, Bounds, Lag, Layout, Log, Message, Position, Received, Reset, Subscription,
+    self, Bounds, Lag, Layout, Log, Message, Position, Reader, Received, Reset, Subscription,
 };
 use ofs_runtime::store::{
     self, Claim, Commit, Depths, Loaded, Outgoing, Parked, ParkedFilter, Record, Retention, Store,
@@ -279,8 +279,8 @@ impl Log for Scripted {
         self.log.engine.prepare(layout).await
     }
 
-    async fn tidy(&self, older_than: Timestamp) -> Result<(), log::Error> {
-        self.log.engine.tidy(older_than).await
+    async fn tidy(&self, older_than: Timestamp, readers: &[Reader]) -> Result<(), log::Error> {
+        self.log.engine.tidy(older_than, readers).await
     }
 }
 
