@@ -85,6 +85,9 @@ impl NewOrder {
             country: country(self.country, &mut errors),
             payment_scenario: self.payment_scenario.map(|text| text.trim().to_owned()),
         };
+        if accepted.customer_email.chars().any(is_hidden) {
+            errors.push(Invalid::new("/customerEmail", HIDDEN));
+        }
         if accepted.payment_scenario.as_deref().is_some_and(|text| text.contains('\0')) {
             errors.push(Invalid::new("/paymentScenario", NUL));
         }
@@ -93,6 +96,17 @@ impl NewOrder {
 }
 
 const NUL: &str = "must not hold the character U+0000";
+
+const HIDDEN: &str =
+    "must not hold control characters, line breaks or characters that change the direction of text";
+
+/// Characters that start a new header in whoever mails, or show another address than there is.
+fn is_hidden(character: char) -> bool {
+    let direction = ['\u{61c}', '\u{200e}', '\u{200f}'].contains(&character)
+        || ('\u{2028}'..='\u{202e}').contains(&character)
+        || ('\u{2066}'..='\u{2069}').contains(&character);
+    direction || (character.is_control() && character != '\0')
+}
 
 fn text(at: &str, value: Option<String>, max: usize, errors: &mut Vec<Invalid>) -> String {
     let Some(value) = value else {
@@ -214,6 +228,17 @@ mod tests {
         {
             assert_eq!(new.accept().expect_err("too long").len(), 1);
         }
+    }
+
+    #[test]
+    fn an_address_that_hides_something_is_refused() {
+        for hidden in ["\r\n", "\n", "\u{1b}[2J", "\u{202e}", "\u{2066}", "\u{2028}", "\u{85}"] {
+            let new = order(&format!("a{hidden}Bcc: b@example.com"), "Phone", "US", None);
+            let errors = new.accept().expect_err("refused");
+            assert_eq!(errors.len(), 1, "{errors:?}");
+            assert_eq!(errors[0].pointer, "/customerEmail");
+        }
+        assert!(order("jürgen@例え.jp", "Phone", "US", None).accept().is_ok());
     }
 
     #[test]

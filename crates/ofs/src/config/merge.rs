@@ -128,7 +128,8 @@ impl Settings {
 
     fn set(&mut self, name: &str, value: String, source: Source) {
         if let Some(setting) = self.list.iter_mut().find(|setting| setting.key.name == name) {
-            setting.value = Some(value);
+            // A variable filled from a file often ends in a newline, which no value wants.
+            setting.value = Some(value.trim().to_owned());
             setting.source = source;
         }
     }

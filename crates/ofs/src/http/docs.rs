@@ -3,6 +3,7 @@
 //! Adds to the description what holds for every route, so that no route has to repeat it.
 
 use axum::http::header;
+use axum::response::Redirect;
 use axum::routing::get;
 use ofs_runtime::problem::Problem;
 use std::sync::Arc;
@@ -98,7 +99,7 @@ fn answers_everywhere(operation: &mut Operation) {
     }
 }
 
-/// The two routes; neither describes itself.
+/// The two routes, and `/` for people who open the address in a browser; none describes itself.
 pub(super) fn routes(described: &OpenApi) -> axum::Router {
     let json: Arc<str> = described.to_pretty_json().unwrap_or_default().into();
     let openapi = move || {
@@ -108,5 +109,6 @@ pub(super) fn routes(described: &OpenApi) -> axum::Router {
     // Relative to /docs/, so that it also works behind a path prefix.
     let page =
         SwaggerUi::new("/docs").config(Config::new(["../openapi.json"]).try_it_out_enabled(true));
-    axum::Router::new().route("/openapi.json", get(openapi)).merge(page)
+    let front = get(|| async { Redirect::temporary("docs/") });
+    axum::Router::new().route("/", front).route("/openapi.json", get(openapi)).merge(page)
 }
