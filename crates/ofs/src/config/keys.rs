@@ -76,7 +76,12 @@ pub const KEYS: &[Key] = &[
         "tantivy:",
         "Index: tantivy: (in data-dir) or http://host:9200 (Elasticsearch)",
     ),
-    key("log.retention", "30d", Kind::Duration, "How long the SQLite log keeps records"),
+    key(
+        "log.retention",
+        "30d",
+        Kind::Duration,
+        "How long the SQLite log keeps records that every service has read",
+    ),
     key("log.partitions", "6", Kind::Count, "Partitions of each topic that `ofs migrate` makes"),
     unset(
         "log.replication",

@@ -39,6 +39,16 @@ fn flags_win_over_variables_and_variables_over_the_file_and_the_file_over_defaul
 }
 
 #[test]
+fn white_space_around_a_value_means_nothing() {
+    let (_dir, path) = file("listen = ' 127.0.0.1:1 '\n");
+    let flag = Flag { key: "log.retention", name: "--x", value: " 5s ".to_owned() };
+    let config = Config::load(&inputs(&path, &[("OFS_DATA_DIR", "env\n")], vec![flag])).unwrap();
+    assert_eq!(config.listen.port(), 1);
+    assert_eq!(config.data_dir, PathBuf::from("env"));
+    assert_eq!(config.log_retention.as_secs(), 5);
+}
+
+#[test]
 fn an_unknown_key_in_the_file_is_an_error_that_names_the_nearest() {
     let (_dir, path) = file("[payment]\ngateway_timeout = '3s'\n[store]\nurls = 'sqlite:'\n");
     let error = Settings::merge(&inputs(&path, &[], vec![])).unwrap_err().to_string();

@@ -1,6 +1,6 @@
 //! The life of an order, seen from outside.
 
-use crate::server::{events, order, place, until, until_status};
+use crate::server::{events, http, order, place, place_all, until, until_status};
 use crate::system::System;
 use serde_json::Value;
 
@@ -66,6 +66,34 @@ async fn an_order_with_the_four_contract_fields_makes_exactly_the_contracts_even
     assert_eq!(record["key"], id.as_str());
     assert_eq!(record["headers"]["eventType"], "OrderCreatedV1");
     assert_eq!(record["headers"]["correlationId"], event["correlationId"]);
+}
+
+#[tokio::test]
+async fn orders_whose_workers_were_away_longer_than_the_log_is_kept_are_handled() {
+    let system = System::new();
+    let kept = [("OFS_LOG_RETENTION", "1ms")];
+    let mut alone = system.start_with(&["--service", "order-service"], &kept);
+    let ids = place_all(&alone.url, &["success"; 3]).await;
+    let told = format!("{}/events?topic=orders.events.v1", alone.url);
+    let all = |_, body: &Value| ids.iter().all(|id| body.to_string().contains(id));
+    until(&told, "three events", all).await;
+    assert_eq!(alone.stop(), Some(0));
+    let mut alone = system.start_with(&["--service", "order-service"], &kept);
+    until(&format!("{}/health/ready", alone.url), "ready", |status, _| status == 200).await;
+    assert_eq!(alone.stop(), Some(0));
+    let server = system.start_with(&[], &kept);
+    for id in &ids {
+        until_status(&server.url, id, "FulfillmentScheduled").await;
+    }
+}
+
+#[tokio::test]
+async fn the_address_alone_leads_to_the_documentation() {
+    let system = System::new();
+    let server = system.start();
+    let page = http().get(&server.url).send().await.expect("an answer");
+    assert_eq!(page.status(), 200);
+    assert_eq!(page.url().path(), "/docs/");
 }
 
 on_every_set! {
