@@ -62,8 +62,8 @@ impl Shipments {
         };
         let shipment = Shipment::schedule(order_id, context.now(), self.transit);
         let scheduled = FulfillmentScheduledV1 { order_id, eta_utc: shipment.eta_utc };
-        let event = context.follow(event, Payload::FulfillmentScheduledV1(scheduled));
-        Decision::become_with(SCHEDULED, &shipment, vec![event])
+        let effects = [Payload::FulfillmentScheduledV1(scheduled)];
+        Decision::become_with(SCHEDULED, &shipment, context.follow(event, effects))
     }
 }
 

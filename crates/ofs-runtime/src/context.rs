@@ -1,6 +1,7 @@
 //! Context: the only source of time and of new ids, and the maker of events.
 
 use ofs_events::{CorrelationId, Event, EventId, OrderId, Payload, Timestamp};
+use std::collections::HashMap;
 use uuid::Uuid;
 
 /// What a decision may know of the world: who decides, and what time it is.
@@ -48,16 +49,53 @@ impl Context {
         }
     }
 
-    /// The event that follows from `cause`: same chain, an id that depends on the cause alone.
-    #[must_use]
-    pub fn follow(&self, cause: &Event, payload: Payload) -> Event {
-        let order: OrderId = payload.order_id();
-        Event {
-            id: cause.id.caused(self.service, order, payload.event_type(), 0),
-            occurred_at: self.now(),
-            correlation_id: cause.correlation_id,
-            causation_id: Some(cause.id),
-            payload,
-        }
+    /// All events that follow from `cause`: same chain, ids that depend on the cause and on what was
+    /// given for it, so deciding again makes the same events. Those of one order and type are numbered
+    /// in the given order; a cause is therefore followed once, with everything that comes of it.
+    pub fn follow(&self, cause: &Event, payloads: impl IntoIterator<Item = Payload>) -> Vec<Event> {
+        let occurred_at = self.now();
+        let mut numbers: HashMap<(OrderId, &'static str), usize> = HashMap::new();
+        let effect = |payload: Payload| {
+            let (order, event_type) = (payload.order_id(), payload.event_type());
+            let nth = numbers.entry((order, event_type)).or_default();
+            let id = cause.id.caused(self.service, order, event_type, *nth);
+            *nth += 1;
+            Event {
+                id,
+                occurred_at,
+                correlation_id: cause.correlation_id,
+                causation_id: Some(cause.id),
+                payload,
+            }
+        };
+        payloads.into_iter().map(effect).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ofs_events::{PaymentAuthorizedV1, PaymentFailedV1};
+
+    const ORDER: OrderId = OrderId(Uuid::from_u128(9));
+
+    fn declined(reason: &str) -> Payload {
+        Payload::PaymentFailedV1(PaymentFailedV1 { order_id: ORDER, reason: reason.to_owned() })
+    }
+
+    #[test]
+    fn effects_of_one_type_have_ids_of_their_own_and_the_first_keeps_its_id() {
+        let context = Context::new("payment-worker");
+        let cause = context.first(CorrelationId(Uuid::from_u128(5)), declined("cause"));
+        let authorized = Payload::PaymentAuthorizedV1(PaymentAuthorizedV1 { order_id: ORDER });
+        let payloads = [declined("one"), authorized, declined("two")];
+        let ids = |events: Vec<Event>| events.iter().map(|event| event.id).collect::<Vec<_>>();
+        let effects = ids(context.follow(&cause, payloads.clone()));
+        let nth = |event_type, nth| cause.id.caused("payment-worker", ORDER, event_type, nth);
+        assert_eq!(
+            effects,
+            [nth("PaymentFailedV1", 0), nth("PaymentAuthorizedV1", 0), nth("PaymentFailedV1", 1)]
+        );
+        assert_eq!(effects, ids(context.follow(&cause, payloads)), "decided again");
     }
 }

@@ -1,5 +1,6 @@
 //! Kill points: named places at which a debug build dies when it is told to, so that tests can ask
-//! "what if it dies right here?" everywhere it matters. Release builds have none.
+//! "what if it dies right here?" everywhere it matters. Background tasks are such places, too, by
+//! their names; there it panics. Release builds have none.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,11 +33,22 @@ pub fn arm(point: &str, nth: u64) {
 
 /// Dies here if armed for it: no destructor runs and nothing is flushed, as if killed.
 pub fn point(name: &str) {
-    if !cfg!(debug_assertions) {
-        return;
-    }
-    let Some(plan) = PLAN.get() else { return };
-    if plan.point == name && plan.passes_left.fetch_sub(1, Ordering::Relaxed) == 1 {
+    if is_due(name) {
         std::process::abort();
     }
+}
+
+/// A step of the background task `name`: panics here if armed for it.
+#[expect(clippy::panic, reason = "that is what it is for")]
+pub fn task(name: &str) {
+    if is_due(name) {
+        panic!("armed to panic here");
+    }
+}
+
+fn is_due(name: &str) -> bool {
+    cfg!(debug_assertions)
+        && PLAN.get().is_some_and(|plan| {
+            plan.point == name && plan.passes_left.fetch_sub(1, Ordering::Relaxed) == 1
+        })
 }

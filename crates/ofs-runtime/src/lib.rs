@@ -19,5 +19,6 @@ pub mod problem;
 pub mod rebuild;
 pub mod service;
 pub mod store;
+pub mod task;
 mod window;
 pub mod worker;

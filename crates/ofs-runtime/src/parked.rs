@@ -1,5 +1,7 @@
 //! Parked events: trying them again, by themselves or when a person says so, and giving them up.
 
+mod readable;
+
 use crate::backoff;
 use crate::books::Books;
 use crate::courier::HOLD;
@@ -7,9 +9,7 @@ use crate::decide;
 use crate::log::{Message, Received};
 use crate::metrics;
 use crate::service::{Decision, Delivery, Fault, Handler};
-use crate::store::{
-    Claim, Commit, Error, Parked, ParkedFilter, ParkedState, Record, Settled, Wanted,
-};
+use crate::store::{Claim, Commit, Error, Parked, ParkedState, Record, Settled, Wanted};
 use crate::window::{Item, Named};
 use ofs_events::Timestamp;
 use std::collections::HashMap;
@@ -115,29 +115,6 @@ impl Redrive {
                 }))
             }
             Err(error) => Err(error),
-        }
-    }
-
-    /// Tries again what an older build of `service` could not read and this one can.
-    ///
-    /// # Errors
-    /// If the store cannot be reached.
-    pub async fn wake_readable(&self, service: &'static str) -> Result<(), Error> {
-        let Some((books, _)) = self.services.get(service) else { return Ok(()) };
-        let mut filter = ParkedFilter {
-            owner: Some(service.to_owned()),
-            state: Some(ParkedState::Parked),
-            ..ParkedFilter::default()
-        };
-        loop {
-            let page = books.store().parked(&filter, 200).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            filter.after = Some(last.id);
-            for parked in &page {
-                if parked.event.unknown_type && read_again(parked).event.is_ok() {
-                    self.retry(parked.id).await?;
-                }
-            }
         }
     }
 

@@ -17,6 +17,7 @@ use ofs_runtime::pipeline::{Pipeline, Station};
 use ofs_runtime::rebuild::Rebuild;
 use ofs_runtime::service::Service;
 use ofs_runtime::store::Retention;
+use ofs_runtime::task;
 use ofs_runtime::worker::Worker;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -38,18 +39,43 @@ pub struct Plan {
 }
 
 /// How the process ends: first nothing new comes in, then what is in hand is finished.
-#[derive(Clone, Default)]
-struct Stops {
-    /// Not ready, no new requests, no new records.
-    intake: CancellationToken,
-    /// Couriers finish what is owed and leave.
-    delivery: CancellationToken,
+#[derive(Default)]
+struct Stages {
+    /// At its end: not ready, no new requests, no new records.
+    intake: Stage,
+    /// At its end couriers finish what is owed and leave.
+    delivery: Stage,
+}
+
+/// Background tasks that end together.
+#[derive(Default)]
+struct Stage {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Stage {
+    /// Starts a task that works until the token it is given is cancelled.
+    fn spawn<F>(&self, name: String, work: impl FnOnce(CancellationToken) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let work = work(self.stop.clone());
+        self.tasks.spawn(task::until(self.stop.clone(), name, work));
+    }
+
+    async fn end(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
 }
 
 /// Runs until a signal, then shuts down within the configured time.
 ///
 /// # Errors
-/// If the engines or the address cannot be used, or the shutdown took too long.
+/// If the engines or the address cannot be used, a background task fails, or the shutdown takes too
+/// long.
 pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let engines = tokio::select! {
@@ -67,8 +93,7 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
     ofs_runtime::metrics::describe_and_zero(&counted);
     let listener = bind(&config, &plan).await?;
     let address = listener.local_addr()?;
-    let stops = Stops::default();
-    let (workers, couriers) = (TaskTracker::new(), TaskTracker::new());
+    let stages = Stages::default();
     let with_books = |service: Service| {
         let books = Books::new(service.name, Arc::clone(&engines.store));
         (service, books)
@@ -77,7 +102,7 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
         .into_iter()
         .map(with_books)
         .partition(|(service, _)| plan.services.contains(&service.name));
-    let redrive = start(&running, &engines, &stops, &workers, &couriers);
+    let redrive = start(&running, &engines, &stages);
     let mut every = running.iter().chain(&elsewhere);
     let (_, indexer) = every
         .find(|(service, _)| service.handler.indexed())
@@ -89,29 +114,31 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
         pipeline: pipeline.clone(),
         redrive,
         rebuild: Rebuild::new(indexer.clone(), Arc::clone(&engines.index)),
-        draining: stops.intake.clone(),
+        draining: stages.intake.stop.clone(),
         metrics,
     };
     let (router, _) = http::router(app, routes(&running, &elsewhere, &engines, &pipeline));
-    let draining = stops.intake.clone();
-    workers.spawn(async move {
+    stages.intake.spawn("http".to_owned(), |stop| async move {
         let served = axum::serve(http::Speaking(listener), router)
-            .with_graceful_shutdown(draining.cancelled_owned())
+            .with_graceful_shutdown(stop.cancelled_owned())
             .await;
         if let Err(error) = served {
             error!(%error, "the HTTP server ended");
         }
     });
     let readers = pipeline.stations().iter().map(Station::reader).collect();
-    workers.spawn(tidy(engines.clone(), config.clone(), readers, stops.intake.clone()));
+    let tidied = (engines.clone(), config.clone());
+    stages.intake.spawn("tidy".to_owned(), |stop| tidy(tidied.0, tidied.1, readers, stop));
     if let Some(rate) = plan.demo {
-        workers.spawn(demo::run(address, rate, stops.intake.clone()));
+        stages.intake.spawn("demo".to_owned(), |stop| demo::run(address, rate, stop));
     }
     banner(&config, &plan, address);
-    signals.next().await;
-    info!("shutting down");
     tokio::select! {
-        ended = tokio::time::timeout(config.shutdown_timeout, end(stops, workers, couriers)) => {
+        () = signals.next() => info!("shutting down"),
+        how = task::failed() => bail!("{how}; whatever it left undone is done after the next start"),
+    }
+    tokio::select! {
+        ended = tokio::time::timeout(config.shutdown_timeout, end(stages)) => {
             ended.context("work in hand was not finished in time; it is done again after the start")
         }
         () = signals.next() => bail!("stopped by a second signal"),
@@ -135,48 +162,36 @@ fn routes(
 }
 
 /// Starts workers and couriers of the running services.
-fn start(
-    running: &[(Service, Books)],
-    engines: &Engines,
-    stops: &Stops,
-    workers: &TaskTracker,
-    couriers: &TaskTracker,
-) -> Redrive {
+fn start(running: &[(Service, Books)], engines: &Engines, stages: &Stages) -> Redrive {
     let mut redrive = Redrive::default();
     for (service, books) in running {
         redrive.add(books.clone(), Arc::clone(&service.handler));
     }
     for (service, books) in running {
+        let name = |part| format!("{}/{part}", service.name);
+        let Stages { intake, delivery } = stages;
         let worker =
             Worker::new(books.clone(), Arc::clone(&service.handler), Arc::clone(&engines.log));
-        workers.spawn(worker.run(stops.intake.clone()));
+        intake.spawn(name("worker"), |stop| worker.run(stop));
         let outbox = Courier::new(books.clone(), OutboxLane::new(Arc::clone(&engines.log)));
-        couriers.spawn(outbox.run(stops.delivery.clone()));
+        delivery.spawn(name("outbox"), |stop| outbox.run(stop));
         let retry = Courier::new(books.clone(), RetryLane::new(redrive.clone()));
-        workers.spawn(retry.run(stops.intake.clone()));
-        let (name, waking) = (service.name, redrive.clone());
-        workers.spawn(async move {
-            if let Err(error) = waking.wake_readable(name).await {
-                warn!(service = name, %error, "cannot look for parked events to read again");
-            }
-        });
+        intake.spawn(name("retry"), |stop| retry.run(stop));
+        let readable = redrive.clone();
+        intake.spawn(name("readable"), |stop| readable.retry_readable(service.name, stop));
         if service.handler.indexed() {
             let index = Courier::new(books.clone(), IndexLane::new(Arc::clone(&engines.index)));
-            couriers.spawn(index.run(stops.delivery.clone()));
+            delivery.spawn(name("index"), |stop| index.run(stop));
             let rebuild = Rebuild::new(books.clone(), Arc::clone(&engines.index));
-            workers.spawn(rebuild.run(stops.intake.clone()));
+            intake.spawn(name("rebuild"), |stop| rebuild.run(stop));
         }
     }
     redrive
 }
 
-async fn end(stops: Stops, workers: TaskTracker, couriers: TaskTracker) {
-    stops.intake.cancel();
-    workers.close();
-    workers.wait().await;
-    stops.delivery.cancel();
-    couriers.close();
-    couriers.wait().await;
+async fn end(stages: Stages) {
+    stages.intake.end().await;
+    stages.delivery.end().await;
 }
 
 async fn bind(config: &Config, plan: &Plan) -> anyhow::Result<TcpListener> {

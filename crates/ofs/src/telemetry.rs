@@ -2,6 +2,7 @@
 
 use crate::config::{Config, LogFormat};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use ofs_runtime::task;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
@@ -64,13 +65,13 @@ pub fn metrics() -> Result<PrometheusHandle, Error> {
     process.describe();
     process.collect();
     let kept = handle.clone();
-    tokio::spawn(async move {
+    tokio::spawn(task::guard("metrics", async move {
         let mut ticks = tokio::time::interval(UPKEEP);
         loop {
             ticks.tick().await;
             kept.run_upkeep();
             process.collect();
         }
-    });
+    }));
     Ok(handle)
 }

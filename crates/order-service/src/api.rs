@@ -14,6 +14,8 @@ use uuid::Uuid;
 pub const MAX_EMAIL: usize = 320;
 /// The longest `productType`, in characters.
 pub const MAX_PRODUCT: usize = 64;
+/// The longest `paymentScenario`, in characters.
+pub const MAX_SCENARIO: usize = 256;
 
 /// The body of `POST /orders`. Missing members are reported together with invalid ones.
 #[derive(Clone, Default, Deserialize, ToSchema)]
@@ -30,8 +32,10 @@ pub struct NewOrder {
     /// Two ASCII letters in any case.
     #[schema(value_type = String, required = true, pattern = "^\\s*[A-Za-z]{2}\\s*$")]
     pub country: Option<String>,
-    /// Steers the simulated payment: `success`, a `sim:` scenario, any other text declines.
+    /// Steers the simulated payment: `success`, a `sim:` scenario, any other text declines; at most
+    /// 256 characters.
     #[serde(default)]
+    #[schema(max_length = 256)]
     pub payment_scenario: Option<String>,
 }
 
@@ -88,8 +92,8 @@ impl NewOrder {
         if accepted.customer_email.chars().any(is_hidden) {
             errors.push(Invalid::new("/customerEmail", HIDDEN));
         }
-        if accepted.payment_scenario.as_deref().is_some_and(|text| text.contains('\0')) {
-            errors.push(Invalid::new("/paymentScenario", NUL));
+        if let Some(scenario) = &accepted.payment_scenario {
+            check("/paymentScenario", scenario, MAX_SCENARIO, &mut errors);
         }
         if errors.is_empty() { Ok(accepted) } else { Err(errors) }
     }
@@ -117,13 +121,17 @@ fn text(at: &str, value: Option<String>, max: usize, errors: &mut Vec<Invalid>) 
     if value.is_empty() {
         errors.push(Invalid::new(at, "must not be blank"));
     }
+    check(at, value, max, errors);
+    value.to_owned()
+}
+
+fn check(at: &str, value: &str, max: usize, errors: &mut Vec<Invalid>) {
     if value.chars().count() > max {
         errors.push(Invalid::new(at, format!("must have at most {max} characters")));
     }
     if value.contains('\0') {
         errors.push(Invalid::new(at, NUL));
     }
-    value.to_owned()
 }
 
 fn country(value: Option<String>, errors: &mut Vec<Invalid>) -> String {
@@ -223,9 +231,12 @@ mod tests {
     #[test]
     fn limits_count_characters_not_bytes() {
         assert!(order(&"ü".repeat(320), &"語".repeat(64), "de", None).accept().is_ok());
-        for new in
-            [order(&"a".repeat(321), "p", "de", None), order("a", &"p".repeat(65), "de", None)]
-        {
+        assert!(order("a", "p", "de", Some(&"語".repeat(256))).accept().is_ok());
+        for new in [
+            order(&"a".repeat(321), "p", "de", None),
+            order("a", &"p".repeat(65), "de", None),
+            order("a", "p", "de", Some(&"s".repeat(257))),
+        ] {
             assert_eq!(new.accept().expect_err("too long").len(), 1);
         }
     }

@@ -168,7 +168,7 @@ mod tests {
             Payload::PaymentFailedV1(PaymentFailedV1 { order_id, reason }),
             Payload::FulfillmentScheduledV1(FulfillmentScheduledV1 { order_id, eta_utc }),
         ];
-        payloads.map(|payload| CONTEXT.follow(created, payload))
+        CONTEXT.follow(created, payloads).try_into().expect("one for each")
     }
 
     async fn decide(record: Option<&Record>, event: &Event) -> Result<Decision, Fault> {

@@ -106,11 +106,10 @@ pub fn decide(context: &Context, event: &Event, verdict: Verdict) -> Decision {
             (PaymentStatus::Failed, Some(reason), Payload::PaymentFailedV1(failed))
         }
     };
-    let event = context.follow(event, payload);
     let gateway_key = IdempotencyKey::authorize(order_id);
-    let decided_at = event.occurred_at;
+    let decided_at = context.now();
     let payment = Payment { order_id, status, reason, gateway_key, decided_at };
-    Decision::become_with(status.name(), &payment, vec![event])
+    Decision::become_with(status.name(), &payment, context.follow(event, [payload]))
 }
 
 #[async_trait]

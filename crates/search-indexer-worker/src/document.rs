@@ -179,20 +179,24 @@ mod tests {
         CONTEXT.first(CorrelationId(CONTEXT.new_id()), Payload::OrderCreatedV1(order))
     }
 
+    fn effect(cause: &Event, payload: Payload) -> Event {
+        CONTEXT.follow(cause, [payload]).remove(0)
+    }
+
     fn paid(cause: &Event) -> Event {
         let payment = PaymentAuthorizedV1 { order_id: ORDER };
-        CONTEXT.follow(cause, Payload::PaymentAuthorizedV1(payment))
+        effect(cause, Payload::PaymentAuthorizedV1(payment))
     }
 
     fn failed(cause: &Event) -> Event {
         let reason = "Card declined (demo)".to_owned();
-        CONTEXT.follow(cause, Payload::PaymentFailedV1(PaymentFailedV1 { order_id: ORDER, reason }))
+        effect(cause, Payload::PaymentFailedV1(PaymentFailedV1 { order_id: ORDER, reason }))
     }
 
     fn scheduled(cause: &Event) -> Event {
         let eta_utc = cause.occurred_at.plus_seconds(9);
         let shipment = FulfillmentScheduledV1 { order_id: ORDER, eta_utc };
-        CONTEXT.follow(cause, Payload::FulfillmentScheduledV1(shipment))
+        effect(cause, Payload::FulfillmentScheduledV1(shipment))
     }
 
     fn at(event: &Event) -> Position {

@@ -2,6 +2,7 @@
 //! is durable. It also copies the WAL into the database, so that the WAL stays bounded.
 
 use super::{Abort, Failure, die_of_failed_sync};
+use ofs_runtime::{crash, task};
 use rusqlite::Connection;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
@@ -15,6 +16,9 @@ const GROUP: usize = 128;
 const CHECKPOINT_PAGES: i64 = 2_000;
 /// Pages in the WAL after which the writer waits for readers, so that the WAL starts over.
 const RESTART_PAGES: i64 = 20_000;
+
+/// The name of the thread.
+const NAME: &str = "sqlite-writer";
 
 /// What is to be done with a job's changes.
 enum Verdict {
@@ -37,8 +41,8 @@ impl Writer {
     pub(super) fn start(connection: Connection) -> std::io::Result<Writer> {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let thread = std::thread::Builder::new()
-            .name("sqlite-writer".to_owned())
-            .spawn(move || run(&connection, jobs))?;
+            .name(NAME.to_owned())
+            .spawn(move || task::guard_thread(NAME, || run(&connection, jobs)))?;
         Ok(Writer { queue: Some(queue), thread: Some(thread) })
     }
 
@@ -109,6 +113,7 @@ impl Drop for Writer {
 fn run(connection: &Connection, mut jobs: mpsc::Receiver<Job>) {
     let mut checkpointed = 0;
     while let Some(first) = jobs.blocking_recv() {
+        crash::task(NAME);
         let mut group = vec![first];
         while group.len() < GROUP
             && let Ok(job) = jobs.try_recv()

@@ -30,6 +30,7 @@ mod scrape;
 mod search;
 mod server;
 mod servers;
+mod tasks;
 mod tidy;
 mod watching;
 mod wire;

@@ -5,6 +5,7 @@
 use super::schema::{Entry, Fields, VERSION};
 use ofs_events::OrderId;
 use ofs_runtime::index::Put;
+use ofs_runtime::{crash, task};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -61,9 +62,12 @@ pub(super) fn start(
     };
     let thread = std::thread::Builder::new()
         .name(format!("index {name}"))
-        .spawn(move || writer.run(&jobs))?;
+        .spawn(move || task::guard_thread(NAME, || writer.run(&jobs)))?;
     Ok((sender, thread))
 }
+
+/// The name of the task in which a generation is written.
+const NAME: &str = "index-writer";
 
 struct Writer {
     index: Index,
@@ -85,6 +89,7 @@ struct Open {
 impl Writer {
     fn run(mut self, jobs: &Receiver<Job>) {
         while let Ok(job) = jobs.recv() {
+            crash::task(NAME);
             self.round(job, jobs);
         }
     }

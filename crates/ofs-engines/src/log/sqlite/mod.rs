@@ -17,6 +17,7 @@ use ofs_events::{Timestamp, Topic};
 use ofs_runtime::log::{
     Bounds, Error, Lag, Layout, Log, Message, Position, Reader, Received, Reset, Subscription,
 };
+use ofs_runtime::task;
 use rusqlite::Connection;
 use shared::{Along, Broken, Shared};
 use std::path::Path;
@@ -179,7 +180,8 @@ impl Log for SqliteLog {
         let joined = SqliteSubscription::join(Arc::clone(&self.inner), group, topics)?;
         if !self.inner.flushing.swap(true, Ordering::Relaxed) {
             let shared = Arc::clone(&self.inner.shared);
-            tokio::spawn(flush_acks(shared, Arc::downgrade(&self.inner)));
+            let flushing = flush_acks(shared, Arc::downgrade(&self.inner));
+            tokio::spawn(task::guard("log/positions", flushing));
         }
         Ok(Box::new(joined))
     }

@@ -4,6 +4,7 @@
 use super::session::{Failure, Sessions, Sql, params, statements};
 use super::values::{Time, get, number};
 use ofs_runtime::store::{Depth, Depths, SHARDS};
+use ofs_runtime::task;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -118,14 +119,14 @@ impl Counts {
         };
         piles.insert(pile.clone(), Count::Counting(known));
         let (counts, sessions) = (Arc::clone(self), Arc::clone(sessions));
-        tokio::spawn(async move {
+        tokio::spawn(task::guard("postgres-counts", async move {
             let started = Instant::now();
             let count = count(&sessions, &pile).await;
             let until = Instant::now() + REST.max(started.elapsed() * 10);
             // What cannot be counted stays at what was known; asking again is the next caller's.
             let counted = Count::Counted(count.unwrap_or(known), until);
             counts.piles.lock().unwrap_or_else(PoisonError::into_inner).insert(pile, counted);
-        });
+        }));
         known
     }
 }

@@ -7,6 +7,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use ofs_events::OrderId;
 use ofs_runtime::store::{Commit, Error, Settled};
+use ofs_runtime::task;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
@@ -35,7 +36,7 @@ impl Writer {
     /// Writes with `sessions`, until the writer is dropped and all that was handed in is answered.
     pub(super) fn start(sessions: Sessions) -> Writer {
         let (queue, jobs) = mpsc::channel(QUEUE);
-        tokio::spawn(run(Arc::new(sessions), jobs));
+        tokio::spawn(task::guard("postgres-writer", run(Arc::new(sessions), jobs)));
         Writer { queue }
     }
 
