@@ -32,6 +32,20 @@ impl Shipment {
         let seconds = i64::try_from(transit.as_secs()).unwrap_or(i64::MAX);
         Self { order_id, scheduled_at: now, eta_utc: now.plus_seconds(seconds) }
     }
+
+    fn tells(&self) -> Payload {
+        let Self { order_id, eta_utc, .. } = *self;
+        Payload::FulfillmentScheduledV1(FulfillmentScheduledV1 { order_id, eta_utc })
+    }
+}
+
+/// The event that told of the shipment on `record`, which followed from `paid`; none if the record
+/// cannot be read.
+#[must_use]
+pub fn published(context: &Context, record: &Record, paid: &Event) -> Option<Event> {
+    let shipment: Shipment = record.read().ok()?;
+    let event = context.follow(paid, [shipment.tells()]).into_iter().next()?;
+    Some(Event { occurred_at: shipment.scheduled_at, ..event })
 }
 
 /// Reacts to payments.
@@ -61,9 +75,8 @@ impl Shipments {
             ) => return Decision::Ignore,
         };
         let shipment = Shipment::schedule(order_id, context.now(), self.transit);
-        let scheduled = FulfillmentScheduledV1 { order_id, eta_utc: shipment.eta_utc };
-        let effects = [Payload::FulfillmentScheduledV1(scheduled)];
-        Decision::become_with(SCHEDULED, &shipment, context.follow(event, effects))
+        let events = context.follow(event, [shipment.tells()]);
+        Decision::become_with(SCHEDULED, &shipment, events)
     }
 }
 

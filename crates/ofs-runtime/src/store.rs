@@ -3,14 +3,15 @@
 //! [`Store::commit`] is the only way to write state; the rest reads, or arbitrates who works on what.
 
 mod parking;
+mod record;
 
 pub use parking::{Claim, Parked, ParkedFilter, ParkedState, Parking};
+pub use record::Record;
 
 use crate::log::{Message, Position};
 use async_trait::async_trait;
 use ofs_events::{EventId, OrderId, Timestamp, Topic};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use uuid::Uuid;
@@ -24,56 +25,6 @@ pub const SHARDS: u16 = 8;
 pub fn shard_of(key: OrderId) -> u16 {
     let [.., high, low] = *key.0.as_bytes();
     u16::from_be_bytes([high, low]) % SHARDS
-}
-
-/// One service's knowledge of one order: a versioned JSON document.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// The order.
-    pub key: OrderId,
-    /// The version this one replaces; 0 if there was none. A commit fails if another is there.
-    pub loaded: u64,
-    /// This version: `loaded` as it was read, `loaded + 1` when it is to be written.
-    pub version: u64,
-    /// For people, filters and views; meaning is the owner's.
-    pub status: String,
-    /// The document, JSON text. PostgreSQL may answer with other white space and member order.
-    pub body: String,
-    /// When version 1 was written.
-    pub created_at: Timestamp,
-    /// When this version was written.
-    pub updated_at: Timestamp,
-}
-
-impl Record {
-    /// The document as a value.
-    ///
-    /// # Errors
-    /// If this build's type cannot read what was stored.
-    pub fn read<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
-        serde_json::from_str(&self.body)
-    }
-
-    /// The record that replaces `previous` (or is the first), to be committed at `now`.
-    #[must_use]
-    pub fn next<T: Serialize>(
-        previous: Option<&Record>,
-        key: OrderId,
-        status: &str,
-        body: &T,
-        now: Timestamp,
-    ) -> Record {
-        let loaded = previous.map_or(0, |record| record.version);
-        Record {
-            key,
-            loaded,
-            version: loaded + 1,
-            status: status.to_owned(),
-            body: serde_json::to_string(body).unwrap_or_default(),
-            created_at: previous.map_or(now, |record| record.created_at),
-            updated_at: now,
-        }
-    }
 }
 
 /// An event in the inbox: known by its owner, order and id; `day` only keeps inserts local.

@@ -1,6 +1,8 @@
 //! The verbs that do not talk to a server: they open the engines themselves.
 
-use crate::cli::{MigrateArgs, ResetArgs, ResetTo, RunArgs};
+mod repair;
+
+use crate::cli::{MigrateArgs, RepairArgs, ResetArgs, ResetTo, RunArgs};
 use crate::config::{Config, Inputs};
 use crate::run::{self, Plan};
 use crate::{engines, http, services, telemetry};
@@ -49,6 +51,18 @@ pub async fn reset(config: Config, args: &ResetArgs) -> anyhow::Result<Value> {
         engines::open(&config, &[]).await.context("`ofs events reset` needs a stopped server")?;
     engines.log.reset(&args.group, &topics, to).await?;
     Ok(json!({ "group": args.group, "topics": topics }))
+}
+
+/// Makes store and log agree again, or says what would have to be done. The server must be stopped.
+///
+/// # Errors
+/// If the data directory is in use, or an engine cannot be reached.
+pub async fn repair(config: Config, args: &RepairArgs) -> anyhow::Result<Value> {
+    let services = services::all(&config)?;
+    let engines =
+        engines::open(&config, &[]).await.context("`ofs repair` needs a stopped server")?;
+    let repaired = repair::repair(&engines, &services, args.apply).await?;
+    Ok(serde_json::to_value(repaired)?)
 }
 
 fn topics_of(service: &Service, asked: &[Topic]) -> anyhow::Result<Vec<Topic>> {

@@ -5,8 +5,8 @@
 use crate::api::Accepted;
 use async_trait::async_trait;
 use ofs_events::{
-    Contradiction, CorrelationId, Event, Facts, OrderCreatedV1, OrderId, OrderStatus, Payload,
-    Timestamp, Topic,
+    Contradiction, CorrelationId, Event, EventId, Facts, OrderCreatedV1, OrderId, OrderStatus,
+    Payload, Timestamp, Topic,
 };
 use ofs_runtime::context::Context;
 use ofs_runtime::service::{Decision, Delivery, Fault, Handler};
@@ -20,6 +20,9 @@ use std::fmt;
 pub struct Order {
     /// The order.
     pub id: OrderId,
+    /// The event that told of it; none on records that were written before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<EventId>,
     /// Personal data: never logged.
     pub customer_email: String,
     /// What was ordered.
@@ -56,31 +59,66 @@ impl fmt::Debug for Order {
 /// A new order: its first record and the event that says so.
 #[must_use]
 pub fn place(context: &Context, new: Accepted) -> (Record, Event) {
-    let id = OrderId(context.new_id());
-    let correlation_id = CorrelationId(context.new_id());
     let created = OrderCreatedV1 {
-        order_id: id,
-        customer_email: new.customer_email.clone(),
-        product_type: new.product_type.clone(),
-        country: new.country.clone(),
-        payment_scenario: new.payment_scenario.clone(),
-    };
-    let event = context.first(correlation_id, Payload::OrderCreatedV1(created));
-    let now = event.occurred_at;
-    let order = Order {
-        id,
+        order_id: OrderId(context.new_id()),
         customer_email: new.customer_email,
         product_type: new.product_type,
         country: new.country,
         payment_scenario: new.payment_scenario,
-        correlation_id,
-        created_at: now,
-        updated_at: now,
+    };
+    let correlation_id = CorrelationId(context.new_id());
+    let event = context.first(correlation_id, Payload::OrderCreatedV1(created.clone()));
+    (first_record(&event, created), event)
+}
+
+/// The first record of an order that only its `OrderCreatedV1` still tells of; none for other events.
+#[must_use]
+pub fn restored(event: &Event) -> Option<Record> {
+    match &event.payload {
+        Payload::OrderCreatedV1(created) => Some(first_record(event, created.clone())),
+        Payload::PaymentAuthorizedV1(_)
+        | Payload::PaymentFailedV1(_)
+        | Payload::FulfillmentScheduledV1(_) => None,
+    }
+}
+
+/// The event that told of the order on `record`; none if the record cannot be read or does not say
+/// which event it was.
+#[must_use]
+pub fn published(record: &Record) -> Option<Event> {
+    let order: Order = record.read().ok()?;
+    let created = OrderCreatedV1 {
+        order_id: order.id,
+        customer_email: order.customer_email,
+        product_type: order.product_type,
+        country: order.country,
+        payment_scenario: order.payment_scenario,
+    };
+    Some(Event {
+        id: order.created_by?,
+        occurred_at: order.created_at,
+        correlation_id: order.correlation_id,
+        causation_id: None,
+        payload: Payload::OrderCreatedV1(created),
+    })
+}
+
+fn first_record(event: &Event, created: OrderCreatedV1) -> Record {
+    let order = Order {
+        id: created.order_id,
+        created_by: Some(event.id),
+        customer_email: created.customer_email,
+        product_type: created.product_type,
+        country: created.country,
+        payment_scenario: created.payment_scenario,
+        correlation_id: event.correlation_id,
+        created_at: event.occurred_at,
+        updated_at: event.occurred_at,
         facts: Facts::default(),
         failure_reason: None,
         eta_utc: None,
     };
-    (Record::next(None, id, order.status().name(), &order, now), event)
+    Record::next(None, order.id, order.status().name(), &order, event.occurred_at)
 }
 
 impl Order {
@@ -169,6 +207,13 @@ mod tests {
             Payload::FulfillmentScheduledV1(FulfillmentScheduledV1 { order_id, eta_utc }),
         ];
         CONTEXT.follow(created, payloads).try_into().expect("one for each")
+    }
+
+    #[test]
+    fn record_and_event_of_a_new_order_can_be_made_from_each_other() {
+        let (record, event) = new_order();
+        assert_eq!(published(&record).as_ref(), Some(&event));
+        assert_eq!(restored(&event), Some(record));
     }
 
     async fn decide(record: Option<&Record>, event: &Event) -> Result<Decision, Fault> {

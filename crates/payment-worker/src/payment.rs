@@ -106,10 +106,25 @@ pub fn decide(context: &Context, event: &Event, verdict: Verdict) -> Decision {
             (PaymentStatus::Failed, Some(reason), Payload::PaymentFailedV1(failed))
         }
     };
+    let events = context.follow(event, [payload]);
     let gateway_key = IdempotencyKey::authorize(order_id);
-    let decided_at = context.now();
+    let decided_at = events.first().map_or_else(|| context.now(), |event| event.occurred_at);
     let payment = Payment { order_id, status, reason, gateway_key, decided_at };
-    Decision::become_with(status.name(), &payment, context.follow(event, [payload]))
+    Decision::become_with(status.name(), &payment, events)
+}
+
+/// The event that told of the payment on `record`, which followed from `created`; none if the record
+/// cannot be read.
+#[must_use]
+pub fn published(context: &Context, record: &Record, created: &Event) -> Option<Event> {
+    let payment: Payment = record.read().ok()?;
+    let verdict = match payment.status {
+        PaymentStatus::Authorized => Verdict::Authorized,
+        PaymentStatus::Failed => Verdict::Declined { reason: payment.reason.unwrap_or_default() },
+    };
+    let Decision::Become(decided) = decide(context, created, verdict) else { return None };
+    let event = decided.events.into_iter().next()?;
+    Some(Event { occurred_at: payment.decided_at, ..event })
 }
 
 #[async_trait]

@@ -104,6 +104,13 @@ Examples:
   ofs migrate
   OFS_STORE_URL=postgres://ofs@db/ofs OFS_LOG_URL=kafka://k1:9092 ofs migrate --json")]
     Migrate(MigrateArgs),
+    /// Find what store or log have lost (a restored backup, a lost file), and bring it back. Needs a
+    /// stopped server.
+    #[command(before_help = "\
+Examples:
+  ofs repair                             says what is missing where; changes nothing
+  ofs repair --apply")]
+    Repair(RepairArgs),
     /// What is configured, and by whom.
     #[command(before_help = "\
 Examples:
@@ -181,6 +188,14 @@ Examples:
 
 What was handled already is recognized and not handled again.")]
     Reset(ResetArgs),
+}
+
+/// `ofs repair`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct RepairArgs {
+    /// Do it; else only say what would be done.
+    #[arg(long)]
+    pub apply: bool,
 }
 
 /// `ofs events reset`.

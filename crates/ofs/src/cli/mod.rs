@@ -13,7 +13,7 @@ mod parked;
 mod pipeline;
 mod watch;
 
-pub use args::{Cli, Command, MigrateArgs, ResetArgs, ResetTo, RunArgs};
+pub use args::{Cli, Command, MigrateArgs, RepairArgs, ResetArgs, ResetTo, RunArgs};
 pub use failure::{Exit, Failure};
 
 use crate::config::{Config, Flag, Inputs};
@@ -95,6 +95,11 @@ async fn with_config(format: Format, config: Config, command: &Command) -> anyho
             let done = offline::migrate(config, args).await?;
             return Ok(output::document(format, &done)?);
         }
+        Command::Repair(args) => {
+            telemetry::logs(&config)?;
+            let done = offline::repair(config, args).await?;
+            return Ok(output::document(format, &done)?);
+        }
         Command::Events { command: EventsCommand::Reset(args) } => {
             telemetry::logs(&config)?;
             let done = offline::reset(config, args).await?;
@@ -114,6 +119,7 @@ async fn with_config(format: Format, config: Config, command: &Command) -> anyho
         Command::Health => health::run(format, &client).await,
         Command::Run(_)
         | Command::Migrate(_)
+        | Command::Repair(_)
         | Command::Events { .. }
         | Command::Config { .. }
         | Command::Openapi

@@ -26,6 +26,7 @@ mod readme;
 mod rebuild;
 mod redelivery;
 mod refusals;
+mod repair;
 mod scrape;
 mod search;
 mod server;

@@ -1,0 +1,97 @@
+//! Records: versioned documents, of which a build changes only what it knows.
+
+use ofs_events::{OrderId, Timestamp};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// One service's knowledge of one order: a versioned JSON document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The order.
+    pub key: OrderId,
+    /// The version this one replaces; 0 if there was none. A commit fails if another is there.
+    pub loaded: u64,
+    /// This version: `loaded` as it was read, `loaded + 1` when it is to be written.
+    pub version: u64,
+    /// For people, filters and views; meaning is the owner's.
+    pub status: String,
+    /// The document, JSON text. PostgreSQL may answer with other white space and member order.
+    pub body: String,
+    /// When version 1 was written.
+    pub created_at: Timestamp,
+    /// When this version was written.
+    pub updated_at: Timestamp,
+}
+
+impl Record {
+    /// The document as a value.
+    ///
+    /// # Errors
+    /// If this build's type cannot read what was stored.
+    pub fn read<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
+        serde_json::from_str(&self.body)
+    }
+
+    /// The record that replaces `previous` (or is the first), to be committed at `now`. Members of
+    /// `previous` that `body` leaves out stay: a newer build has written them. A member is cleared
+    /// with null.
+    #[must_use]
+    pub fn next<T: Serialize>(
+        previous: Option<&Record>,
+        key: OrderId,
+        status: &str,
+        body: &T,
+        now: Timestamp,
+    ) -> Record {
+        let loaded = previous.map_or(0, |record| record.version);
+        Record {
+            key,
+            loaded,
+            version: loaded + 1,
+            status: status.to_owned(),
+            body: body_over(previous, body),
+            created_at: previous.map_or(now, |record| record.created_at),
+            updated_at: now,
+        }
+    }
+}
+
+fn body_over<T: Serialize>(previous: Option<&Record>, body: &T) -> String {
+    let known = previous.and_then(|record| record.read::<Value>().ok());
+    let Some(mut whole) = known else { return serde_json::to_string(body).unwrap_or_default() };
+    merge(&mut whole, serde_json::to_value(body).unwrap_or_default());
+    whole.to_string()
+}
+
+fn merge(whole: &mut Value, new: Value) {
+    match (whole, new) {
+        (Value::Object(whole), Value::Object(new)) => {
+            for (name, value) in new {
+                merge(whole.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (whole, new) => *whole = new,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use uuid::Uuid;
+
+    #[test]
+    fn a_new_version_keeps_the_members_that_this_build_does_not_know() {
+        let (key, now) = (OrderId(Uuid::from_u128(1)), Timestamp::from_micros(0));
+        let theirs =
+            json!({ "id": 1, "lines": [1, 2], "facts": { "paid": false, "captured": true } });
+        let before = Record::next(None, key, "any", &theirs, now);
+        let ours = json!({ "id": 1, "facts": { "paid": true }, "reason": null });
+        let after = Record::next(Some(&before), key, "any", &ours, now);
+        let expected = json!({
+            "id": 1, "lines": [1, 2], "facts": { "paid": true, "captured": true }, "reason": null
+        });
+        assert_eq!(after.read::<Value>().ok(), Some(expected));
+    }
+}

@@ -1,0 +1,162 @@
+//! `ofs repair`: what the store lost comes back from the log, and what the log lost from the store.
+
+use crate::server::{Server, get, place_all, until, until_status};
+use crate::system::{System, json};
+use ofs_events::{CorrelationId, Event, OrderCreatedV1, OrderId, Payload, PaymentAuthorizedV1};
+use ofs_runtime::context::Context;
+use ofs_runtime::log::Message;
+use serde_json::Value;
+use std::path::Path;
+
+const SCHEDULED: &str = "FulfillmentScheduled";
+
+fn repair(system: &System, args: &[&str]) -> Value {
+    let args = [&["--json", "repair"], args].concat();
+    json(&system.ofs(None, &args))
+}
+
+fn ids(list: &Value) -> Vec<&str> {
+    list.as_array().expect("a list").iter().filter_map(Value::as_str).collect()
+}
+
+/// Waits until `service` owes nothing to the log.
+async fn until_published(server: &Server, service: &str) {
+    let owes_nothing = |pipeline: &Value| {
+        let services = pipeline["services"].as_array().expect("services");
+        let station = services.iter().find(|one| one["service"] == service).expect("it");
+        station["outbox"]["rows"] == 0
+    };
+    until(&format!("{}/pipeline", server.url), "nothing owed", |_, body| owes_nothing(body)).await;
+}
+
+/// The first event of a new order, and the order.
+fn first(payload: impl Fn(OrderId) -> Payload) -> (Event, String) {
+    let context = Context::new("test");
+    let (order, chain) = (OrderId(context.new_id()), CorrelationId(context.new_id()));
+    (context.first(chain, payload(order)), order.to_string())
+}
+
+async fn an_order_that_only_the_log_knows_is_stored_again(system: System) {
+    let known = {
+        let mut server = system.start();
+        let known = place_all(&server.url, &["success"]).await.remove(0);
+        until_status(&server.url, &known, SCHEDULED).await;
+        assert_eq!(server.stop(), Some(0));
+        known
+    };
+    let (created, lost) = first(|order_id| {
+        Payload::OrderCreatedV1(OrderCreatedV1 {
+            order_id,
+            customer_email: "user@example.com".to_owned(),
+            product_type: "Phone".to_owned(),
+            country: "US".to_owned(),
+            payment_scenario: Some("success".to_owned()),
+        })
+    });
+    let (paid, orphan) =
+        first(|order_id| Payload::PaymentAuthorizedV1(PaymentAuthorizedV1 { order_id }));
+    system.append(vec![Message::from(&created), Message::from(&paid)]).await;
+    {
+        let mut server = system.start();
+        let search = format!("{}/orders/search?status={SCHEDULED}", server.url);
+        until(&search, "the lost order", |_, body| body.to_string().contains(&lost)).await;
+        assert_eq!(get(&format!("{}/orders/{lost}", server.url)).await.0, 404);
+        assert_eq!(server.stop(), Some(0));
+    }
+    for _ in 0..2 {
+        let found = repair(&system, &[]);
+        assert_eq!(found["applied"], false);
+        assert_eq!(ids(&found["restored"]), [lost.as_str()], "{found}");
+        assert!(found["unrepairable"][&orphan].is_string(), "{found}");
+    }
+    let done = repair(&system, &["--apply"]);
+    assert_eq!(ids(&done["restored"]), [lost.as_str()], "{done}");
+    assert_eq!(repair(&system, &[])["restored"], serde_json::json!([]));
+    let mut server = system.start();
+    let order = until_status(&server.url, &lost, SCHEDULED).await;
+    assert_eq!(order["createdAt"], created.occurred_at.to_string());
+    until_status(&server.url, &known, SCHEDULED).await;
+    assert_eq!(server.stop(), Some(0));
+    assert_eq!(system.charges().len(), 2, "nobody is charged again");
+}
+
+on_every_set! { an_order_that_only_the_log_knows_is_stored_again }
+
+fn files(dir: &Path, stem: &str) -> Vec<std::path::PathBuf> {
+    ["", "-wal", "-shm"].map(|end| dir.join(format!("{stem}.db{end}"))).into()
+}
+
+#[tokio::test]
+async fn events_that_a_lost_log_held_are_published_again() {
+    let system = System::new();
+    let orders = ["success", "sim:decline:no", "success", "success"];
+    let placed = {
+        let mut server =
+            system.start_with(&["--service", "order-service", "--service", "payment-worker"], &[]);
+        let placed = place_all(&server.url, &orders).await;
+        for id in &placed {
+            let url = format!("{}/orders/{id}", server.url);
+            until(&url, "a payment", |_, order| order["status"] != "Created").await;
+        }
+        until_published(&server, "payment-worker").await;
+        assert_eq!(server.stop(), Some(0));
+        placed
+    };
+    for file in files(&system.data(), "log") {
+        let _ = std::fs::remove_file(file);
+    }
+    let found = repair(&system, &[]);
+    assert_eq!(found["republished"].as_array().map(Vec::len), Some(8), "{found}");
+    assert_eq!(repair(&system, &["--apply"])["republished"], found["republished"]);
+    assert_eq!(repair(&system, &[])["republished"], serde_json::json!([]), "it is owed now");
+    let mut server = system.start();
+    for (id, scenario) in placed.iter().zip(orders) {
+        let end = if scenario == "success" { SCHEDULED } else { "PaymentFailed" };
+        until_status(&server.url, id, end).await;
+    }
+    let search = format!("{}/orders/search?status={SCHEDULED}", server.url);
+    until(&search, "three documents", |_, body| body["total"] == 3).await;
+    assert_eq!(server.stop(), Some(0));
+    assert_eq!(system.charges().len(), 4, "nobody is charged again");
+    let found = repair(&system, &[]);
+    assert_eq!(found["republished"], serde_json::json!([]), "{found}");
+}
+
+#[tokio::test]
+async fn a_store_older_than_its_log_catches_up() {
+    let system = System::new();
+    let backup = tempfile::tempdir().expect("a directory");
+    let run = async |scenarios: &[&str]| {
+        let mut server = system.start();
+        let placed = place_all(&server.url, scenarios).await;
+        for id in &placed {
+            until_status(&server.url, id, SCHEDULED).await;
+        }
+        assert_eq!(server.stop(), Some(0));
+        placed
+    };
+    let mut placed = run(&["success"; 5]).await;
+    let store = files(&system.data(), "store");
+    for file in store.iter().filter(|file| file.exists()) {
+        std::fs::copy(file, backup.path().join(file.file_name().expect("a name"))).expect("copied");
+    }
+    let after = run(&["success"; 5]).await;
+    for file in &store {
+        let _ = std::fs::remove_file(file);
+        let kept = backup.path().join(file.file_name().expect("a name"));
+        if kept.exists() {
+            std::fs::copy(kept, file).expect("copied");
+        }
+    }
+    let found = repair(&system, &["--apply"]);
+    assert_eq!(found["restored"].as_array().map(Vec::len), Some(5), "{found}");
+    placed.extend(after);
+    let mut server = system.start();
+    for id in &placed {
+        until_status(&server.url, id, SCHEDULED).await;
+    }
+    let search = format!("{}/orders/search?limit=1", server.url);
+    until(&search, "all documents", |_, body| body["total"] == 10).await;
+    assert_eq!(server.stop(), Some(0));
+    assert_eq!(system.charges().len(), 10, "nobody is charged again");
+}
