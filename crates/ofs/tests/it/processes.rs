@@ -5,6 +5,10 @@ use crate::crashes::{Accepted, assert_all_end_right, load};
 use crate::server::{Server, get, until};
 use crate::system::{SERVICES, System};
 use futures::future::join_all;
+use ofs_events::{CorrelationId, OrderId, Payload, PaymentAuthorizedV1, Topic};
+use ofs_runtime::context::Context;
+use ofs_runtime::log::Position;
+use ofs_runtime::store::{Commit, Parking};
 use serde_json::Value;
 
 /// Two processes of each service, in the order of [`SERVICES`]; the second ones with `variables`.
@@ -136,4 +140,34 @@ async fn a_process_that_wakes_up_after_its_partitions_have_moved_changes_nothing
         until_shared(service, pair).await;
     }
     assert_all_end_right(&system, &awake, &accepted).await;
+}
+
+#[tokio::test]
+async fn what_an_older_process_parks_is_handled_by_a_newer_one_that_runs_already() {
+    let Some(system) = System::on_shared_servers() else { return };
+    let server = system.start();
+    let parked = format!("{}/parked?state=resolved", server.url);
+    let context = Context::new("an older build");
+    let order_id = OrderId(context.new_id());
+    let paid = Payload::PaymentAuthorizedV1(PaymentAuthorizedV1 { order_id });
+    let event = context.first(CorrelationId(context.new_id()), paid);
+    let engines = system.engines().await;
+    let unread = Parking {
+        at: Position { topic: Topic::Payments, partition: 0, offset: 1_000_000 },
+        key: Some(order_id),
+        event_id: None,
+        event_type: None,
+        raw_key: Some(order_id.to_string().into()),
+        raw: event.encode().into(),
+        reason: "event type PaymentAuthorizedV1 version 1 is unknown to this build".to_owned(),
+        unknown_type: true,
+        retry_in: None,
+    };
+    let owner = "fulfillment-worker".to_owned();
+    let commit = Commit { owner, parked: vec![unread], ..Commit::default() };
+    engines.store.commit(commit).await.expect("parked");
+    until(&parked, "the event is handled", |_, body| {
+        body.to_string().contains(&order_id.to_string())
+    })
+    .await;
 }
