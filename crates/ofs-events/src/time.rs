@@ -1,15 +1,20 @@
 //! Points in time: UTC, whole microseconds, so that JSON and every store agree on them.
 
 use jiff::civil::Date;
+use jiff::fmt::temporal::Pieces;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 
 /// A UTC time in whole microseconds. Written with six fractional digits and `Z`;
 /// read from any RFC 3339 text (offset or `Z`, 0 to 9 fractional digits, the rest is cut off).
+/// The first and the last hours of the years 0 to 9999 may not fit; the nearest that does is taken.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, utoipa::ToSchema)]
 #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.123456Z")]
 pub struct Timestamp(jiff::Timestamp);
+
+/// 0000-01-01T00:00:00Z in microseconds since 1970. What is earlier has no RFC 3339 text.
+const YEAR_0: i64 = -62_167_219_200_000_000;
 
 impl Timestamp {
     /// Cuts `time` to whole microseconds.
@@ -18,11 +23,11 @@ impl Timestamp {
         Self::from_micros(time.as_microsecond())
     }
 
-    /// From microseconds since 1970. Out of range (years beyond ±9999) becomes the nearest bound.
+    /// From microseconds since 1970. Out of range (the years 0 to 9999) becomes the nearest bound.
     #[must_use]
     pub fn from_micros(micros: i64) -> Self {
-        let bound = if micros < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
-        Self(jiff::Timestamp::from_microsecond(micros).unwrap_or(bound))
+        let micros = micros.max(YEAR_0);
+        Self(jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::MAX))
     }
 
     /// Microseconds since 1970.
@@ -74,8 +79,19 @@ impl FromStr for Timestamp {
     type Err = jiff::Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self::from_jiff)
+        text.parse().map(Self::from_jiff).or_else(|error| match late(text) {
+            true => Ok(Self(jiff::Timestamp::MAX)),
+            false => Err(error),
+        })
     }
+}
+
+/// Whether `text` is a time with an offset on the last days that RFC 3339 can write.
+fn late(text: &str) -> bool {
+    Pieces::parse(text).is_ok_and(|pieces| {
+        let complete = pieces.time().is_some() && pieces.to_numeric_offset().is_some();
+        complete && pieces.date() >= Date::constant(9999, 12, 30)
+    })
 }
 
 impl Serialize for Timestamp {
@@ -103,6 +119,10 @@ mod tests {
             ("2026-01-31T13:00:00+01:00", "2026-01-31T12:00:00.000000Z"),
             ("2026-01-31T12:00:00.123456789Z", "2026-01-31T12:00:00.123456Z"),
             ("2026-01-31T12:00:00Z", "2026-01-31T12:00:00.000000Z"),
+            ("0000-01-01T00:00:00+23:59", "0000-01-01T00:00:00.000000Z"),
+            ("9999-12-30T22:00:00Z", "9999-12-30T22:00:00.000000Z"),
+            ("9999-12-31T23:59:59.999999999Z", "9999-12-30T22:00:00.999999Z"),
+            ("9999-12-31T23:59:59-23:59", "9999-12-30T22:00:00.999999Z"),
         ] {
             assert_eq!(
                 text.parse::<Timestamp>().map(|t| t.to_string()).ok().as_deref(),
@@ -110,6 +130,10 @@ mod tests {
             );
         }
         assert!("yesterday".parse::<Timestamp>().is_err());
-        assert!("2026-01-31T12:00:00".parse::<Timestamp>().is_err());
+        for text in
+            ["2026-01-31T12:00:00", "9999-12-31", "9999-12-31T23:59:59", "9999-12-32T00:00:00Z"]
+        {
+            assert!(text.parse::<Timestamp>().is_err(), "{text}");
+        }
     }
 }

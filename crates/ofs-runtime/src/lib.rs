@@ -20,5 +20,6 @@ pub mod rebuild;
 pub mod service;
 pub mod store;
 pub mod task;
+pub mod text;
 mod window;
 pub mod worker;

@@ -5,6 +5,7 @@
 use crate::order::Order;
 use ofs_events::{CorrelationId, OrderId, OrderStatus, Timestamp};
 use ofs_runtime::problem::Invalid;
+use ofs_runtime::text::is_hidden;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use utoipa::ToSchema;
@@ -89,7 +90,7 @@ impl NewOrder {
             country: country(self.country, &mut errors),
             payment_scenario: self.payment_scenario.map(|text| text.trim().to_owned()),
         };
-        if accepted.customer_email.chars().any(is_hidden) {
+        if accepted.customer_email.chars().any(|c| c != '\0' && is_hidden(c)) {
             errors.push(Invalid::new("/customerEmail", HIDDEN));
         }
         if let Some(scenario) = &accepted.payment_scenario {
@@ -101,16 +102,9 @@ impl NewOrder {
 
 const NUL: &str = "must not hold the character U+0000";
 
+/// Such characters start a new header in whoever mails, or show another address than there is.
 const HIDDEN: &str =
     "must not hold control characters, line breaks or characters that change the direction of text";
-
-/// Characters that start a new header in whoever mails, or show another address than there is.
-fn is_hidden(character: char) -> bool {
-    let direction = ['\u{61c}', '\u{200e}', '\u{200f}'].contains(&character)
-        || ('\u{2028}'..='\u{202e}').contains(&character)
-        || ('\u{2066}'..='\u{2069}').contains(&character);
-    direction || (character.is_control() && character != '\0')
-}
 
 fn text(at: &str, value: Option<String>, max: usize, errors: &mut Vec<Invalid>) -> String {
     let Some(value) = value else {

@@ -32,8 +32,8 @@ pub fn routes() -> OpenApiRouter<Desk> {
 /// The order is durable when this answers 201. Send an `Idempotency-Key` and the request can be
 /// repeated safely for 72 hours: the same body gets the first answer, another body gets 422.
 #[utoipa::path(
-    post, path = "/orders", tag = "orders", request_body = NewOrder,
-    params(("Idempotency-Key" = Option<String>, Header, max_length = 255,
+    post, path = "/orders", tag = "orders", operation_id = "placeOrder", request_body = NewOrder,
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
         description = "1 to 255 visible ASCII characters, quoted or bare")),
     responses(
         (status = 201, body = Placed, description = "taken",
@@ -124,7 +124,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 ///
 /// Exact: read from the store. The search index may be a moment behind.
 #[utoipa::path(
-    get, path = "/orders/{id}", tag = "orders",
+    get, path = "/orders/{id}", tag = "orders", operation_id = "getOrder",
     params(("id" = OrderId, Path, description = "the order")),
     responses(
         (status = 200, body = OrderView, description = "the order as it stands"),

@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn record_and_event_of_a_new_order_can_be_made_from_each_other() {
-        let (record, event) = new_order();
+        let (record, event) = placed();
         assert_eq!(published(&record).as_ref(), Some(&event));
         assert_eq!(restored(&event), Some(record));
     }

@@ -67,7 +67,7 @@ pub struct Timeline {
 ///
 /// Reads the search index, which follows the events: `asOf` and `lagSeconds` say how closely.
 #[utoipa::path(
-    get, path = "/orders/search", tag = "orders", params(SearchParams),
+    get, path = "/orders/search", tag = "orders", operation_id = "searchOrders", params(SearchParams),
     responses(
         (status = 200, body = SearchPage, description = "one page"),
         (status = 400, body = Problem, content_type = "application/problem+json",
@@ -98,7 +98,7 @@ async fn search_orders(
 ///
 /// Every event once, causes before effects; a moment behind the log.
 #[utoipa::path(
-    get, path = "/orders/{id}/timeline", tag = "orders",
+    get, path = "/orders/{id}/timeline", tag = "orders", operation_id = "getTimeline",
     params(("id" = OrderId, Path, description = "the order")),
     responses(
         (status = 200, body = Timeline, description = "its events"),

@@ -28,8 +28,10 @@ pub struct SearchParams {
     #[param(value_type = Option<OrderStatus>)]
     pub status: Option<String>,
     /// Exactly this country: two ASCII letters.
+    #[param(pattern = "^\\s*[A-Za-z]{2}\\s*$")]
     pub country: Option<String>,
     /// Exactly this product, in any case.
+    #[param(pattern = "\\S")]
     pub product_type: Option<String>,
     /// Created at or after this RFC 3339 time.
     #[param(value_type = Option<Timestamp>)]
@@ -44,6 +46,7 @@ pub struct SearchParams {
     #[param(value_type = Option<u16>, minimum = 1, maximum = 200)]
     pub limit: Option<String>,
     /// `nextCursor` of the page before, with the same filters and sort.
+    #[param(pattern = "^\\s*[0-9A-Fa-f]{64}\\s*$")]
     pub cursor: Option<String>,
 }
 

@@ -21,6 +21,7 @@ use crate::{offline, telemetry};
 use args::EventsCommand;
 use clap::{CommandFactory as _, Parser as _};
 use client::Client;
+use ofs_runtime::text::printable;
 use output::Format;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -57,7 +58,11 @@ pub fn main() -> ExitCode {
 fn report(format: Format, failure: &Failure) -> ExitCode {
     let text = match format {
         Format::Json => failure.problem.to_string(),
-        Format::Text => format!("error: {failure}"),
+        Format::Text => {
+            let lines = failure.to_string();
+            let lines: Vec<String> = lines.lines().map(printable).collect();
+            format!("error: {}", lines.join("\n"))
+        }
     };
     // Where stderr is closed there is nobody left to tell.
     let _ = writeln!(std::io::stderr(), "{text}");

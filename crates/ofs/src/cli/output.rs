@@ -1,5 +1,6 @@
 //! Output: data to stdout as JSON, as `name: value` lines or as aligned columns. Never logs.
 
+use ofs_runtime::text::printable;
 use serde_json::Value;
 use std::io::{self, Write};
 
@@ -83,7 +84,7 @@ pub fn text(value: &Value, at: &str) -> String {
     value.pointer(at).map_or_else(|| "-".to_owned(), plain)
 }
 
-/// What a terminal may show: control characters (which could move its cursor) become `\u{…}`.
+/// What a terminal may show: hidden characters are written out.
 #[must_use]
 pub fn plain(value: &Value) -> String {
     match value {
@@ -95,13 +96,6 @@ pub fn plain(value: &Value) -> String {
         }
         other => other.to_string(),
     }
-}
-
-fn printable(text: &str) -> String {
-    let escape = |c: char| -> String {
-        if c.is_control() { c.escape_default().to_string() } else { c.to_string() }
-    };
-    text.chars().map(escape).collect()
 }
 
 /// Columns as wide as their widest cell, two spaces apart.
