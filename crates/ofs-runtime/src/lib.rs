@@ -21,5 +21,6 @@ pub mod service;
 pub mod store;
 pub mod task;
 pub mod text;
+pub mod trouble;
 mod window;
 pub mod worker;

@@ -3,7 +3,9 @@
 //! Keeps the conservation law: what was consumed is what was handled, at every scrape.
 
 use crate::store;
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, histogram};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use ofs_events::Topic;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -34,6 +36,8 @@ pub const LAG_EVENTS: &str = "ofs_lag_events";
 pub const LAG_SECONDS: &str = "ofs_lag_seconds";
 /// Partitions that this process reads, labels `service`, `topic`; NaN while unknown.
 pub const ASSIGNED_PARTITIONS: &str = "ofs_assigned_partitions";
+/// 1 while a service of this process cannot read on until a person acts, label `service`; else 0.
+pub const READING_STOPPED: &str = "ofs_reading_stopped";
 /// HTTP requests answered, labels `method`, `route` (the template), `status`.
 pub const HTTP_REQUESTS: &str = "ofs_http_requests_total";
 /// Seconds until the head of the answer was ready, labels `method`, `route`.
@@ -227,6 +231,11 @@ pub fn delivered(service: &'static str, lane: Lane, outcome: Delivered, n: u64) 
     counter!(DELIVERIES, "service" => service, "lane" => lane, "outcome" => outcome).increment(n);
 }
 
+/// Whether `service` cannot read on until a person acts.
+pub fn reading_stopped(service: &'static str, stopped: bool) {
+    gauge!(READING_STOPPED, "service" => service).set(if stopped { 1.0 } else { 0.0 });
+}
+
 /// Describes every metric, and sets every counter of `services` (with the topics each reads) to zero:
 /// a series that first appears at its first failure cannot be alerted on.
 pub fn describe_and_zero(services: &[(&'static str, &'static [Topic])]) {
@@ -244,6 +253,7 @@ pub fn describe_and_zero(services: &[(&'static str, &'static [Topic])]) {
         for outcome in COMMIT_OUTCOMES {
             counter!(COMMITS, "service" => service, "outcome" => outcome).increment(0);
         }
+        reading_stopped(service, false);
         let _ = histogram!(COMMIT_SECONDS, "service" => service);
         for (lane, outcome) in
             Lane::ALL.into_iter().flat_map(|lane| Delivered::ALL.map(|outcome| (lane, outcome)))
@@ -267,6 +277,7 @@ fn describe() {
     describe_gauge!(LAG_EVENTS, "Records a service has still to read");
     describe_gauge!(ASSIGNED_PARTITIONS, Unit::Count, "Partitions that this process reads");
     describe_gauge!(LAG_SECONDS, Unit::Seconds, "Age of the oldest record still to be read");
+    describe_gauge!(READING_STOPPED, "1 while a service cannot read on until a person acts");
     describe_counter!(HTTP_REQUESTS, "HTTP requests answered");
     describe_histogram!(HTTP_REQUEST_SECONDS, Unit::Seconds, "Time until the head of the answer");
 }

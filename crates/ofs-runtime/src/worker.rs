@@ -12,6 +12,7 @@ use crate::metrics as figures;
 use crate::pipeline::group_of;
 use crate::service::Handler;
 use crate::store::{Error, Loaded, Parking, Wanted};
+use crate::trouble::Troubles;
 use crate::window::{Group, Item, Named, Window};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -33,6 +34,7 @@ pub struct Worker {
     books: Books,
     handler: Arc<dyn Handler>,
     log: Arc<dyn Log>,
+    troubles: Troubles,
     /// From then on nothing is waited for; what is not committed is done again by the next process.
     stop: CancellationToken,
 }
@@ -47,10 +49,16 @@ struct Round {
 }
 
 impl Worker {
-    /// The worker that feeds `handler` from `log` and writes to `books`.
+    /// The worker that feeds `handler` from `log` and writes to `books`. It raises a trouble while what
+    /// it has to read is gone from the log.
     #[must_use]
-    pub fn new(books: Books, handler: Arc<dyn Handler>, log: Arc<dyn Log>) -> Self {
-        Self { books, handler, log, stop: CancellationToken::new() }
+    pub fn new(
+        books: Books,
+        handler: Arc<dyn Handler>,
+        log: Arc<dyn Log>,
+        troubles: Troubles,
+    ) -> Self {
+        Self { books, handler, log, troubles, stop: CancellationToken::new() }
     }
 
     /// Works until `stop`, then finishes what is in hand, as far as the store can be reached, and
@@ -66,6 +74,10 @@ impl Worker {
                 Err(error) => Err(error),
             };
             if let Err(error) = result {
+                if let crate::log::Error::Lost(reason) = &error {
+                    self.troubles.raise(&format!("{service} reads the log"), reason.clone());
+                    figures::reading_stopped(service, true);
+                }
                 error!(service, %error, "cannot read the log, will try again");
                 stop.run_until_cancelled(backoff.pause()).await;
             }
@@ -98,6 +110,7 @@ impl Worker {
                 polled = subscription.next(room), if room > 0 && !stopping => match polled? {
                     Polled::Records(records) => {
                         backoff.reset();
+                        self.reads_on();
                         let groups = window.admit(records);
                         if !groups.is_empty() {
                             rounds.push(self.clone().round(groups).boxed());
@@ -108,6 +121,12 @@ impl Worker {
                 () = stop.cancelled(), if !stopping => {}
             }
         }
+    }
+
+    fn reads_on(&self) {
+        let service = self.books.owner();
+        self.troubles.clear(&format!("{service} reads the log"));
+        figures::reading_stopped(service, false);
     }
 
     fn finish(

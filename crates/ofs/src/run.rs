@@ -18,6 +18,7 @@ use ofs_runtime::rebuild::Rebuild;
 use ofs_runtime::service::Service;
 use ofs_runtime::store::Retention;
 use ofs_runtime::task;
+use ofs_runtime::trouble::Troubles;
 use ofs_runtime::worker::Worker;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -102,7 +103,8 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
         .into_iter()
         .map(with_books)
         .partition(|(service, _)| plan.services.contains(&service.name));
-    let redrive = start(&running, &engines, &stages);
+    let troubles = Troubles::default();
+    let redrive = start(&running, &engines, &troubles, &stages);
     let mut every = running.iter().chain(&elsewhere);
     let (_, indexer) = every
         .find(|(service, _)| service.handler.indexed())
@@ -114,6 +116,7 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
         pipeline: pipeline.clone(),
         redrive,
         rebuild: Rebuild::new(indexer.clone(), Arc::clone(&engines.index)),
+        troubles,
         draining: stages.intake.stop.clone(),
         metrics,
     };
@@ -162,7 +165,12 @@ fn routes(
 }
 
 /// Starts workers and couriers of the running services.
-fn start(running: &[(Service, Books)], engines: &Engines, stages: &Stages) -> Redrive {
+fn start(
+    running: &[(Service, Books)],
+    engines: &Engines,
+    troubles: &Troubles,
+    stages: &Stages,
+) -> Redrive {
     let mut redrive = Redrive::default();
     for (service, books) in running {
         redrive.add(books.clone(), Arc::clone(&service.handler));
@@ -170,8 +178,12 @@ fn start(running: &[(Service, Books)], engines: &Engines, stages: &Stages) -> Re
     for (service, books) in running {
         let name = |part| format!("{}/{part}", service.name);
         let Stages { intake, delivery } = stages;
-        let worker =
-            Worker::new(books.clone(), Arc::clone(&service.handler), Arc::clone(&engines.log));
+        let worker = Worker::new(
+            books.clone(),
+            Arc::clone(&service.handler),
+            Arc::clone(&engines.log),
+            troubles.clone(),
+        );
         intake.spawn(name("worker"), |stop| worker.run(stop));
         let outbox = Courier::new(books.clone(), OutboxLane::new(Arc::clone(&engines.log)));
         delivery.spawn(name("outbox"), |stop| outbox.run(stop));

@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use ofs_events::Topic;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -39,7 +40,7 @@ enum Answers {
 /// Whether requests should be sent here.
 #[derive(Serialize, utoipa::ToSchema)]
 struct Ready {
-    /// The store is migrated and answers, and the process is not shutting down.
+    /// The store is migrated and answers, there is no trouble, and the process is not shutting down.
     ready: bool,
     /// The store has the tables this build needs; checked before the server starts.
     migrated: bool,
@@ -51,6 +52,8 @@ struct Ready {
     index: Answers,
     /// The process is shutting down.
     draining: bool,
+    /// What does not work until a person acts, and why; empty if all does.
+    troubles: BTreeMap<String, String>,
 }
 
 /// Whether the process lives; asks no dependency.
@@ -63,8 +66,8 @@ async fn live() -> Json<Live> {
 /// Whether requests should be sent to this process.
 #[utoipa::path(get, path = "/health/ready", tag = "operations", operation_id = "ready",
     responses((status = 200, description = "Ready", body = Ready),
-        (status = 503, description = "Not ready: the store does not answer, or the process is \
-            shutting down", body = Ready)))]
+        (status = 503, description = "Not ready: the store does not answer, something does not \
+            work until a person acts, or the process is shutting down", body = Ready)))]
 async fn ready(State(app): State<App>) -> (StatusCode, Json<Ready>) {
     let (store, log, index) = tokio::join!(
         answers(app.store.parked_event(0)),
@@ -72,9 +75,10 @@ async fn ready(State(app): State<App>) -> (StatusCode, Json<Ready>) {
         answers(app.index.status()),
     );
     let draining = app.draining.is_cancelled();
-    let ready = store == Answers::Up && !draining;
+    let troubles = app.troubles.all();
+    let ready = store == Answers::Up && troubles.is_empty() && !draining;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Ready { ready, migrated: true, store, log, index, draining }))
+    (status, Json(Ready { ready, migrated: true, store, log, index, draining, troubles }))
 }
 
 async fn answers<T, E>(asked: impl Future<Output = Result<T, E>>) -> Answers {

@@ -26,6 +26,7 @@ use ofs_runtime::parked::Redrive;
 use ofs_runtime::pipeline::Pipeline;
 use ofs_runtime::rebuild::Rebuild;
 use ofs_runtime::store::Store;
+use ofs_runtime::trouble::Troubles;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use utoipa::openapi::OpenApi;
@@ -46,6 +47,8 @@ pub struct App {
     pub redrive: Redrive,
     /// Makes the index anew.
     pub rebuild: Rebuild,
+    /// What keeps the process from its work until a person acts.
+    pub troubles: Troubles,
     /// Cancelled when the process begins to shut down: not ready any more, endless answers end.
     pub draining: CancellationToken,
     /// Renders the metrics of this process.

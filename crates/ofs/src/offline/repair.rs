@@ -1,7 +1,7 @@
 //! `ofs repair`: makes store and log agree again after one of them has lost something.
 //!
-//! An order that only the log knows is stored again, and all services read the log from its beginning.
-//! An event that the log has lost is owed again, if its order is not finished.
+//! An order that only the log knows is stored again; an event that the log has lost is owed again, if
+//! its order is not finished. Then all services read the log from its beginning.
 
 use crate::engines::Engines;
 use anyhow::Context as _;
@@ -59,14 +59,15 @@ pub async fn repair(
     apply: bool,
 ) -> anyhow::Result<Repair> {
     let mut found = examine(engines, None).await?;
-    if !found.restored.is_empty() {
+    let rewinds = !(found.restored.is_empty() && found.republished.is_empty());
+    if rewinds {
         found.rewound = services.iter().map(|service| group_of(service.name)).collect();
     }
     if !apply {
         return Ok(found);
     }
     // First, so that a second run still sees that it has to be done, if this one dies.
-    for service in services.iter().filter(|_| !found.restored.is_empty()) {
+    for service in services.iter().filter(|_| rewinds) {
         let (group, topics) = (group_of(service.name), service.handler.topics());
         engines.log.reset(&group, topics, Reset::Earliest).await?;
     }

@@ -160,3 +160,43 @@ async fn a_store_older_than_its_log_catches_up() {
     assert_eq!(server.stop(), Some(0));
     assert_eq!(system.charges().len(), 10, "nobody is charged again");
 }
+
+#[tokio::test]
+async fn a_service_that_cannot_read_on_says_why_and_goes_on_after_a_repair() {
+    let system = System::new();
+    let mut server = system.start();
+    let first = place_all(&server.url, &["success"]).await.remove(0);
+    until_status(&server.url, &first, SCHEDULED).await;
+    assert_eq!(server.stop(), Some(0));
+    let mut alone = system.start_with(&["--service", "order-service"], &[]);
+    let placed = place_all(&alone.url, &["success"; 3]).await;
+    until_published(&alone, "order-service").await;
+    assert_eq!(alone.stop(), Some(0));
+    let log = rusqlite::Connection::open(system.data().join("log.db")).expect("the log");
+    log.execute("DELETE FROM records", []).expect("gone");
+    drop(log);
+
+    let mut server = system.start();
+    let ready = format!("{}/health/ready", server.url);
+    let body = until(&ready, "not ready", |status, body| {
+        status == 503 && body["troubles"]["payment-worker reads the log"].is_string()
+    })
+    .await;
+    assert_eq!(body["store"], "up", "{body}");
+    let metrics = get(&format!("{}/metrics", server.url)).await.1;
+    let metrics = metrics.as_str().expect("text");
+    for line in [
+        "ofs_reading_stopped{service=\"payment-worker\"} 1",
+        "ofs_reading_stopped{service=\"order-service\"} 0",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+    assert_eq!(server.stop(), Some(0));
+    let done = repair(&system, &["--apply"]);
+    assert_eq!(done["republished"].as_array().map(Vec::len), Some(3), "{done}");
+    let server = system.start();
+    for id in &placed {
+        until_status(&server.url, id, SCHEDULED).await;
+    }
+    until(&format!("{}/health/ready", server.url), "ready", |status, _| status == 200).await;
+}

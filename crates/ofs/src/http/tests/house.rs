@@ -18,6 +18,7 @@ use ofs_runtime::pipeline::{Pipeline, Station};
 use ofs_runtime::rebuild::Rebuild;
 use ofs_runtime::service::{Decision, Delivery, Fault, Handler};
 use ofs_runtime::store::{Commit, Parking, Record, Store};
+use ofs_runtime::trouble::Troubles;
 use serde_json::Value;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -112,6 +113,7 @@ pub(super) async fn house_with(change: impl FnOnce(Arc<dyn Log>) -> Arc<dyn Log>
         pipeline: Pipeline::new(Arc::clone(&store), Arc::clone(&log), stations),
         redrive,
         rebuild: Rebuild::new(indexer, index.clone()),
+        troubles: Troubles::default(),
         draining: CancellationToken::new(),
         metrics: PrometheusBuilder::new().build_recorder().handle(),
         store,

@@ -19,6 +19,7 @@ use ofs_runtime::pipeline::Pipeline;
 use ofs_runtime::rebuild::Rebuild;
 use ofs_runtime::service::Service;
 use ofs_runtime::store::{ParkedFilter, ParkedState, Store};
+use ofs_runtime::trouble::Troubles;
 use ofs_runtime::worker::Worker;
 use payment_worker::simulated::Simulated;
 use std::collections::{HashMap, VecDeque};
@@ -213,7 +214,8 @@ impl Rig {
         let stop = CancellationToken::new();
         let script = Script { batches: given, ends, stop: stop.clone() };
         let log = self.log(&process, Some(script));
-        let worker = Worker::new(Books::new(name, process.store), handler, log);
+        let worker =
+            Worker::new(Books::new(name, process.store), handler, log, Troubles::default());
         self.live(process.fate, acks, worker.run(stop)).await;
     }
 
