@@ -2,8 +2,10 @@
 //!
 //! The lease only keeps couriers from doing the same work; nothing here is wrong without it.
 
+mod held;
 mod index;
 mod outbox;
+mod rest;
 mod retry;
 
 pub use index::IndexLane;
@@ -20,8 +22,9 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
+use held::Held;
 use ofs_events::OrderId;
-use std::collections::HashMap;
+use rest::Rest;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -87,19 +90,25 @@ pub struct Courier<L> {
     holder: Uuid,
     slots: Vec<u16>,
     renewed: Option<Instant>,
-    /// Orders under way (no time) or put off until a time.
-    held: HashMap<OrderId, Option<Instant>>,
+    held: Held,
+    rest: Rest,
 }
 
-type Carried = (Vec<OrderId>, Receipt);
+/// A delivery that has come to its end.
+struct Carried {
+    keys: Vec<OrderId>,
+    /// Whether some of it had not failed before.
+    untried: bool,
+    receipt: Receipt,
+}
 
 impl<L: Lane> Courier<L> {
     /// The courier that carries what `books` owe in `lane`.
     #[must_use]
     pub fn new(books: Books, lane: L) -> Self {
         let holder = books.context().new_id();
-        let (slots, held) = (Vec::new(), HashMap::new());
-        Self { books, lane: Arc::new(lane), holder, slots, renewed: None, held }
+        let (slots, held, rest) = (Vec::new(), Held::default(), Rest::default());
+        Self { books, lane: Arc::new(lane), holder, slots, renewed: None, held, rest }
     }
 
     /// Carries until `stop`, then finishes what is under way, what is still owed to a healthy receiver,
@@ -147,18 +156,17 @@ impl<L: Lane> Courier<L> {
         under_way: &mut FuturesUnordered<BoxFuture<'static, Carried>>,
     ) -> Result<bool, Error> {
         self.renew().await?;
-        if under_way.len() >= DELIVERIES || (L::SLOTS > 0 && self.slots.is_empty()) {
+        let room = if self.rest.is_over() { DELIVERIES } else { 0 };
+        let room = if self.rest.is_failing() { room.min(1) } else { room };
+        if under_way.len() >= room || (L::SLOTS > 0 && self.slots.is_empty()) {
             return Ok(false);
         }
-        let now = Instant::now();
-        self.held.retain(|_, until| until.is_none_or(|until| until > now));
-        let skip: Vec<OrderId> = self.held.keys().copied().collect();
-        let items = self.lane.owed(&self.books, &self.slots, &skip).await?;
+        let items = self.lane.owed(&self.books, &self.slots, &self.held.now()).await?;
         if items.is_empty() {
             return Ok(false);
         }
         let keys: Vec<OrderId> = items.iter().map(L::key).collect();
-        self.held.extend(keys.iter().map(|key| (*key, None)));
+        let untried = self.held.take(&keys);
         let (lane, books) = (Arc::clone(&self.lane), self.books.clone());
         // In a task of its own: this loop awaits the store, too, and a delivery that holds one of the
         // store's connections must go on meanwhile, or the two would wait for each other.
@@ -168,31 +176,36 @@ impl<L: Lane> Courier<L> {
                 let failed = keys.iter().map(|key| (*key, died.to_string())).collect();
                 Receipt { failed, ..Receipt::default() }
             });
-            (keys, receipt)
+            Carried { keys, untried, receipt }
         };
         under_way.push(carried.boxed());
         Ok(true)
     }
 
-    async fn settle(&mut self, (keys, receipt): Carried, stop: &CancellationToken) {
+    async fn settle(&mut self, carried: Carried, stop: &CancellationToken) {
+        let Carried { keys, untried, receipt } = carried;
         for (outcome, n) in
             [(Delivered::Settled, receipt.settled.len()), (Delivered::Later, receipt.failed.len())]
         {
             let n = u64::try_from(n).unwrap_or(u64::MAX);
             metrics::delivered(self.books.owner(), L::NAME, outcome, n);
         }
-        if !receipt.settled.is_empty() {
+        let (arrived, failed) = (!receipt.settled.is_empty(), receipt.failed.len());
+        if arrived {
             self.commit(receipt.settled, receipt.guards, stop).await;
         }
-        for key in keys {
-            self.held.remove(&key);
+        self.held.settle(&keys, receipt.failed.iter().map(|(order, _)| *order));
+        if let Some((order, reason)) = receipt.failed.first()
+            && let Some(failures) = self.rest.failed(failed)
+        {
+            let service = self.books.owner();
+            warn!(service, lane = L::NAME.label(), failures, %order, reason, "not delivered, will try again");
         }
-        if let Some((order, reason)) = receipt.failed.first() {
-            let (service, orders) = (self.books.owner(), receipt.failed.len());
-            warn!(service, lane = L::NAME.label(), orders, %order, reason, "not delivered, will try again");
+        if arrived {
+            self.rest.arrived();
+        } else if failed > 0 && untried {
+            self.rest.begin();
         }
-        let again = Instant::now() + Backoff::new(POLL_MOST, POLL_MOST * 4).next_wait();
-        self.held.extend(receipt.failed.into_iter().map(|(order, _)| (order, Some(again))));
     }
 
     /// Settles together; if somebody else settled some of it, one by one, and if what it was delivered

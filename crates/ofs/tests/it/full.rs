@@ -118,7 +118,16 @@ async fn a_full_log_keeps_orders_in_the_outbox_and_search_says_that_it_is_behind
     assert_eq!(last["status"], "Created");
     let search = format!("{}/orders/search", server.url);
     until(&search, "search knows", |_, page| page["lagSeconds"].as_f64() > Some(0.5)).await;
+    let began = Instant::now();
+    until_scrape(&server.url, "many deliveries fail", |scrape| {
+        scrape.value("ofs_deliveries_total", &[("lane", "outbox"), ("outcome", "later")]) > 30.0
+    })
+    .await;
     assert_stops_cleanly(&mut server);
+    let said = server.said();
+    let warnings = said.iter().filter(|line| line.contains("not delivered, will try again"));
+    let (warnings, most) = (warnings.count() as u64, 3 * (2 + began.elapsed().as_secs() / 10));
+    assert!(warnings <= most, "{warnings} warnings, one in 10 s for each service is enough");
     let server = system.start_with(&[], &[("OFS_LOG_MAX_PAGES", "100000")]);
     assert_all_end_right(&server, &accepted).await;
 }

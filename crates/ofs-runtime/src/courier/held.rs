@@ -1,0 +1,81 @@
+//! The orders that a courier leaves out when it looks for what is owed: those under way, and those
+//! that failed, each for a time of its own, so that what was not tried yet goes ahead of them.
+
+use crate::backoff::Backoff;
+use ofs_events::OrderId;
+use std::collections::HashMap;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A failed order that is owed no more (somebody else delivered it) is forgotten after this time.
+const FORGET: Duration = Duration::from_mins(1);
+
+struct Hold {
+    /// None while it is under way.
+    until: Option<Instant>,
+    backoff: Backoff,
+}
+
+#[derive(Default)]
+pub(super) struct Held(HashMap<OrderId, Hold>);
+
+impl Held {
+    /// Those to leave out now.
+    pub fn now(&mut self) -> Vec<OrderId> {
+        let now = Instant::now();
+        self.0.retain(|_, hold| hold.until.is_none_or(|until| until + FORGET > now));
+        let held = self.0.iter().filter(|(_, hold)| hold.until.is_none_or(|until| until > now));
+        held.map(|(key, _)| *key).collect()
+    }
+
+    /// `keys` are under way from now on. Whether some of them had not failed before.
+    pub fn take(&mut self, keys: &[OrderId]) -> bool {
+        let known = self.0.len();
+        for key in keys {
+            let hold = Hold { until: None, backoff: Backoff::world() };
+            self.0.entry(*key).or_insert(hold).until = None;
+        }
+        self.0.len() > known
+    }
+
+    /// The delivery of `keys` is over, and these of them have `failed`.
+    pub fn settle(&mut self, keys: &[OrderId], failed: impl Iterator<Item = OrderId>) {
+        for key in failed {
+            if let Some(hold) = self.0.get_mut(&key) {
+                hold.until = Some(Instant::now() + hold.backoff.next_wait());
+            }
+        }
+        for key in keys {
+            if self.0.get(key).is_some_and(|hold| hold.until.is_none()) {
+                self.0.remove(key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    const ONE: OrderId = OrderId(Uuid::from_u128(1));
+    const OTHER: OrderId = OrderId(Uuid::from_u128(2));
+
+    #[test]
+    fn what_failed_waits_longer_each_time_and_what_arrived_does_not() {
+        let mut held = Held::default();
+        let mut longest = Duration::ZERO;
+        for attempt in 0..12 {
+            let keys = [ONE, OTHER];
+            assert!(held.take(&keys), "the other one is new each time");
+            assert_eq!(held.now().len(), 2, "both are under way");
+            held.settle(&keys, [ONE].into_iter());
+            assert!(!held.0.contains_key(&OTHER));
+            let until = held.0[&ONE].until.expect("it waits");
+            longest = longest.max(until.saturating_duration_since(Instant::now()));
+            assert!(longest <= Duration::from_secs(5), "attempt {attempt}: {longest:?}");
+        }
+        assert!(longest > Duration::from_millis(250), "{longest:?}");
+        assert!(!held.take(&[ONE]), "it has failed before");
+    }
+}
