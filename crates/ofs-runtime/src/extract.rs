@@ -14,6 +14,9 @@ use std::str::FromStr;
 /// The largest body that is read, in bytes.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
 
+/// Some programs begin every text with it, though JSON must not (RFC 8259 section 8.1).
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// A JSON object in the body. `T` should derive `Deserialize` with `deny_unknown_fields`.
 #[derive(Clone, Copy, Debug)]
 pub struct Body<T>(pub T);
@@ -25,7 +28,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         if !is_json(request.headers()) {
             return Err(Problem::wrong_content_type());
         }
-        read_object(&collect(request).await?).map(Body)
+        let encoding = request.headers().get(header::CONTENT_ENCODING);
+        if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+            return Err(Problem::encoded_body());
+        }
+        let body = collect(request).await?;
+        read_object(body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&body)).map(Body)
     }
 }
 

@@ -52,6 +52,9 @@ kinds! {
     MALFORMED_HTTP = "malformed-http", 400, "The request is not HTTP";
     URI_TOO_LONG = "uri-too-long", 414, "The path and query are too long";
     HEADERS_TOO_LARGE = "headers-too-large", 431, "The headers are too many or too long";
+    FOREIGN_HOST = "foreign-host", 421, "The request means another server";
+    FOREIGN_ORIGIN = "foreign-origin", 403, "A page of another site sent the request";
+    ENCODED_BODY = "encoded-body", 415, "The body is encoded";
     UNKNOWN_ROUTE = "unknown-route", 404, "There is nothing at this path";
     UNKNOWN_ORDER = "unknown-order", 404, "There is no such order";
     NOT_FOUND = "not-found", 404, "There is no such thing";
@@ -147,6 +150,12 @@ impl Problem {
     #[must_use]
     pub fn wrong_content_type() -> Self {
         Self::new(WRONG_CONTENT_TYPE, "send the header `Content-Type: application/json`, in UTF-8")
+    }
+
+    /// The body is compressed or encoded otherwise.
+    #[must_use]
+    pub fn encoded_body() -> Self {
+        Self::new(ENCODED_BODY, "send the body as it is, without the header `Content-Encoding`")
     }
 
     /// The body has more than `limit` bytes.
@@ -247,6 +256,7 @@ impl Problem {
 
 fn sentence(errors: &[Invalid]) -> String {
     let all = errors.iter().map(|error| format!("{} {}", error.pointer, error.detail));
+    let all = all.map(|error| error.trim_start().to_owned());
     all.collect::<Vec<_>>().join("; ")
 }
 

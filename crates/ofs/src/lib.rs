@@ -9,3 +9,4 @@ pub mod offline;
 mod run;
 mod services;
 pub mod telemetry;
+mod tidy;

@@ -2,27 +2,22 @@
 
 use crate::config::{Config, Setting, Source};
 use crate::engines::{self, Engines, Set};
-use crate::http::{self, App};
-use crate::{demo, services};
+use crate::http::{self, App, Hosts};
+use crate::{demo, services, tidy};
 use anyhow::{Context as _, bail};
 use metrics_exporter_prometheus::PrometheusHandle;
-use ofs_events::Timestamp;
 use ofs_runtime::books::Books;
-use ofs_runtime::context::Context;
 use ofs_runtime::courier::{Courier, IndexLane, OutboxLane, RetryLane};
 use ofs_runtime::desk::Desk;
-use ofs_runtime::log::Reader;
 use ofs_runtime::parked::Redrive;
 use ofs_runtime::pipeline::{Pipeline, Station};
 use ofs_runtime::rebuild::Rebuild;
 use ofs_runtime::service::Service;
-use ofs_runtime::store::Retention;
 use ofs_runtime::task;
 use ofs_runtime::trouble::Troubles;
 use ofs_runtime::worker::Worker;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -117,6 +112,7 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
         redrive,
         rebuild: Rebuild::new(indexer.clone(), Arc::clone(&engines.index)),
         troubles,
+        hosts: Hosts::new(address, &config.hosts),
         draining: stages.intake.stop.clone(),
         metrics,
     };
@@ -129,9 +125,7 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
             error!(%error, "the HTTP server ended");
         }
     });
-    let readers = pipeline.stations().iter().map(Station::reader).collect();
-    let tidied = (engines.clone(), config.clone());
-    stages.intake.spawn("tidy".to_owned(), |stop| tidy(tidied.0, tidied.1, readers, stop));
+    tidying(&config, &engines, &pipeline, &stages);
     if let Some(rate) = plan.demo {
         stages.intake.spawn("demo".to_owned(), |stop| demo::run(address, rate, stop));
     }
@@ -201,6 +195,15 @@ fn start(
     redrive
 }
 
+/// Starts what drops rows and records past their retention.
+fn tidying(config: &Config, engines: &Engines, pipeline: &Pipeline, stages: &Stages) {
+    let readers = pipeline.stations().iter().map(Station::reader).collect();
+    let (log, kept) = (Arc::clone(&engines.log), config.log_retention);
+    stages.intake.spawn("log/tidy".to_owned(), |stop| tidy::log(log, kept, readers, stop));
+    let (store, inbox) = (Arc::clone(&engines.store), config.inbox_retention);
+    stages.intake.spawn("store/tidy".to_owned(), |stop| tidy::store(store, inbox, stop));
+}
+
 async fn end(stages: Stages) {
     stages.intake.end().await;
     stages.delivery.end().await;
@@ -221,36 +224,6 @@ async fn bind(config: &Config, plan: &Plan) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}; choose another with --listen or OFS_LISTEN")
     })
-}
-
-/// Drops what is past its retention, a little at a time.
-async fn tidy(engines: Engines, config: Config, readers: Vec<Reader>, stop: CancellationToken) {
-    let hours = |time: Duration| u16::try_from(time.as_secs() / 3600).unwrap_or(u16::MAX);
-    let retention = Retention {
-        inbox_days: hours(config.inbox_retention).div_ceil(24),
-        once_hours: 72,
-        parked_days: 30,
-    };
-    let clock = Context::new("tidy");
-    loop {
-        let kept = i64::try_from(config.log_retention.as_secs()).unwrap_or(i64::MAX);
-        let oldest: Timestamp = clock.now().plus_seconds(-kept);
-        let more = async {
-            engines.log.tidy(oldest, &readers).await.map_err(|error| error.to_string())?;
-            engines.store.tidy(retention).await.map_err(|error| error.to_string())
-        };
-        let pause = match more.await {
-            Ok(true) => Duration::from_millis(100),
-            Ok(false) => Duration::from_mins(10),
-            Err(error) => {
-                warn!(error, "cannot drop what is past its retention, will try again");
-                Duration::from_mins(1)
-            }
-        };
-        if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
-            return;
-        }
-    }
 }
 
 /// SIGTERM and SIGINT. Listened to from the start, so that none can kill the process halfway.

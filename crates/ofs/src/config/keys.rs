@@ -7,6 +7,8 @@
 pub enum Kind {
     /// `IP:port`; port 0 takes any free one.
     Address,
+    /// Host names, with commas between them.
+    Names,
     /// A file or directory.
     Path,
     /// A URL with a scheme; the scheme picks the engine.
@@ -67,6 +69,11 @@ pub const KEYS: &[Key] = &[
         "127.0.0.1:8080",
         Kind::Address,
         "Address of the HTTP server; unset, a process without order-service takes 8081 to 8083",
+    ),
+    unset(
+        "http.hosts",
+        Kind::Names,
+        "Names, with commas between, under which the server is asked besides localhost; unset beyond loopback: any",
     ),
     key("data-dir", "./ofs-data", Kind::Path, "Directory of the embedded engines' files"),
     url("log.url", "sqlite:", "Log: sqlite: (in data-dir) or kafka://host:port"),

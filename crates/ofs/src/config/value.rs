@@ -31,6 +31,8 @@ pub struct CrashAt {
 pub struct Config {
     /// `listen`.
     pub listen: SocketAddr,
+    /// `http.hosts`.
+    pub hosts: Vec<String>,
     /// `data-dir`.
     pub data_dir: PathBuf,
     /// `log.url`.
@@ -100,6 +102,7 @@ impl Config {
         let s = &settings;
         Ok(Self {
             listen: required(s, "listen", address)?,
+            hosts: optional(s, "http.hosts", names)?.unwrap_or_default(),
             data_dir: required(s, "data-dir", path)?,
             log_url: required(s, "log.url", url)?,
             store_url: required(s, "store.url", url)?,
@@ -133,6 +136,7 @@ fn check(settings: &Settings) -> Vec<Invalid> {
         let text = setting.value.as_deref()?;
         let parsed = match setting.key.kind {
             Kind::Address => address(text).map(drop),
+            Kind::Names => names(text).map(drop),
             Kind::Path => path(text).map(drop),
             Kind::Url => url(text).map(drop),
             Kind::Http => http(text).map(drop),
@@ -180,6 +184,15 @@ fn address(text: &str) -> Parsed<SocketAddr> {
 
 fn path(text: &str) -> Parsed<PathBuf> {
     if text.is_empty() { Err("it is empty".to_owned()) } else { Ok(PathBuf::from(text)) }
+}
+
+fn names(text: &str) -> Parsed<Vec<String>> {
+    let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+    match names.iter().find(|name| name.is_empty() || !name.chars().all(fits)) {
+        Some(wrong) => Err(format!("`{wrong}` is not a host name, such as ofs.example.com")),
+        None => Ok(names),
+    }
 }
 
 /// The text itself may hold a password, so no message repeats it.

@@ -7,12 +7,23 @@ use ofs_engines::index::tantivy::TantivyIndex;
 use ofs_engines::log::sqlite::SqliteLog;
 use ofs_engines::store::sqlite::SqliteStore;
 use ofs_engines::{index, sqlite};
+use rustix::fs::Mode;
+use std::fs::Permissions;
 use std::num::NonZeroU32;
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
-/// Opens the data directory; makes and migrates its files as needed.
+/// Opens the data directory; makes and migrates its files as needed. It holds personal data, so it and
+/// all that this process makes from then on are for its own user alone.
 pub(super) async fn open(config: &Config) -> anyhow::Result<Engines> {
     let dir = &config.data_dir;
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    if let Ok(metadata) = std::fs::metadata(dir)
+        && metadata.permissions().mode() & 0o077 != 0
+    {
+        std::fs::set_permissions(dir, Permissions::from_mode(0o700))
+            .with_context(|| format!("cannot make {} private to this user", dir.display()))?;
+    }
     let store = SqliteStore::open(&dir.join("store.db"), pages(config.store_max_pages))
         .await
         .with_context(|| format!("cannot use the data directory {}", dir.display()))?;

@@ -16,15 +16,19 @@ use utoipa::{PartialSchema, ToSchema};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 /// Answers that every route may give.
-const EVERYWHERE: [(&str, &str); 7] = [
+const EVERYWHERE: [(&str, &str); 8] = [
     ("400", "A query parameter is unknown, or the request is not HTTP"),
     ("405", "The path does not take this method; `Allow` lists what it takes"),
     ("413", "The body is larger than 64 KiB"),
     ("414", "The path and query are too long"),
+    ("421", "The request means another server: the host is not one of this server's names"),
     ("431", "The headers are too many or too long"),
     ("500", "Something went wrong here; the server's log has the cause under the `requestId`"),
     ("503", "A dependency cannot be reached, or the answer took longer than 30 s; try again"),
 ];
+
+/// Answers that every route may give that changes something.
+const CHANGES: [(&str, &str); 1] = [("403", "A page of another site sent the request")];
 
 /// `described` with title, the schema of problems, and the answers that every route may give.
 pub(super) fn complete(mut described: OpenApi) -> OpenApi {
@@ -53,7 +57,9 @@ pub(super) fn complete(mut described: OpenApi) -> OpenApi {
     for item in described.paths.paths.values_mut() {
         let operations =
             [&mut item.get, &mut item.post, &mut item.put, &mut item.delete, &mut item.patch];
-        operations.into_iter().flatten().for_each(answers_everywhere);
+        operations.into_iter().flatten().for_each(|operation| answers(operation, &EVERYWHERE));
+        let changes = [&mut item.post, &mut item.put, &mut item.delete, &mut item.patch];
+        changes.into_iter().flatten().for_each(|operation| answers(operation, &CHANGES));
     }
     described
 }
@@ -85,13 +91,13 @@ pub(super) fn has_query(operation: &Operation) -> bool {
     })
 }
 
-fn answers_everywhere(operation: &mut Operation) {
-    for (status, description) in EVERYWHERE {
-        operation.responses.responses.entry(status.to_owned()).or_insert_with(|| {
+fn answers(operation: &mut Operation, all: &[(&str, &str)]) {
+    for (status, description) in all {
+        operation.responses.responses.entry((*status).to_owned()).or_insert_with(|| {
             let schema = Ref::from_schema_name(Problem::name());
             let content = ContentBuilder::new().schema(Some(schema)).build();
             let response = ResponseBuilder::new()
-                .description(description)
+                .description(*description)
                 .content("application/problem+json", content)
                 .build();
             RefOr::T(response)

@@ -2,6 +2,7 @@
 //!
 //! Query strings and bodies are never logged; they may hold personal data.
 
+use super::origin::Hosts;
 use axum::Router;
 use axum::body::HttpBody;
 use axum::extract::{MatchedPath, Request};
@@ -30,13 +31,13 @@ const LONG: [&str; 1] = ["/index/verify"];
 const LONG_TIMEOUT: Duration = Duration::from_secs(900);
 
 /// `routes` with everything around them; those in `plain` take no query parameters.
-pub(super) fn around(routes: Router, plain: Plain) -> Router {
-    around_within(routes, plain, TIMEOUT)
+pub(super) fn around(routes: Router, plain: Plain, hosts: Hosts) -> Router {
+    around_within(routes, plain, hosts, TIMEOUT)
 }
 
-fn around_within(routes: Router, plain: Plain, limit: Duration) -> Router {
-    let plain = Arc::new(plain);
-    let edge = move |request, next| edge(Arc::clone(&plain), limit, request, next);
+fn around_within(routes: Router, plain: Plain, hosts: Hosts, limit: Duration) -> Router {
+    let doors = Arc::new((plain, hosts));
+    let edge = move |request, next| edge(Arc::clone(&doors), limit, request, next);
     routes.fallback(nowhere).layer(from_fn(edge))
 }
 
@@ -129,12 +130,19 @@ impl Asked {
     }
 }
 
-async fn edge(plain: Arc<Plain>, limit: Duration, request: Request, next: Next) -> Response {
+async fn edge(
+    doors: Arc<(Plain, Hosts)>,
+    limit: Duration,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (plain, hosts) = &*doors;
     let id = request_id(request.headers());
     let asked = Asked::of(&request);
     let limit = if LONG.contains(&asked.route()) { LONG_TIMEOUT } else { limit };
     let answer = async {
-        match plain.check(&asked, request.uri().query()) {
+        let refused = hosts.check(&request);
+        match refused.and_then(|()| plain.check(&asked, request.uri().query())) {
             Ok(()) => answer(&asked, limit, request, next).await,
             Err(problem) => problem.into_response(),
         }
@@ -216,7 +224,7 @@ mod tests {
             .route("/slow", get(std::future::pending::<&'static str>))
             .route("/takes", post(|_: axum::body::Bytes| async { "taken" }));
         let plain = [("POST", "/takes".to_owned())].into_iter().collect();
-        around_within(routes, plain, Duration::from_millis(200))
+        around_within(routes, plain, Hosts::default(), Duration::from_millis(200))
     }
 
     async fn ask(
@@ -242,7 +250,11 @@ mod tests {
             ("POST", "/takes", long.as_str(), 413, "body-too-large"),
             ("POST", "/takes?x=1", "", 400, "invalid-query"),
         ] {
-            let request = Request::builder().method(method).uri(path).header("X-Request-Id", "r-7");
+            let request = Request::builder()
+                .method(method)
+                .uri(path)
+                .header("Host", "x")
+                .header("X-Request-Id", "r-7");
             let (response, problem) = ask(request, Body::from(body.to_owned())).await;
             assert_eq!(response.status(), status, "{path}");
             assert_eq!(response.headers()["content-type"], PROBLEM, "{path}");
@@ -258,7 +270,7 @@ mod tests {
     #[tokio::test]
     async fn a_request_id_that_is_long_or_no_id_is_replaced() {
         for given in ["", "two words", "user@example.com", &"x".repeat(MAX_REQUEST_ID + 1)] {
-            let request = Request::post("/takes").header("X-Request-Id", given);
+            let request = Request::post("/takes").header("Host", "x").header("X-Request-Id", given);
             let (response, _) = ask(request, Body::empty()).await;
             assert_eq!(response.status(), 200);
             let id = response.headers()["x-request-id"].to_str().expect("text");

@@ -8,6 +8,7 @@ mod events;
 mod health;
 mod index;
 mod metrics;
+mod origin;
 mod parked;
 mod parked_view;
 mod pipeline;
@@ -17,6 +18,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 
+pub use origin::Hosts;
 pub use socket::Speaking;
 
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -49,6 +51,8 @@ pub struct App {
     pub rebuild: Rebuild,
     /// What keeps the process from its work until a person acts.
     pub troubles: Troubles,
+    /// The names under which this process is asked.
+    pub hosts: Hosts,
     /// Cancelled when the process begins to shut down: not ready any more, endless answers end.
     pub draining: CancellationToken,
     /// Renders the metrics of this process.
@@ -69,6 +73,7 @@ fn operations() -> OpenApiRouter<App> {
 /// The whole surface: `service_routes` and the operator's, with everything around them (request ids,
 /// problems, limits, log lines, metrics), and its description.
 pub fn router(app: App, service_routes: Vec<OpenApiRouter>) -> (axum::Router, OpenApi) {
+    let hosts = app.hosts.clone();
     let all = service_routes
         .into_iter()
         .fold(operations().with_state(app), |all, service| all.merge(service));
@@ -82,7 +87,7 @@ pub fn router(app: App, service_routes: Vec<OpenApiRouter>) -> (axum::Router, Op
     let plain = docs::operations(&described).filter(|(.., operation)| !docs::has_query(operation));
     let plain = plain.map(|(method, route, _)| (method, route.to_owned())).collect();
     let routes = routes.merge(docs::routes(&described));
-    (edge::around(routes, plain), described)
+    (edge::around(routes, plain, hosts), described)
 }
 
 /// The description of the whole surface, where `services` describe the routes of the services.

@@ -60,7 +60,9 @@ async fn a_live_reader_that_reconnects_misses_nothing() {
     let house = house().await;
     house.append_paid(order(1)).await;
     let live = |last: Option<String>| {
-        let request = Request::get("/events?from=earliest").header("accept", "text/event-stream");
+        let request = Request::get("/events?from=earliest")
+            .header("host", "x")
+            .header("accept", "text/event-stream");
         let request = match last {
             Some(last) => request.header("last-event-id", last),
             None => request,
@@ -168,7 +170,7 @@ async fn what_cannot_be_reached_is_unknown_and_never_zero() {
 async fn a_process_that_drains_is_alive_but_not_ready() {
     let house = house().await;
     let up = json!({"ready": true, "migrated": true, "store": "up", "log": "up", "index": "up",
-        "draining": false});
+        "draining": false, "troubles": {}});
     assert_eq!(house.get("/health/ready").await.json(), up);
     house.app.draining.cancel();
     let ready = house.get("/health/ready").await;

@@ -122,3 +122,27 @@ fn a_damaged_store_is_refused_and_not_repaired() {
     std::fs::write(&path, &sound).expect("written");
     stop(system.start());
 }
+
+#[tokio::test]
+async fn what_is_kept_is_for_the_servers_own_user_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let system = System::new();
+    std::fs::create_dir_all(system.data()).expect("a directory");
+    let everybodys = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(system.data(), everybodys).expect("permissions");
+    let server = system.start();
+    place(&server.url, &order(None)).await.expect("an order");
+    let mut looked_at = Vec::new();
+    let mut waiting = vec![system.data()];
+    while let Some(path) = waiting.pop() {
+        let Ok(metadata) = std::fs::metadata(&path) else { continue };
+        let mode = metadata.permissions().mode() & 0o777;
+        assert_eq!(mode & 0o077, 0, "{}: {mode:o}", path.display());
+        if metadata.is_dir() {
+            let entries = std::fs::read_dir(&path).expect("a directory");
+            waiting.extend(entries.map(|entry| entry.expect("an entry").path()));
+        }
+        looked_at.push(path);
+    }
+    assert!(looked_at.contains(&system.data().join("store.db")), "{looked_at:?}");
+}

@@ -59,7 +59,7 @@ fn fits(command: &str) -> bool {
     let compose = std::fs::read_to_string(root().join("deploy/docker-compose.yml")).expect("it");
     let served = |url: &str| {
         let port = url.rsplit_once(':').map(|(_, rest)| &rest[..4]);
-        port.is_some_and(|port| compose.contains(&format!("\"{port}:")))
+        port.is_some_and(|port| compose.contains(&format!("\"127.0.0.1:{port}:")))
     };
     match words.as_slice() {
         ["docker", "compose", "-f", file, rest @ ..] => {

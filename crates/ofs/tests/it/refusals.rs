@@ -113,6 +113,29 @@ async fn a_request_to_the_wrong_place_or_with_wrong_parameters_is_refused_in_wor
     }
 }
 
+#[tokio::test]
+async fn a_page_of_another_site_reads_nothing_and_changes_nothing() {
+    let system = System::new();
+    let server = system.start();
+    for path in ["/index/rebuild", "/index/verify", "/parked/retry", "/orders"] {
+        for (name, value) in [("origin", "http://evil.example"), ("sec-fetch-site", "cross-site")] {
+            let request = http().post(format!("{}{path}", server.url));
+            let request = request.header(name, value).header("content-type", "text/plain");
+            let answer = request.body("{}").send().await.expect("an answer");
+            assert_eq!(refusal(answer).await, (403, "foreign-origin".to_owned()), "{path}");
+        }
+    }
+    let rebound = http().get(format!("{}/orders/search", server.url));
+    let answer = rebound.header("host", "rebound.example").send().await.expect("an answer");
+    assert_eq!(refusal(answer).await, (421, "foreign-host".to_owned()));
+    let own = http().post(format!("{}/index/verify", server.url)).header("origin", &server.url);
+    assert_eq!(own.send().await.expect("an answer").status(), 200);
+    drop(server);
+    let named = system.start_with(&[], &[("OFS_HTTP_HOSTS", "ofs.example.com, other.example")]);
+    let answer = http().get(format!("{}/pipeline", named.url)).header("host", "other.example:80");
+    assert_eq!(answer.send().await.expect("an answer").status(), 200);
+}
+
 /// Sends bytes as they are; answers with status and body of what comes back.
 fn raw(server: &Server, bytes: &[u8]) -> (u16, Value) {
     let address = server.url.strip_prefix("http://").expect("a URL");
@@ -145,21 +168,43 @@ async fn what_is_hardly_http_is_refused_in_words_too() {
     let system = System::new();
     let server = system.start_with(&["--service", "order-service"], &[]);
     let many: String = (0..200).map(|nth| format!("x-{nth}: y\r\n")).collect();
-    let post = "POST /orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+    let post = "POST /orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
     let chunk = format!("{:x}\r\n{}\r\n", 40_000, "x".repeat(40_000));
     for (bytes, status, slug) in [
-        (format!("GET /orders HTTP/1.1\r\nHost: x\r\n{many}\r\n"), 431, "headers-too-large"),
         (
-            format!("GET / HTTP/1.1\r\nHost: x\r\nx: {}\r\n\r\n", "y".repeat(600_000)),
+            format!("GET /orders HTTP/1.1\r\nHost: localhost\r\n{many}\r\n"),
             431,
             "headers-too-large",
         ),
-        (format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "y".repeat(70_000)), 414, "uri-too-long"),
+        (
+            format!("GET / HTTP/1.1\r\nHost: localhost\r\nx: {}\r\n\r\n", "y".repeat(600_000)),
+            431,
+            "headers-too-large",
+        ),
+        (
+            format!("GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "y".repeat(70_000)),
+            414,
+            "uri-too-long",
+        ),
         ("GARBAGE\r\n\r\n".to_owned(), 400, "malformed-http"),
-        ("GET /a b HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), 400, "malformed-http"),
+        ("GET /a b HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(), 400, "malformed-http"),
         ("GET / HTTP/1.1\r\nno colon\r\n\r\n".to_owned(), 400, "malformed-http"),
-        ("CONNECT a:1 HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), 404, "unknown-route"),
-        ("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), 404, "unknown-route"),
+        ("CONNECT a:1 HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(), 421, "foreign-host"),
+        ("OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(), 404, "unknown-route"),
+        ("GET / HTTP/1.1\r\n\r\n".to_owned(), 400, "invalid-header"),
+        ("GET / HTTP/1.1\r\nHost:\r\n\r\n".to_owned(), 400, "invalid-header"),
+        (
+            "GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n".to_owned(),
+            400,
+            "invalid-header",
+        ),
+        ("GET / HTTP/1.1\r\nHost: rebound.example\r\n\r\n".to_owned(), 421, "foreign-host"),
+        (
+            format!("{post}Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{{}}"),
+            415,
+            "encoded-body",
+        ),
+        (format!("{post}Content-Length: 5\r\n\r\n\u{feff}[]"), 400, "invalid-request"),
         (format!("{post}Content-Length: nine\r\n\r\n"), 400, "malformed-http"),
         (format!("{post}Content-Length: 10000000\r\n\r\n"), 413, "body-too-large"),
         (format!("{post}Transfer-Encoding: chunked\r\n\r\n{chunk}{chunk}"), 413, "body-too-large"),
@@ -170,6 +215,6 @@ async fn what_is_hardly_http_is_refused_in_words_too() {
         let expected = format!("urn:ofs:problem:{slug}");
         assert_eq!((found, problem["type"].as_str()), (status, Some(expected.as_str())), "{name}");
     }
-    let path = b"GET /orders/\xff HTTP/1.1\r\nHost: x\r\n\r\n";
+    let path = b"GET /orders/\xff HTTP/1.1\r\nHost: localhost\r\n\r\n";
     assert_eq!(raw(&server, path).0, 400);
 }

@@ -1,6 +1,6 @@
 //! What the tests stand on: the embedded engines in a directory of their own, and one client.
 
-use crate::http::{App, router};
+use crate::http::{App, Hosts, router};
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -114,6 +114,7 @@ pub(super) async fn house_with(change: impl FnOnce(Arc<dyn Log>) -> Arc<dyn Log>
         redrive,
         rebuild: Rebuild::new(indexer, index.clone()),
         troubles: Troubles::default(),
+        hosts: Hosts::default(),
         draining: CancellationToken::new(),
         metrics: PrometheusBuilder::new().build_recorder().handle(),
         store,
@@ -160,11 +161,12 @@ impl House {
     }
 
     pub(super) async fn get(&self, path: &str) -> Answer {
-        self.ask(Request::get(path).body(Body::empty()).expect("request")).await
+        self.ask(Request::get(path).header("host", "x").body(Body::empty()).expect("request")).await
     }
 
     pub(super) async fn post(&self, path: &str, body: Option<Value>) -> Answer {
-        let request = Request::post(path).header("content-type", "application/json");
+        let request =
+            Request::post(path).header("host", "x").header("content-type", "application/json");
         let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
         self.ask(request.body(body).expect("request")).await
     }
