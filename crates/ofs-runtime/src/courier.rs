@@ -38,6 +38,9 @@ const RENEW: Duration = Duration::from_millis(1500);
 const POLL_MOST: Duration = Duration::from_millis(250);
 const POLL_LEAST: Duration = Duration::from_millis(5);
 
+/// How long deliveries are still started after the stop; the next process does the rest.
+const FINISH: Duration = Duration::from_secs(5);
+
 /// Deliveries under way at once; also bounds how many orders are skipped when reading on.
 const DELIVERIES: usize = 4;
 
@@ -92,6 +95,8 @@ pub struct Courier<L> {
     renewed: Option<Instant>,
     held: Held,
     rest: Rest,
+    /// When nothing new is started any more; none before the stop.
+    end: Option<Instant>,
 }
 
 /// A delivery that has come to its end.
@@ -108,16 +113,20 @@ impl<L: Lane> Courier<L> {
     pub fn new(books: Books, lane: L) -> Self {
         let holder = books.context().new_id();
         let (slots, held, rest) = (Vec::new(), Held::default(), Rest::default());
-        Self { books, lane: Arc::new(lane), holder, slots, renewed: None, held, rest }
+        let lane = Arc::new(lane);
+        Self { books, lane, holder, slots, renewed: None, held, rest, end: None }
     }
 
-    /// Carries until `stop`, then finishes what is under way, what is still owed to a healthy receiver,
-    /// and gives its lease back.
+    /// Carries until `stop`, then finishes what is under way, for a short time also what is still owed
+    /// to a healthy receiver, and gives its lease back.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut under_way: FuturesUnordered<BoxFuture<'static, Carried>> = FuturesUnordered::new();
         let mut idle = Backoff::new(POLL_LEAST, POLL_MOST);
         let mut backoff = Backoff::world();
         loop {
+            if stop.is_cancelled() {
+                self.end.get_or_insert_with(|| Instant::now() + FINISH);
+            }
             let started = match self.start(&mut under_way).await {
                 Ok(started) => started,
                 Err(error) => {
@@ -156,9 +165,13 @@ impl<L: Lane> Courier<L> {
         under_way: &mut FuturesUnordered<BoxFuture<'static, Carried>>,
     ) -> Result<bool, Error> {
         self.renew().await?;
-        let room = if self.rest.is_over() { DELIVERIES } else { 0 };
-        let room = if self.rest.is_failing() { room.min(1) } else { room };
-        if under_way.len() >= room || (L::SLOTS > 0 && self.slots.is_empty()) {
+        let ended = self.end.is_some_and(|end| end <= Instant::now());
+        let room = if self.rest.is_failing() { 1 } else { DELIVERIES };
+        if ended
+            || !self.rest.is_over()
+            || under_way.len() >= room
+            || (L::SLOTS > 0 && self.slots.is_empty())
+        {
             return Ok(false);
         }
         let items = self.lane.owed(&self.books, &self.slots, &self.held.now()).await?;

@@ -10,12 +10,16 @@ use futures::StreamExt;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// The largest body that is read, in bytes.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// Some programs begin every text with it, though JSON must not (RFC 8259 section 8.1).
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// How long a body may take to arrive.
+const BODY_TIME: Duration = Duration::from_secs(15);
 
 /// A JSON object in the body. `T` should derive `Deserialize` with `deny_unknown_fields`.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +36,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
             return Err(Problem::encoded_body());
         }
-        let body = collect(request).await?;
+        let body = tokio::time::timeout(BODY_TIME, collect(request)).await;
+        let body = body.map_err(|_| Problem::request_timeout(BODY_TIME.as_secs()))??;
         read_object(body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&body)).map(Body)
     }
 }

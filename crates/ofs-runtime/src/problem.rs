@@ -52,6 +52,7 @@ kinds! {
     MALFORMED_HTTP = "malformed-http", 400, "The request is not HTTP";
     URI_TOO_LONG = "uri-too-long", 414, "The path and query are too long";
     HEADERS_TOO_LARGE = "headers-too-large", 431, "The headers are too many or too long";
+    REQUEST_TIMEOUT = "request-timeout", 408, "The body took too long";
     FOREIGN_HOST = "foreign-host", 421, "The request means another server";
     FOREIGN_ORIGIN = "foreign-origin", 403, "A page of another site sent the request";
     ENCODED_BODY = "encoded-body", 415, "The body is encoded";
@@ -150,6 +151,13 @@ impl Problem {
     #[must_use]
     pub fn wrong_content_type() -> Self {
         Self::new(WRONG_CONTENT_TYPE, "send the header `Content-Type: application/json`, in UTF-8")
+    }
+
+    /// The body did not come in time.
+    #[must_use]
+    pub fn request_timeout(seconds: u64) -> Self {
+        let detail = format!("the body must be sent within {seconds} s; send the request again");
+        Self::new(REQUEST_TIMEOUT, detail)
     }
 
     /// The body is compressed or encoded otherwise.

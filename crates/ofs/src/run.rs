@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 use utoipa_axum::router::OpenApiRouter;
 
 /// What to run.
@@ -37,7 +37,9 @@ pub struct Plan {
 /// How the process ends: first nothing new comes in, then what is in hand is finished.
 #[derive(Default)]
 struct Stages {
-    /// At its end: not ready, no new requests, no new records.
+    /// At its end: not ready, no new requests.
+    doors: Stage,
+    /// At its end: no new records.
     intake: Stage,
     /// At its end couriers finish what is owed and leave.
     delivery: Stage,
@@ -113,21 +115,14 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
         rebuild: Rebuild::new(indexer.clone(), Arc::clone(&engines.index)),
         troubles,
         hosts: Hosts::new(address, &config.hosts),
-        draining: stages.intake.stop.clone(),
+        draining: stages.doors.stop.clone(),
         metrics,
     };
     let (router, _) = http::router(app, routes(&running, &elsewhere, &engines, &pipeline));
-    stages.intake.spawn("http".to_owned(), |stop| async move {
-        let served = axum::serve(http::Speaking(listener), router)
-            .with_graceful_shutdown(stop.cancelled_owned())
-            .await;
-        if let Err(error) = served {
-            error!(%error, "the HTTP server ended");
-        }
-    });
+    stages.doors.spawn("http".to_owned(), |stop| http::serve(listener, router, stop));
     tidying(&config, &engines, &pipeline, &stages);
     if let Some(rate) = plan.demo {
-        stages.intake.spawn("demo".to_owned(), |stop| demo::run(address, rate, stop));
+        stages.doors.spawn("demo".to_owned(), |stop| demo::run(address, rate, stop));
     }
     banner(&config, &plan, address);
     tokio::select! {
@@ -171,7 +166,7 @@ fn start(
     }
     for (service, books) in running {
         let name = |part| format!("{}/{part}", service.name);
-        let Stages { intake, delivery } = stages;
+        let Stages { intake, delivery, .. } = stages;
         let worker = Worker::new(
             books.clone(),
             Arc::clone(&service.handler),
@@ -205,6 +200,7 @@ fn tidying(config: &Config, engines: &Engines, pipeline: &Pipeline, stages: &Sta
 }
 
 async fn end(stages: Stages) {
+    stages.doors.end().await;
     stages.intake.end().await;
     stages.delivery.end().await;
 }

@@ -28,7 +28,8 @@ const EVERYWHERE: [(&str, &str); 8] = [
 ];
 
 /// Answers that every route may give that changes something.
-const CHANGES: [(&str, &str); 1] = [("403", "A page of another site sent the request")];
+const CHANGES: [(&str, &str); 2] =
+    [("403", "A page of another site sent the request"), ("408", "The body took longer than 15 s")];
 
 /// `described` with title, the schema of problems, and the answers that every route may give.
 pub(super) fn complete(mut described: OpenApi) -> OpenApi {

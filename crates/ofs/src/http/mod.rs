@@ -13,13 +13,14 @@ mod parked;
 mod parked_view;
 mod pipeline;
 mod raw;
+mod serve;
 mod socket;
 mod tail;
 #[cfg(test)]
 mod tests;
 
 pub use origin::Hosts;
-pub use socket::Speaking;
+pub use serve::serve;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use ofs_runtime::index::Index;

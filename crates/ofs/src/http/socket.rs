@@ -4,7 +4,6 @@
 //! Also lets a client that is still sending read its answer before the connection is closed.
 
 use axum::http::StatusCode;
-use axum::serve::Listener;
 use ofs_runtime::context::Context as Ids;
 use ofs_runtime::problem::{self, Kind, Problem};
 use std::future::Future;
@@ -19,30 +18,38 @@ use tokio::time::Sleep;
 /// the system would tell the client of a reset instead of giving it the answer.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// A listener whose connections answer with problems where the HTTP library has no words.
-#[derive(Debug)]
-pub struct Speaking<L>(pub L);
-
-impl<L: Listener> Listener for Speaking<L> {
-    type Io = Socket<L::Io>;
-    type Addr = L::Addr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        let (stream, address) = self.0.accept().await;
-        (Socket { stream, answer: None, linger: None }, address)
-    }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.0.local_addr()
-    }
-}
+/// How long a client may take nothing of what is written to it.
+const STALL: Duration = Duration::from_secs(30);
 
 /// One connection.
-pub struct Socket<S> {
+pub(super) struct Socket<S> {
     stream: S,
+    /// Runs while the client takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
     /// An answer that is written instead of one without words, and how much of it is.
     answer: Option<(Vec<u8>, usize)>,
     linger: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Socket<S> {
+    pub fn new(stream: S) -> Self {
+        Self { stream, stalled: None, answer: None, linger: None }
+    }
+
+    /// What came of a write; an error if the client has taken nothing for too long.
+    fn progress<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(STALL)));
+        ready!(stalled.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
 }
 
 /// The kind of problem that `head` stands for, if it is an answer of the HTTP library's own. Ours all
@@ -115,7 +122,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<S> {
             self.answer = Some((worded(kind), 0));
             return Poll::Ready(Ok(bytes.len()));
         }
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.progress(context, written)
     }
 
     fn poll_write_vectored(
@@ -127,7 +135,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<S> {
             return self.poll_write(context, only);
         }
         ready!(self.poll_answer(context))?;
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.progress(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -8,6 +8,7 @@ mod api;
 mod bad_records;
 mod cli;
 mod config;
+mod connections;
 mod crashes;
 mod dialects;
 mod directory;

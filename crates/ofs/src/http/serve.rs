@@ -1,0 +1,111 @@
+//! The server: how many connections there may be, how long each may take, and how they end.
+//!
+//! A client that sends half a request, or never reads its answer, costs one connection for a while and
+//! nothing else.
+
+use super::socket::Socket;
+use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use rustix::process::{Resource, getrlimit};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+use tracing::warn;
+
+/// How long a client may take to send the head of a request, and to send the next one.
+const HEAD: Duration = Duration::from_secs(15);
+/// How long answers under way may take when the server ends.
+const END: Duration = Duration::from_secs(5);
+/// The most connections, where the system lets the process have more.
+const MOST: u64 = 16_384;
+/// How long nothing is accepted after the system would not let us.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves `router` on `listener` until `stop`, then finishes what is under way, for a short time.
+pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
+    let connections = TaskTracker::new();
+    let cut = CancellationToken::new();
+    accept(listener, router, &connections, &stop, &cut).await;
+    connections.close();
+    if tokio::time::timeout(END, connections.wait()).await.is_err() {
+        cut.cancel();
+        connections.wait().await;
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    router: Router,
+    connections: &TaskTracker,
+    stop: &CancellationToken,
+    cut: &CancellationToken,
+) {
+    let room = Arc::new(Semaphore::new(most()));
+    let next = async || {
+        // The semaphore is never closed; beyond it, clients wait for the system to hand them over.
+        let permit = Arc::clone(&room).acquire_owned().await.ok();
+        (permit, listener.accept().await)
+    };
+    while let Some((permit, accepted)) = stop.run_until_cancelled(next()).await {
+        match accepted {
+            Ok((stream, _)) => {
+                let connection = connection(stream, router.clone(), stop.clone());
+                let cut = cut.clone();
+                connections.spawn(async move {
+                    cut.run_until_cancelled(connection).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                warn!(%error, "cannot take a connection, will try again");
+                stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
+            }
+        }
+    }
+}
+
+/// Half of what the process may open; the other half is for files and for connections of its own.
+fn most() -> usize {
+    let open = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from((open / 2).clamp(1, MOST)).unwrap_or(usize::MAX)
+}
+
+async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) {
+    // An answer is written at once, and waits for nothing that may follow.
+    let _ = stream.set_nodelay(true);
+    let asked = Arc::new(AtomicBool::new(false));
+    let mark = Arc::clone(&asked);
+    let service = router.map_request(move |request: Request<Incoming>| {
+        mark.store(true, Ordering::Relaxed);
+        request
+    });
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEAD).keep_alive_timeout(HEAD);
+    let io = TokioIo::new(Socket::new(stream));
+    let mut serving = pin!(builder.serve_connection(io, TowerToHyperService::new(service)));
+    // Until it has seen enough to know the protocol, the library sets no time limit.
+    let silent = async {
+        tokio::time::sleep(HEAD).await;
+        if asked.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        // Whatever is wrong with a connection is the client's to see.
+        _ = serving.as_mut() => return,
+        () = silent => return,
+        () = stop.cancelled() => serving.as_mut().graceful_shutdown(),
+    }
+    let _ = serving.await;
+}
