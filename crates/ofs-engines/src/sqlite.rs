@@ -1,11 +1,14 @@
 //! A SQLite database in WAL mode: one writer thread that commits jobs in groups (one fsync for
 //! many), and readers apart. It knows nothing of what is stored, and never retries by itself.
 
+mod damage;
 mod open;
 mod writer;
 
 pub use open::OpenError;
 
+use damage::Damage;
+use ofs_runtime::task;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -41,6 +44,9 @@ pub enum Failure {
     /// I/O, memory or a lock: the world's fault, to be tried again.
     #[error("{0}")]
     Unavailable(String),
+    /// The file is not what was written to it.
+    #[error("{0}")]
+    Damaged(String),
     /// These values are refused whatever happens.
     #[error("{0}")]
     Refused(String),
@@ -51,6 +57,7 @@ impl From<rusqlite::Error> for Failure {
         die_of_failed_sync(&error);
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Failure::Full,
+            _ if is_damage(&error) => Failure::Damaged(error.to_string()),
             Some(
                 ErrorCode::ConstraintViolation
                 | ErrorCode::TypeMismatch
@@ -62,6 +69,23 @@ impl From<rusqlite::Error> for Failure {
             | None => Failure::Refused(error.to_string()),
             Some(_) => Failure::Unavailable(error.to_string()),
         }
+    }
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}
+
+/// Everything that is wrong with the database at `path`, in SQLite's words; nothing if it is sound.
+/// Reads the whole file. Blocks.
+///
+/// # Errors
+/// If the file cannot be read at all.
+pub fn check(path: &Path) -> Result<Vec<String>, rusqlite::Error> {
+    match damage::check(path, "PRAGMA integrity_check") {
+        Err(error) if is_damage(&error) => Ok(vec![error.to_string()]),
+        result => result,
     }
 }
 
@@ -85,29 +109,43 @@ impl<E> From<rusqlite::Error> for Abort<E> {
 pub struct Database {
     writer: Writer,
     readers: Arc<Readers>,
+    damage: Arc<Damage>,
     // After the writer, so that the file is closed before another process may open it.
     _lock: File,
 }
 
 impl Database {
-    /// Opens the database at `path`, made and migrated as needed. Blocks.
+    /// Opens the database at `path`, made and migrated as needed, and begins to look through it for
+    /// damage. Blocks.
     ///
     /// # Errors
     /// If the file cannot be used; the text says what to do.
     pub fn open(path: &Path, schema: &Schema, options: Options) -> Result<Database, OpenError> {
         let lock = open::lock(path)?;
         let connection = open::writer(path, schema, options)?;
+        let damage = Damage::new(path).map_err(|source| open::directory_error(path, source))?;
+        let damage = Arc::new(damage);
+        let looking = Arc::clone(&damage);
+        std::thread::spawn(move || task::guard_thread("sqlite-check", || looking.look()));
         let readers = Readers {
             path: path.to_owned(),
+            damage: Arc::clone(&damage),
             idle: Mutex::new(Vec::new()),
             permits: Arc::new(Semaphore::new(READERS)),
         };
         Ok(Database {
-            writer: Writer::start(connection)
+            writer: Writer::start(connection, Arc::clone(&damage))
                 .map_err(|source| open::directory_error(path, source))?,
             readers: Arc::new(readers),
+            damage,
             _lock: lock,
         })
+    }
+
+    /// What is damaged, for people, if anything is known to be: then nothing is written any more.
+    #[must_use]
+    pub fn damage(&self) -> Option<String> {
+        self.damage.known()
     }
 
     /// Runs `job` on the writer, in its own savepoint of a transaction it may share with other
@@ -170,6 +208,7 @@ impl Database {
 #[derive(Debug)]
 struct Readers {
     path: PathBuf,
+    damage: Arc<Damage>,
     idle: Mutex<Vec<Connection>>,
     permits: Arc<Semaphore>,
 }
@@ -183,7 +222,11 @@ impl Readers {
         connection.execute_batch("BEGIN")?;
         let result = job(&connection);
         let ended = connection.execute_batch("ROLLBACK");
-        let broken = matches!(result, Err(Abort::Failed(Failure::Unavailable(_))));
+        let broken =
+            matches!(result, Err(Abort::Failed(Failure::Unavailable(_) | Failure::Damaged(_))));
+        if let Err(Abort::Failed(Failure::Damaged(words))) = &result {
+            self.damage.note(words);
+        }
         if ended.is_ok() && !broken {
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         }

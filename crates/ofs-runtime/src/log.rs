@@ -209,6 +209,12 @@ pub trait Log: Send + Sync {
     /// [`Error::Busy`] if it has.
     async fn reset(&self, group: &str, topics: &[Topic], to: Reset) -> Result<(), Error>;
 
+    /// What is known to be damaged, for people: then nothing is appended any more. None on an engine
+    /// that answers for its own data.
+    fn damage(&self) -> Option<String> {
+        None
+    }
+
     /// Makes the topics; does nothing where they are as asked.
     ///
     /// # Errors

@@ -65,6 +65,7 @@ kinds! {
     CONFLICT = "conflict", 409, "The request conflicts with the current state";
     UNAVAILABLE = "unavailable", 503, "A dependency cannot be reached";
     STORAGE_FULL = "storage-full", 503, "The disk is full";
+    STORAGE_DAMAGED = "storage-damaged", 503, "The server's data is damaged";
     INTERNAL = "internal", 500, "Something went wrong here";
 }
 
@@ -253,6 +254,12 @@ impl Problem {
     pub fn storage_full() -> Self {
         let detail = "nothing was written; free space on the server's disk, then try again";
         Self::new(STORAGE_FULL, detail).retry_after(30)
+    }
+
+    /// What the server has stored is damaged, as `damage` says.
+    #[must_use]
+    pub fn storage_damaged(damage: &str) -> Self {
+        Self::new(STORAGE_DAMAGED, format!("nothing is written any more: {damage}"))
     }
 
     /// A fault of ours; the cause is in the log only.

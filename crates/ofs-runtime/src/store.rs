@@ -190,6 +190,12 @@ pub trait Store: Send + Sync {
     /// The id drawn when the store was made; log and index carry the same one.
     fn instance(&self) -> Uuid;
 
+    /// What is known to be damaged, for people: then nothing is written any more. None on an engine
+    /// that answers for its own data.
+    fn damage(&self) -> Option<String> {
+        None
+    }
+
     /// Reads, from one moment.
     async fn load(&self, wanted: &Wanted) -> Result<Loaded, Error>;
 

@@ -53,6 +53,24 @@ pub async fn reset(config: Config, args: &ResetArgs) -> anyhow::Result<Value> {
     Ok(json!({ "group": args.group, "topics": topics }))
 }
 
+/// What is damaged, and what store or log have lost; and whether all is well. The server must be
+/// stopped.
+///
+/// # Errors
+/// If the data directory is in use, or an engine cannot be reached.
+pub async fn doctor(config: Config) -> anyhow::Result<(Value, bool)> {
+    let damage = engines::damage(&config).await?;
+    if !damage.is_empty() {
+        return Ok((json!({ "damage": damage }), false));
+    }
+    let services = services::all(&config)?;
+    let engines =
+        engines::open(&config, &[]).await.context("`ofs doctor` needs a stopped server")?;
+    let lost = repair::repair(&engines, &services, false).await?;
+    let sound = lost.is_empty();
+    Ok((json!({ "damage": damage, "lost": lost }), sound))
+}
+
 /// Makes store and log agree again, or says what would have to be done. The server must be stopped.
 ///
 /// # Errors

@@ -1,10 +1,12 @@
 //! The writer thread: takes what jobs are waiting, runs them in one transaction, answers when it
 //! is durable. It also copies the WAL into the database, so that the WAL stays bounded.
 
+use super::damage::Damage;
 use super::{Abort, Failure, die_of_failed_sync};
 use ofs_runtime::{crash, task};
 use rusqlite::Connection;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
@@ -38,11 +40,11 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection) -> std::io::Result<Writer> {
+    pub(super) fn start(connection: Connection, damage: Arc<Damage>) -> std::io::Result<Writer> {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let thread = std::thread::Builder::new()
             .name(NAME.to_owned())
-            .spawn(move || task::guard_thread(NAME, || run(&connection, jobs)))?;
+            .spawn(move || task::guard_thread(NAME, || run(&connection, &damage, jobs)))?;
         Ok(Writer { queue: Some(queue), thread: Some(thread) })
     }
 
@@ -110,7 +112,7 @@ impl Drop for Writer {
     }
 }
 
-fn run(connection: &Connection, mut jobs: mpsc::Receiver<Job>) {
+fn run(connection: &Connection, damage: &Damage, mut jobs: mpsc::Receiver<Job>) {
     let mut checkpointed = 0;
     while let Some(first) = jobs.blocking_recv() {
         crash::task(NAME);
@@ -120,7 +122,10 @@ fn run(connection: &Connection, mut jobs: mpsc::Receiver<Job>) {
         {
             group.push(job);
         }
-        let (replies, outcome) = commit(connection, group);
+        let (replies, outcome) = commit(connection, damage, group);
+        if let Err(Failure::Damaged(words)) = &outcome {
+            damage.note(words);
+        }
         for reply in replies {
             reply(outcome.clone());
         }
@@ -130,10 +135,16 @@ fn run(connection: &Connection, mut jobs: mpsc::Receiver<Job>) {
     }
 }
 
-/// Runs a group in one transaction. The replies are only given once it is durable.
-fn commit(connection: &Connection, group: Vec<Job>) -> (Vec<Reply>, Result<(), Failure>) {
+/// Runs a group in one transaction. The replies are only given once it is durable, in a file that is
+/// still in its place.
+fn commit(
+    connection: &Connection,
+    damage: &Damage,
+    group: Vec<Job>,
+) -> (Vec<Reply>, Result<(), Failure>) {
     let mut replies = Vec::with_capacity(group.len());
-    let mut outcome = execute(connection, "BEGIN IMMEDIATE");
+    let sound = || damage.known().map_or(Ok(()), |words| Err(Failure::Damaged(words)));
+    let mut outcome = sound().and_then(|()| execute(connection, "BEGIN IMMEDIATE"));
     for job in group {
         if let Err(failure) = &outcome {
             replies.push(job(Err(failure.clone())).1);
@@ -143,7 +154,7 @@ fn commit(connection: &Connection, group: Vec<Job>) -> (Vec<Reply>, Result<(), F
         outcome = step;
         replies.push(reply);
     }
-    let outcome = outcome.and_then(|()| execute(connection, "COMMIT"));
+    let outcome = outcome.and_then(|()| execute(connection, "COMMIT")).and_then(|()| sound());
     if outcome.is_err() && !connection.is_autocommit() {
         // Nothing to do if even this fails: the next BEGIN fails too, and says so.
         let _ = execute(connection, "ROLLBACK");

@@ -104,6 +104,13 @@ Examples:
   ofs migrate
   OFS_STORE_URL=postgres://ofs@db/ofs OFS_LOG_URL=kafka://k1:9092 ofs migrate --json")]
     Migrate(MigrateArgs),
+    /// Look for damage in the embedded engines' files, and for what store or log have lost. Needs a
+    /// stopped server; changes nothing. Exits with 1 if anything is wrong.
+    #[command(before_help = "\
+Examples:
+  ofs doctor
+  ofs doctor --json | jq .damage")]
+    Doctor,
     /// Find what store or log have lost (a restored backup, a lost file), and bring it back. Needs a
     /// stopped server.
     #[command(before_help = "\

@@ -100,6 +100,13 @@ async fn with_config(format: Format, config: Config, command: &Command) -> anyho
             let done = offline::migrate(config, args).await?;
             return Ok(output::document(format, &done)?);
         }
+        Command::Doctor => {
+            telemetry::logs(&config)?;
+            let (found, sound) = offline::doctor(config).await?;
+            output::document(format, &found)?;
+            anyhow::ensure!(sound, "something is wrong with what is stored, as listed");
+            return Ok(());
+        }
         Command::Repair(args) => {
             telemetry::logs(&config)?;
             let done = offline::repair(config, args).await?;
@@ -124,6 +131,7 @@ async fn with_config(format: Format, config: Config, command: &Command) -> anyho
         Command::Health => health::run(format, &client).await,
         Command::Run(_)
         | Command::Migrate(_)
+        | Command::Doctor
         | Command::Repair(_)
         | Command::Events { .. }
         | Command::Config { .. }

@@ -8,6 +8,7 @@ use ofs_engines::log::sqlite::SqliteLog;
 use ofs_engines::store::sqlite::SqliteStore;
 use ofs_engines::{index, sqlite};
 use rustix::fs::Mode;
+use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::num::NonZeroU32;
 use std::os::unix::fs::PermissionsExt as _;
@@ -42,6 +43,23 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<Engines> {
         .await?
         .context("cannot open the search index")?;
     Ok(Engines { store: Arc::new(store), log: Arc::new(log), index: Arc::new(index) })
+}
+
+/// What is damaged in the databases there are.
+pub(super) async fn damage(config: &Config) -> anyhow::Result<BTreeMap<&'static str, Vec<String>>> {
+    let mut damage = BTreeMap::new();
+    for name in ["store.db", "log.db"] {
+        let path = config.data_dir.join(name);
+        if !path.exists() {
+            continue;
+        }
+        let looked = tokio::task::spawn_blocking(move || sqlite::check(&path)).await?;
+        let wrong = looked.with_context(|| format!("look through {name}"))?;
+        if !wrong.is_empty() {
+            damage.insert(name, wrong);
+        }
+    }
+    Ok(damage)
 }
 
 fn pages(most: Option<NonZeroU32>) -> sqlite::Options {

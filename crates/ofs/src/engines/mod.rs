@@ -11,6 +11,7 @@ use anyhow::bail;
 use ofs_runtime::index::Index;
 use ofs_runtime::log::Log;
 use ofs_runtime::store::Store;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One engine for each port.
@@ -77,6 +78,18 @@ pub async fn open(config: &Config, services: &[&str]) -> anyhow::Result<Engines>
     match Set::of(config)? {
         Set::Embedded => embedded::open(config).await,
         Set::Cluster => cluster::open(config, services).await,
+    }
+}
+
+/// What is damaged, by file; looked for in the embedded set's files only, because servers look after
+/// theirs.
+///
+/// # Errors
+/// If a file cannot be read.
+pub async fn damage(config: &Config) -> anyhow::Result<BTreeMap<&'static str, Vec<String>>> {
+    match Set::of(config)? {
+        Set::Embedded => embedded::damage(config).await,
+        Set::Cluster => Ok(BTreeMap::new()),
     }
 }
 

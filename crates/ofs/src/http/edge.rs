@@ -31,14 +31,50 @@ const LONG: [&str; 1] = ["/index/verify"];
 const LONG_TIMEOUT: Duration = Duration::from_secs(900);
 
 /// `routes` with everything around them; those in `plain` take no query parameters.
-pub(super) fn around(routes: Router, plain: Plain, hosts: Hosts) -> Router {
-    around_within(routes, plain, hosts, TIMEOUT)
+pub(super) fn around(routes: Router, doors: Doors) -> Router {
+    around_within(routes, doors, TIMEOUT)
 }
 
-fn around_within(routes: Router, plain: Plain, hosts: Hosts, limit: Duration) -> Router {
-    let doors = Arc::new((plain, hosts));
+fn around_within(routes: Router, doors: Doors, limit: Duration) -> Router {
+    let doors = Arc::new(doors);
     let edge = move |request, next| edge(Arc::clone(&doors), limit, request, next);
     routes.fallback(nowhere).layer(from_fn(edge))
+}
+
+/// What is looked at before a request reaches its route.
+pub(super) struct Doors {
+    /// Routes that take no query parameters.
+    pub plain: Plain,
+    /// The names under which the server is asked.
+    pub hosts: Hosts,
+    /// What is damaged of what the server has stored, if anything is.
+    pub damage: Box<dyn Fn() -> Option<String> + Send + Sync>,
+}
+
+impl Doors {
+    fn check(&self, asked: &Asked, request: &Request) -> Result<(), Problem> {
+        self.hosts.check(request)?;
+        self.plain.check(asked, request.uri().query())?;
+        let reads = [Method::GET, Method::HEAD].contains(request.method());
+        match (self.damage)().filter(|_| !reads) {
+            Some(damage) => Err(Problem::storage_damaged(&damage)),
+            None => Ok(()),
+        }
+    }
+
+    /// A read that failed because of damage says so.
+    fn explain(&self, response: Response) -> Response {
+        let content_type = response.headers().get(header::CONTENT_TYPE);
+        if response.status() != StatusCode::SERVICE_UNAVAILABLE
+            || content_type.is_none_or(|value| value != PROBLEM)
+        {
+            return response;
+        }
+        match (self.damage)() {
+            Some(damage) => Problem::storage_damaged(&damage).into_response(),
+            None => response,
+        }
+    }
 }
 
 /// Routes that take no query parameters, by method and template. They refuse any.
@@ -130,20 +166,13 @@ impl Asked {
     }
 }
 
-async fn edge(
-    doors: Arc<(Plain, Hosts)>,
-    limit: Duration,
-    request: Request,
-    next: Next,
-) -> Response {
-    let (plain, hosts) = &*doors;
+async fn edge(doors: Arc<Doors>, limit: Duration, request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let asked = Asked::of(&request);
     let limit = if LONG.contains(&asked.route()) { LONG_TIMEOUT } else { limit };
     let answer = async {
-        let refused = hosts.check(&request);
-        match refused.and_then(|()| plain.check(&asked, request.uri().query())) {
-            Ok(()) => answer(&asked, limit, request, next).await,
+        match doors.check(&asked, &request) {
+            Ok(()) => doors.explain(answer(&asked, limit, request, next).await),
             Err(problem) => problem.into_response(),
         }
     };
@@ -224,7 +253,8 @@ mod tests {
             .route("/slow", get(std::future::pending::<&'static str>))
             .route("/takes", post(|_: axum::body::Bytes| async { "taken" }));
         let plain = [("POST", "/takes".to_owned())].into_iter().collect();
-        around_within(routes, plain, Hosts::default(), Duration::from_millis(200))
+        let doors = Doors { plain, hosts: Hosts::default(), damage: Box::new(|| None) };
+        around_within(routes, doors, Duration::from_millis(200))
     }
 
     async fn ask(

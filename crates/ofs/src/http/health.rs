@@ -75,7 +75,9 @@ async fn ready(State(app): State<App>) -> (StatusCode, Json<Ready>) {
         answers(app.index.status()),
     );
     let draining = app.draining.is_cancelled();
-    let troubles = app.troubles.all();
+    let mut troubles = app.troubles.all();
+    troubles.extend(app.store.damage().map(|damage| ("store".to_owned(), damage)));
+    troubles.extend(app.log.damage().map(|damage| ("log".to_owned(), damage)));
     let ready = store == Answers::Up && troubles.is_empty() && !draining;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Ready { ready, migrated: true, store, log, index, draining, troubles }))

@@ -75,6 +75,10 @@ fn operations() -> OpenApiRouter<App> {
 /// problems, limits, log lines, metrics), and its description.
 pub fn router(app: App, service_routes: Vec<OpenApiRouter>) -> (axum::Router, OpenApi) {
     let hosts = app.hosts.clone();
+    let damage = {
+        let (store, log) = (Arc::clone(&app.store), Arc::clone(&app.log));
+        Box::new(move || store.damage().or_else(|| log.damage()))
+    };
     let all = service_routes
         .into_iter()
         .fold(operations().with_state(app), |all, service| all.merge(service));
@@ -88,7 +92,7 @@ pub fn router(app: App, service_routes: Vec<OpenApiRouter>) -> (axum::Router, Op
     let plain = docs::operations(&described).filter(|(.., operation)| !docs::has_query(operation));
     let plain = plain.map(|(method, route, _)| (method, route.to_owned())).collect();
     let routes = routes.merge(docs::routes(&described));
-    (edge::around(routes, plain, hosts), described)
+    (edge::around(routes, edge::Doors { plain, hosts, damage }), described)
 }
 
 /// The description of the whole surface, where `services` describe the routes of the services.

@@ -36,6 +36,13 @@ pub struct Repair {
     pub unrepairable: BTreeMap<OrderId, String>,
 }
 
+impl Repair {
+    /// Whether nothing was found.
+    pub fn is_empty(&self) -> bool {
+        self.restored.is_empty() && self.republished.is_empty() && self.unrepairable.is_empty()
+    }
+}
+
 /// One event that the log lacked.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,7 +1,8 @@
 //! Data directories that must not be used: refused at start, in words, and left as they are.
 
-use crate::server::{Server, order, place};
+use crate::server::{Server, get, order, place, place_all, post, until, until_status};
 use crate::system::System;
+use serde_json::Value;
 use std::path::Path;
 
 fn refused(system: &System, variables: &[(&str, &str)]) -> String {
@@ -145,4 +146,60 @@ async fn what_is_kept_is_for_the_servers_own_user_alone() {
         looked_at.push(path);
     }
     assert!(looked_at.contains(&system.data().join("store.db")), "{looked_at:?}");
+}
+
+/// Overwrites the middle of a stopped server's file.
+fn damage(path: &Path) {
+    // Closing the last connection moves everything into the one file.
+    let database = rusqlite::Connection::open(path).expect("the database");
+    database.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").expect("a checkpoint");
+    drop(database);
+    let mut bytes = std::fs::read(path).expect("read");
+    let (middle, end) = (bytes.len() / 2, bytes.len());
+    bytes[middle..end.min(middle + (64 << 10))].fill(0xaa);
+    std::fs::write(path, bytes).expect("written");
+}
+
+#[tokio::test]
+async fn damage_is_found_and_named_and_nothing_is_written_on_top_of_it() {
+    for file in ["store.db", "log.db"] {
+        let system = System::new();
+        let mut server = system.start();
+        for id in place_all(&server.url, &["success"; 40]).await {
+            until_status(&server.url, &id, "FulfillmentScheduled").await;
+        }
+        assert_eq!(server.stop(), Some(0));
+        let doctor = system.ofs(None, &["doctor"]);
+        assert_eq!(doctor.status.code(), Some(0), "{doctor:?}");
+        damage(&system.data().join(file));
+        let doctor = system.ofs(None, &["--json", "doctor"]);
+        assert_eq!(doctor.status.code(), Some(1), "{doctor:?}");
+        let found: Value = serde_json::from_slice(&doctor.stdout).expect("JSON");
+        assert!(found["damage"][file].is_array(), "{found}");
+        let Ok(server) = system.try_start(&[], &[]) else { continue };
+        let port = file.strip_suffix(".db").expect("a port");
+        let ready = format!("{}/health/ready", server.url);
+        until(&ready, "damage", |status, body| {
+            status == 503 && body["troubles"][port].as_str().is_some_and(|text| text.contains(file))
+        })
+        .await;
+        let (status, problem) = post(&format!("{}/orders", server.url), Some(&order(None))).await;
+        assert_eq!(status, 503, "{problem}");
+        assert_eq!(problem["type"], "urn:ofs:problem:storage-damaged", "{problem}");
+        assert!(problem["detail"].as_str().is_some_and(|text| text.contains(file)), "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn a_directory_that_is_taken_away_takes_no_orders_any_more() {
+    let system = System::new();
+    let mut server = system.start();
+    place(&server.url, &order(None)).await.expect("an order");
+    std::fs::rename(system.data(), system.dir().join("elsewhere")).expect("moved");
+    let (status, problem) = post(&format!("{}/orders", server.url), Some(&order(None))).await;
+    assert_eq!((status, &problem["type"]), (503, &"urn:ofs:problem:storage-damaged".into()));
+    let (status, body) = get(&format!("{}/health/ready", server.url)).await;
+    assert_eq!(status, 503, "{body}");
+    assert!(body["troubles"]["store"].as_str().is_some_and(|text| text.contains("removed")));
+    server.kill();
 }

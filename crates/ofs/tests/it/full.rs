@@ -1,7 +1,7 @@
 //! A full disk: what would need room is refused with when to come back, all else goes on, and so does
 //! the rest once there is room again.
 
-use crate::scrape::until_scrape;
+use crate::scrape::{Scrape, until_scrape};
 use crate::server::{Server, get, http, order, place, search_all, until, until_status};
 use crate::system::{SmallDisk, System};
 use reqwest::Response;
@@ -45,6 +45,14 @@ async fn assert_refused(answer: Response) {
     let problem: Value = answer.json().await.expect("JSON");
     assert_eq!(problem["type"], "urn:ofs:problem:storage-full", "{problem}");
     assert!(problem["detail"].as_str().is_some_and(|text| text.contains("disk")), "{problem}");
+}
+
+const DELIVERIES: &str = "ofs_deliveries_total";
+const LATER: [(&str, &str); 2] = [("lane", "outbox"), ("outcome", "later")];
+
+/// How many events could not be delivered.
+async fn later(url: &str) -> f64 {
+    Scrape::of(&http(), url).await.value(DELIVERIES, &LATER)
 }
 
 async fn assert_reads_go_on(url: &str, accepted: &[String]) {
@@ -106,23 +114,18 @@ async fn a_full_log_keeps_orders_in_the_outbox_and_search_says_that_it_is_behind
             .push(place(&server.url, &large(accepted.len())).await.expect("the store has room"));
         let (_, view) = get(&format!("{}/pipeline", server.url)).await;
         let waits = &view["services"].as_array().expect("services")[0]["outbox"]["ageSeconds"];
-        full = waits.as_f64().expect("known") > 0.5;
+        // A busy machine is slow, too; only a log that is full refuses.
+        full = waits.as_f64().expect("known") > 0.5 && later(&server.url).await > 0.0;
         assert!(accepted.len() < 2_000, "the log never filled up");
     }
-    until_scrape(&server.url, "deliveries fail", |scrape| {
-        scrape.value("ofs_deliveries_total", &[("lane", "outbox"), ("outcome", "later")]) > 0.0
-    })
-    .await;
     assert_reads_go_on(&server.url, &accepted).await;
     let (_, last) = get(&format!("{}/orders/{}", server.url, accepted[accepted.len() - 1])).await;
     assert_eq!(last["status"], "Created");
     let search = format!("{}/orders/search", server.url);
     until(&search, "search knows", |_, page| page["lagSeconds"].as_f64() > Some(0.5)).await;
     let began = Instant::now();
-    until_scrape(&server.url, "many deliveries fail", |scrape| {
-        scrape.value("ofs_deliveries_total", &[("lane", "outbox"), ("outcome", "later")]) > 30.0
-    })
-    .await;
+    let failed = |scrape: &Scrape| scrape.value(DELIVERIES, &LATER) > 30.0;
+    until_scrape(&server.url, "many deliveries fail", failed).await;
     assert_stops_cleanly(&mut server);
     let said = server.said();
     let warnings = said.iter().filter(|line| line.contains("not delivered, will try again"));

@@ -63,9 +63,9 @@ fn failed(broken: Broken) -> Error {
     match broken {
         Abort::Because(never) => match never {},
         Abort::Failed(Failure::Full) => Error::Full,
-        Abort::Failed(Failure::Unavailable(reason) | Failure::Refused(reason)) => {
-            Error::Unavailable(reason)
-        }
+        Abort::Failed(
+            Failure::Unavailable(reason) | Failure::Damaged(reason) | Failure::Refused(reason),
+        ) => Error::Unavailable(reason),
     }
 }
 
@@ -236,6 +236,10 @@ impl Log for SqliteLog {
 
     async fn prepare(&self, _layout: Layout) -> Result<(), Error> {
         Ok(())
+    }
+
+    fn damage(&self) -> Option<String> {
+        self.inner.database.damage()
     }
 
     async fn tidy(&self, older_than: Timestamp, readers: &[Reader]) -> Result<(), Error> {

@@ -79,6 +79,10 @@ impl Store for SqliteStore {
         self.instance
     }
 
+    fn damage(&self) -> Option<String> {
+        self.database.damage()
+    }
+
     async fn load(&self, wanted: &Wanted) -> Result<Loaded, Error> {
         let wanted = wanted.clone();
         self.read(move |connection| load::load(connection, &wanted)).await
@@ -167,7 +171,9 @@ fn error(abort: Abort<Error>) -> Error {
     match abort {
         Abort::Because(error) => error,
         Abort::Failed(Failure::Full) => Error::Full,
-        Abort::Failed(Failure::Unavailable(reason)) => Error::Unavailable(reason),
+        Abort::Failed(Failure::Unavailable(reason) | Failure::Damaged(reason)) => {
+            Error::Unavailable(reason)
+        }
         Abort::Failed(Failure::Refused(reason)) => Error::Rejected(reason),
     }
 }
