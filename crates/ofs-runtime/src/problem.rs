@@ -304,9 +304,12 @@ impl From<index::Error> for Problem {
         tracing::warn!(%error, "search refused");
         match error {
             index::Error::Unavailable(_) => Problem::unavailable("the search index"),
-            index::Error::Missing(_) => {
-                Problem::unavailable("the search index (it has to be rebuilt: POST /index/rebuild)")
-            }
+            index::Error::Missing(_) => Problem::new(
+                UNAVAILABLE,
+                "the search index is not there yet; search-indexer-worker builds it by itself, and \
+                 GET /index shows how far it is",
+            )
+            .retry_after(2),
         }
     }
 }

@@ -167,6 +167,20 @@ impl Rebuild {
         })
     }
 
+    /// Makes the index at once where there is nothing to put into it yet, so that a new system answers
+    /// searches from the start.
+    ///
+    /// # Errors
+    /// If store or index cannot be reached; then it is made when they can.
+    pub async fn make_empty(&self) -> Result<(), Error> {
+        let records = self.books.store().scan(self.books.owner(), None, 2).await?;
+        if records.iter().all(|record| record.key == TARGETS) {
+            self.check().await?;
+            while self.step().await? {}
+        }
+        Ok(())
+    }
+
     /// Drives rebuilds until `stop`: orders one where the index is not this store's, and carries
     /// through whatever was ordered, here or elsewhere.
     pub async fn run(self, stop: CancellationToken) {
@@ -182,7 +196,8 @@ impl Rebuild {
             };
             let wait = match step.await {
                 Ok(true) => Duration::ZERO,
-                Ok(false) => Duration::from_millis(100),
+                // Counting what is owed is not free.
+                Ok(false) => Duration::from_millis(500),
                 Err(Error::Store(store::Error::Stale)) => Duration::from_millis(10),
                 Err(error) => {
                     warn!(%error, "cannot go on with the search index, will try again");
@@ -253,12 +268,26 @@ impl Rebuild {
         Ok(owed.all(|depth| depth.oldest.is_none_or(|oldest| oldest > marked_at)))
     }
 
+    /// The records behind the differences that are listed: pushing these again is enough.
+    async fn again(&self, verified: &Verified) -> Result<Vec<(OrderId, u64)>, Error> {
+        let different = verified.different.iter().map(|different| different.id);
+        let keys = verified.missing.iter().copied().chain(different).collect();
+        let loaded = self.books.load(Wanted { keys, ..Wanted::default() }).await?;
+        Ok(loaded.records.values().map(|record| (record.key, record.version)).collect())
+    }
+
     async fn complete(&self, targets: &Targets, building: Target) -> Result<bool, Error> {
         let verified = self.compare(&building).await?;
         if verified.differences > 0 {
             warn!(differences = verified.differences, "the new index differs: pushing again");
-            let plan = Plan { marked: None, marked_at: None, ..targets.plan.clone() };
-            targets.save(&self.books, &plan, Vec::new()).await?;
+            let owed = self.again(&verified).await?;
+            let plan = match owed.is_empty() {
+                true => Plan { marked: None, marked_at: None, ..targets.plan.clone() },
+                false => {
+                    Plan { marked_at: Some(self.books.context().now()), ..targets.plan.clone() }
+                }
+            };
+            targets.save(&self.books, &plan, owed).await?;
             return Ok(true);
         }
         self.index.finish(&building).await?;

@@ -212,7 +212,8 @@ pub trait Store: Send + Sync {
         max: usize,
     ) -> Result<Vec<Outgoing>, Error>;
 
-    /// Records of `owner` owed to the index, oldest first, at most `max`: the current record of each.
+    /// Records of `owner` owed to the index, at most `max`, the current record of each: one half those
+    /// owed for longest, one half the newest, so that a long backlog does not hold up what happens now.
     async fn unindexed(
         &self,
         owner: &str,

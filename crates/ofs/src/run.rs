@@ -18,6 +18,7 @@ use ofs_runtime::trouble::Troubles;
 use ofs_runtime::worker::Worker;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -101,18 +102,21 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
         .map(with_books)
         .partition(|(service, _)| plan.services.contains(&service.name));
     let troubles = Troubles::default();
-    let redrive = start(&running, &engines, &troubles, &stages);
     let mut every = running.iter().chain(&elsewhere);
     let (_, indexer) = every
         .find(|(service, _)| service.handler.indexed())
         .context("no service feeds the search index")?;
+    let rebuild = Rebuild::new(indexer.clone(), Arc::clone(&engines.index));
+    if plan.services.contains(&indexer.owner()) {
+        make_empty(&rebuild).await;
+    }
     let app = App {
         store: Arc::clone(&engines.store),
         log: Arc::clone(&engines.log),
         index: Arc::clone(&engines.index),
         pipeline: pipeline.clone(),
-        redrive,
-        rebuild: Rebuild::new(indexer.clone(), Arc::clone(&engines.index)),
+        redrive: start(&running, &engines, &troubles, &stages),
+        rebuild,
         troubles,
         hosts: Hosts::new(address, &config.hosts),
         draining: stages.doors.stop.clone(),
@@ -188,6 +192,15 @@ fn start(
         }
     }
     redrive
+}
+
+/// Searches are answered from the start where there is nothing to be found yet.
+async fn make_empty(rebuild: &Rebuild) {
+    match tokio::time::timeout(Duration::from_secs(5), rebuild.make_empty()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => warn!(%error, "cannot make the search index yet, will try again"),
+        Err(_) => warn!("cannot make the search index in time, will try again"),
+    }
 }
 
 /// Starts what drops rows and records past their retention.

@@ -194,7 +194,7 @@ macro_rules! conformance {
             owed::an_outbox_id_is_never_used_again,
             owed::a_row_is_sent_once_and_by_its_owner,
             owed::what_is_owed_to_the_index_is_the_newest_version,
-            owed::the_oldest_debt_to_the_index_comes_first,
+            owed::of_what_is_owed_to_the_index_the_oldest_and_the_newest_come_first,
             owed::the_index_cannot_settle_what_is_not_owed,
             owed::depths_count_what_is_owed_by_owner,
             parking::a_parked_event_is_read_back,

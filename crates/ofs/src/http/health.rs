@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use ofs_events::Topic;
+use ofs_runtime::index::Index;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -35,6 +36,8 @@ enum Answers {
     Up,
     /// It does not answer within two seconds, or answers with an error.
     Down,
+    /// It answers, but is not built yet.
+    Building,
 }
 
 /// Whether requests should be sent here.
@@ -72,7 +75,7 @@ async fn ready(State(app): State<App>) -> (StatusCode, Json<Ready>) {
     let (store, log, index) = tokio::join!(
         answers(app.store.parked_event(0)),
         answers(app.log.bounds(Topic::Orders)),
-        answers(app.index.status()),
+        index(&*app.index),
     );
     let draining = app.draining.is_cancelled();
     let mut troubles = app.troubles.all();
@@ -81,6 +84,14 @@ async fn ready(State(app): State<App>) -> (StatusCode, Json<Ready>) {
     let ready = store == Answers::Up && troubles.is_empty() && !draining;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Ready { ready, migrated: true, store, log, index, draining, troubles }))
+}
+
+async fn index(index: &dyn Index) -> Answers {
+    match tokio::time::timeout(PATIENCE, index.status()).await {
+        Ok(Ok(status)) if status.active.is_none() => Answers::Building,
+        Ok(Ok(_)) => Answers::Up,
+        Ok(Err(_)) | Err(_) => Answers::Down,
+    }
 }
 
 async fn answers<T, E>(asked: impl Future<Output = Result<T, E>>) -> Answers {

@@ -169,7 +169,7 @@ async fn what_cannot_be_reached_is_unknown_and_never_zero() {
 #[tokio::test]
 async fn a_process_that_drains_is_alive_but_not_ready() {
     let house = house().await;
-    let up = json!({"ready": true, "migrated": true, "store": "up", "log": "up", "index": "up",
+    let up = json!({"ready": true, "migrated": true, "store": "up", "log": "up", "index": "building",
         "draining": false, "troubles": {}});
     assert_eq!(house.get("/health/ready").await.json(), up);
     house.app.draining.cancel();

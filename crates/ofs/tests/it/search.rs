@@ -187,7 +187,16 @@ async fn search_never_claims_to_know_what_it_cannot_find(system: System) {
     until(&search, "it catches up", |_, body| body["lagSeconds"] == 0.0).await;
 }
 
+async fn a_new_system_answers_searches_from_the_start(system: System) {
+    let server = system.start();
+    let (status, page) = get(&format!("{}/orders/search", server.url)).await;
+    assert_eq!((status, &page["total"]), (200, &json!(0)), "{page}");
+    assert!(page["asOf"].is_string(), "{page}");
+    assert_eq!(get(&format!("{}/health/ready", server.url)).await.1["index"], "up");
+}
+
 on_every_set! {
+    a_new_system_answers_searches_from_the_start,
     each_filter_finds_exactly_the_orders_it_describes,
     pages_in_each_sort_hold_every_order_once_and_facets_count_all_of_them,
     a_found_order_says_what_the_order_itself_says,

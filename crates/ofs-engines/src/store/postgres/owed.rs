@@ -27,12 +27,19 @@ statements! {
             ORDER BY o.owner, o.shard, o.id LIMIT $4::bigint) o
         ORDER BY o.id LIMIT $5";
     UNINDEXED = "
+        WITH owed AS (
+            (SELECT owner, key, since FROM owed_index
+             WHERE owner = $1 AND key NOT IN (SELECT unnest($2::uuid[]))
+             ORDER BY since, key LIMIT $3)
+            UNION
+            (SELECT owner, key, since FROM owed_index
+             WHERE owner = $1 AND key NOT IN (SELECT unnest($2::uuid[]))
+             ORDER BY since DESC, key DESC LIMIT $4))
         SELECT r.key, r.version, r.status, r.body::text, r.created_at, r.updated_at
-        FROM owed_index o
+        FROM owed o
         CROSS JOIN LATERAL (
             SELECT * FROM records r WHERE r.owner = o.owner AND r.key = o.key OFFSET 0) r
-        WHERE o.owner = $1 AND o.key NOT IN (SELECT unnest($2::uuid[]))
-        ORDER BY o.since, o.key LIMIT $3";
+        ORDER BY o.since, o.key";
 }
 
 pub(super) async fn outbox(
@@ -80,6 +87,8 @@ pub(super) async fn unindexed(
     max: usize,
 ) -> Result<Vec<Record>, Failure> {
     let skip: Vec<Uuid> = skip.iter().map(|key| key.0).collect();
-    let rows = sessions.query(UNINDEXED, params![owner, skip, limit(max)]).await?;
+    let newest = max / 2;
+    let asked = params![owner, skip, limit(max - newest), limit(newest)];
+    let rows = sessions.query(UNINDEXED, asked).await?;
     rows.iter().map(record).collect()
 }

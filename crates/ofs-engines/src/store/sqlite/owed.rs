@@ -55,18 +55,21 @@ pub(super) fn unindexed(
     skip: &[OrderId],
     max: usize,
 ) -> Done<Vec<Record>> {
-    let sql = "SELECT r.key, r.version, r.status, r.body, r.created_at, r.updated_at
-               FROM owed_index o CROSS JOIN records r ON r.owner = o.owner AND r.key = o.key
-               WHERE o.owner = ? ORDER BY o.since, o.key";
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query([owner])?;
-    let skip: HashSet<OrderId> = skip.iter().copied().collect();
+    let mut skip: HashSet<OrderId> = skip.iter().copied().collect();
     let mut found = Vec::new();
-    while found.len() < max
-        && let Some(row) = rows.next()?
-    {
-        if !skip.contains(&OrderId(row.get(0)?)) {
-            found.push(record(row)?);
+    for (order, most) in [("o.since, o.key", max - max / 2), ("o.since DESC, o.key DESC", max)] {
+        let mut statement = connection.prepare_cached(&format!(
+            "SELECT r.key, r.version, r.status, r.body, r.created_at, r.updated_at
+             FROM owed_index o CROSS JOIN records r ON r.owner = o.owner AND r.key = o.key
+             WHERE o.owner = ? ORDER BY {order}"
+        ))?;
+        let mut rows = statement.query([owner])?;
+        while found.len() < most
+            && let Some(row) = rows.next()?
+        {
+            if skip.insert(OrderId(row.get(0)?)) {
+                found.push(record(row)?);
+            }
         }
     }
     Ok(found)

@@ -3,6 +3,7 @@
 use super::*;
 use futures::future::join_all;
 use ofs_runtime::store::{Depth, SHARDS, shard_of};
+use std::collections::HashSet;
 
 fn all_shards() -> Vec<u16> {
     (0..SHARDS).collect()
@@ -133,15 +134,23 @@ pub async fn what_is_owed_to_the_index_is_the_newest_version(engine: &impl Engin
     assert!(store.unindexed(OWNER, &[], 10).await.unwrap().is_empty());
 }
 
-pub async fn the_oldest_debt_to_the_index_comes_first(engine: &impl Engine) {
+pub async fn of_what_is_owed_to_the_index_the_oldest_and_the_newest_come_first(
+    engine: &impl Engine,
+) {
     let store = engine.open().await;
-    for n in [5, 3, 4] {
+    for n in [5, 3, 4, 1, 2] {
         let commit = Commit { index: vec![(order(n), 1)], ..records([record(order(n), 0, "x")]) };
         store.commit(commit).await.unwrap();
         tick(&store).await;
     }
-    let owed = store.unindexed(OWNER, &[], 2).await.unwrap();
-    assert_eq!(owed.iter().map(|record| record.key).collect::<Vec<_>>(), [order(5), order(3)]);
+    let owed = async |skip: &[OrderId], max| {
+        let owed = store.unindexed(OWNER, skip, max).await.unwrap();
+        owed.iter().map(|record| record.key).collect::<HashSet<_>>()
+    };
+    assert_eq!(owed(&[], 4).await, [5, 3, 1, 2].map(order).into());
+    assert_eq!(owed(&[order(5), order(2)], 2).await, [3, 1].map(order).into());
+    assert_eq!(owed(&[], 1).await, [order(5)].into());
+    assert_eq!(owed(&[], 10).await.len(), 5);
 }
 
 pub async fn the_index_cannot_settle_what_is_not_owed(engine: &impl Engine) {
