@@ -47,7 +47,11 @@ pub async fn guard(name: &str, task: impl Future<Output = ()>) {
 /// Runs the body of a thread, which may end; if it panics, the process has [`failed`].
 pub fn guard_thread(name: &str, body: impl FnOnce()) {
     debug!(task = name, "background task started");
-    if catch_unwind(AssertUnwindSafe(body)).is_err() {
+    let body = AssertUnwindSafe(|| {
+        crash::task(name);
+        body();
+    });
+    if catch_unwind(body).is_err() {
         panicked(name);
     }
 }

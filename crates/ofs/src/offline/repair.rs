@@ -87,8 +87,13 @@ pub async fn repair(
 struct Apply;
 
 async fn examine(engines: &Engines, apply: Option<Apply>) -> anyhow::Result<Repair> {
-    let mut examination =
-        Examination { engines, apply, repair: Repair::default(), in_log: HashSet::new() };
+    let mut examination = Examination {
+        engines,
+        apply,
+        repair: Repair::default(),
+        in_log: HashSet::new(),
+        begun: HashSet::new(),
+    };
     for topic in Topic::ALL {
         for bounds in engines.log.bounds(topic).await? {
             examination.read(topic, bounds).await?;
@@ -104,6 +109,8 @@ struct Examination<'a> {
     repair: Repair,
     /// Every event in the log.
     in_log: HashSet<EventId>,
+    /// Every order whose beginning is in the log.
+    begun: HashSet<OrderId>,
 }
 
 impl Examination<'_> {
@@ -122,6 +129,9 @@ impl Examination<'_> {
             // What cannot be read is parked by whoever reads it.
             let events: Vec<Event> = records.iter().filter_map(decode).collect();
             self.in_log.extend(events.iter().map(|event| event.id));
+            if topic == Topic::Orders {
+                self.begun.extend(events.iter().map(Event::order_id));
+            }
             self.restore(&events).await?;
         }
         Ok(())
@@ -184,7 +194,7 @@ impl Examination<'_> {
             }
             let (payment, shipment) = (payments.remove(&id), shipments.remove(&id));
             let told = told(order, payment, shipment);
-            if told.is_empty() {
+            if told.is_empty() && !self.begun.contains(&id) {
                 let reason =
                     "it is not finished, and its record does not say which event told of it";
                 self.repair.unrepairable.insert(id, reason.to_owned());

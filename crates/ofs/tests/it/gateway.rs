@@ -2,7 +2,7 @@
 //! delays only itself.
 
 use crate::scrape::until_scrape;
-use crate::server::{Server, get, place_all, until_status};
+use crate::server::{Server, get, place_all, post, until, until_status};
 use crate::system::System;
 use ofs_events::Timestamp;
 use serde_json::Value;
@@ -132,7 +132,22 @@ async fn many_orders_that_are_tried_again_at_once_do_not_stand_in_each_others_wa
     assert_charged_once(&system, &orders);
 }
 
+async fn an_event_whose_gateway_attempt_is_running_is_not_discarded(system: System) {
+    let server = system.start_with(&[], &[("OFS_PAYMENT_GATEWAY_TIMEOUT", "4s")]);
+    let orders = place_all(&server.url, &["sim:slow:12s"]).await;
+    let tried = |_, body: &Value| body["parked"][0]["attempts"].as_u64() >= Some(1);
+    let parked = format!("{}/parked?service=payment-worker", server.url);
+    let page = until(&parked, "an attempt", tried).await;
+    let discard = format!("{}/parked/{}/discard", server.url, page["parked"][0]["id"]);
+    let reason = serde_json::json!({ "reason": "the customer is gone" });
+    let (status, problem) = post(&discard, Some(&reason)).await;
+    assert_eq!(status, 409, "{problem}");
+    until_status(&server.url, &orders[0], SCHEDULED).await;
+    assert_charged_once(&system, &orders);
+}
+
 on_every_set! {
+    an_event_whose_gateway_attempt_is_running_is_not_discarded,
     an_order_with_a_misbehaving_gateway_delays_no_other_order_and_succeeds_by_itself,
     a_misbehaving_gateway_charges_once_across_kills,
     a_gateway_that_dies_between_charge_and_commit_is_asked_again_and_charges_once,
