@@ -41,8 +41,12 @@ const POLL_LEAST: Duration = Duration::from_millis(5);
 /// How long deliveries are still started after the stop; the next process does the rest.
 const FINISH: Duration = Duration::from_secs(5);
 
-/// Deliveries under way at once; also bounds how many orders are skipped when reading on.
+/// Deliveries under way at once.
 const DELIVERIES: usize = 4;
+
+/// The most orders that are left out when reading on; beyond it nothing is started until one of them
+/// may be tried again.
+const SKIPPED: usize = 8 * 1024;
 
 /// What one delivery came to.
 #[derive(Debug, Default)]
@@ -174,7 +178,11 @@ impl<L: Lane> Courier<L> {
         {
             return Ok(false);
         }
-        let items = self.lane.owed(&self.books, &self.slots, &self.held.now()).await?;
+        let skip = self.held.now();
+        if skip.len() >= SKIPPED {
+            return Ok(false);
+        }
+        let items = self.lane.owed(&self.books, &self.slots, &skip).await?;
         if items.is_empty() {
             return Ok(false);
         }
@@ -216,7 +224,7 @@ impl<L: Lane> Courier<L> {
         }
         if arrived {
             self.rest.arrived();
-        } else if failed > 0 && untried {
+        } else if failed > 0 && (untried || self.rest.is_failing()) {
             self.rest.begin();
         }
     }

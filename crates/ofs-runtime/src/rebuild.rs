@@ -268,10 +268,13 @@ impl Rebuild {
         Ok(owed.all(|depth| depth.oldest.is_none_or(|oldest| oldest > marked_at)))
     }
 
-    /// The records behind the differences that are listed: pushing these again is enough.
+    /// The records to push again, if the list of differences is whole; none if all have to be.
     async fn again(&self, verified: &Verified) -> Result<Vec<(OrderId, u64)>, Error> {
         let different = verified.different.iter().map(|different| different.id);
-        let keys = verified.missing.iter().copied().chain(different).collect();
+        let keys: Vec<OrderId> = verified.missing.iter().copied().chain(different).collect();
+        if u64::try_from(keys.len()) != Ok(verified.differences) {
+            return Ok(Vec::new());
+        }
         let loaded = self.books.load(Wanted { keys, ..Wanted::default() }).await?;
         Ok(loaded.records.values().map(|record| (record.key, record.version)).collect())
     }
@@ -281,12 +284,11 @@ impl Rebuild {
         if verified.differences > 0 {
             warn!(differences = verified.differences, "the new index differs: pushing again");
             let owed = self.again(&verified).await?;
-            let plan = match owed.is_empty() {
-                true => Plan { marked: None, marked_at: None, ..targets.plan.clone() },
-                false => {
-                    Plan { marked_at: Some(self.books.context().now()), ..targets.plan.clone() }
-                }
+            let (marked, marked_at) = match owed.is_empty() {
+                true => (None, None),
+                false => (targets.plan.marked, Some(self.books.context().now())),
             };
+            let plan = Plan { marked, marked_at, ..targets.plan.clone() };
             targets.save(&self.books, &plan, owed).await?;
             return Ok(true);
         }

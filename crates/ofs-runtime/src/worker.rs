@@ -75,8 +75,7 @@ impl Worker {
             };
             if let Err(error) = result {
                 if let crate::log::Error::Lost(reason) = &error {
-                    self.troubles.raise(&format!("{service} reads the log"), reason.clone());
-                    figures::reading_stopped(service, true);
+                    self.reads(Err(reason));
                 }
                 error!(service, %error, "cannot read the log, will try again");
                 stop.run_until_cancelled(backoff.pause()).await;
@@ -110,7 +109,7 @@ impl Worker {
                 polled = subscription.next(room), if room > 0 && !stopping => match polled? {
                     Polled::Records(records) => {
                         backoff.reset();
-                        self.reads_on();
+                        self.reads(Ok(()));
                         let groups = window.admit(records);
                         if !groups.is_empty() {
                             rounds.push(self.clone().round(groups).boxed());
@@ -123,10 +122,15 @@ impl Worker {
         }
     }
 
-    fn reads_on(&self) {
+    /// Whether what there is to read can be read, or why not.
+    fn reads(&self, reading: Result<(), &str>) {
         let service = self.books.owner();
-        self.troubles.clear(&format!("{service} reads the log"));
-        figures::reading_stopped(service, false);
+        let what = format!("{service} reads the log");
+        figures::reading_stopped(service, reading.is_err());
+        match reading {
+            Ok(()) => self.troubles.clear(&what),
+            Err(reason) => self.troubles.raise(&what, reason.to_owned()),
+        }
     }
 
     fn finish(

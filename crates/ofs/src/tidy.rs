@@ -1,5 +1,5 @@
-//! Tidying: drops what is past its retention. Steps are small and leave everybody else the most of the
-//! time, and follow each other so soon that no inflow is faster.
+//! Tidying: drops what is past its retention, in small steps. A pause after each step leaves everybody
+//! else three quarters of the time, however long a step takes.
 
 use ofs_events::Timestamp;
 use ofs_runtime::context::Context;

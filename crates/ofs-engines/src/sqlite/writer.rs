@@ -130,7 +130,7 @@ fn run(connection: &Connection, damage: &Damage, mut jobs: mpsc::Receiver<Job>) 
             reply(outcome.clone());
         }
         if outcome.is_ok() {
-            checkpoint(connection, &mut checkpointed);
+            checkpoint(connection, damage, &mut checkpointed);
         }
     }
 }
@@ -190,7 +190,7 @@ fn execute(connection: &Connection, sql: &str) -> Result<(), Failure> {
 }
 
 /// Copies the WAL into the database once it has grown by enough, counted from `last`.
-fn checkpoint(connection: &Connection, last: &mut i64) {
+fn checkpoint(connection: &Connection, damage: &Damage, last: &mut i64) {
     let pages = match wal_checkpoint(connection, "PRAGMA wal_checkpoint(NOOP)") {
         Ok(pages) => pages,
         Err(error) => return tracing::warn!(%error, "cannot read the size of the WAL"),
@@ -201,7 +201,7 @@ fn checkpoint(connection: &Connection, last: &mut i64) {
     if pages - *last < CHECKPOINT_PAGES {
         return;
     }
-    let sql = if pages >= RESTART_PAGES {
+    let sql = if pages >= RESTART_PAGES && !damage.is_looking() {
         "PRAGMA wal_checkpoint(RESTART)"
     } else {
         "PRAGMA wal_checkpoint(PASSIVE)"

@@ -23,7 +23,8 @@ impl Default for Rest {
 }
 
 impl Rest {
-    /// Nothing of a delivery has arrived, though some of it had not failed before.
+    /// Nothing of a delivery has arrived, though some of it had not failed before, or nothing has arrived
+    /// lately either.
     pub fn begin(&mut self) {
         self.until = Some(Instant::now() + self.backoff.next_wait());
     }

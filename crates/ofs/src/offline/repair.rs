@@ -65,7 +65,7 @@ pub async fn repair(
     services: &[Service],
     apply: bool,
 ) -> anyhow::Result<Repair> {
-    let mut found = examine(engines, None).await?;
+    let mut found = examine(engines, false).await?;
     let rewinds = !(found.restored.is_empty() && found.republished.is_empty());
     if rewinds {
         found.rewound = services.iter().map(|service| group_of(service.name)).collect();
@@ -78,15 +78,11 @@ pub async fn repair(
         let (group, topics) = (group_of(service.name), service.handler.topics());
         engines.log.reset(&group, topics, Reset::Earliest).await?;
     }
-    let applied = examine(engines, Some(Apply)).await?;
+    let applied = examine(engines, true).await?;
     Ok(Repair { applied: true, rewound: found.rewound, ..applied })
 }
 
-/// Says that what is found is repaired at once.
-#[derive(Clone, Copy)]
-struct Apply;
-
-async fn examine(engines: &Engines, apply: Option<Apply>) -> anyhow::Result<Repair> {
+async fn examine(engines: &Engines, apply: bool) -> anyhow::Result<Repair> {
     let mut examination = Examination {
         engines,
         apply,
@@ -105,7 +101,7 @@ async fn examine(engines: &Engines, apply: Option<Apply>) -> anyhow::Result<Repa
 
 struct Examination<'a> {
     engines: &'a Engines,
-    apply: Option<Apply>,
+    apply: bool,
     repair: Repair,
     /// Every event in the log.
     in_log: HashSet<EventId>,
@@ -256,7 +252,7 @@ impl Examination<'_> {
         records: Vec<Record>,
         outgoing: Vec<Message>,
     ) -> anyhow::Result<()> {
-        if self.apply.is_none() || records.is_empty() {
+        if !self.apply || records.is_empty() {
             return Ok(());
         }
         let commit = Commit { owner: owner.to_owned(), records, outgoing, ..Commit::default() };

@@ -9,6 +9,7 @@ mod bad_records;
 mod cli;
 mod config;
 mod connections;
+mod couriers;
 mod crashes;
 mod dialects;
 mod directory;
