@@ -2,10 +2,16 @@
 //!
 //! Does not know how an engine stores it.
 
-use super::words::{beginnings, cut, fold};
+use super::letters::fold;
+use super::words::{beginnings, cut};
 use ofs_events::Timestamp;
 use ofs_runtime::index::Document;
 use serde_json::{Map, Value};
+
+/// The number of the way in which documents are indexed, for all engines. A generation with another
+/// one is built anew by itself, so count on whenever a schema, a mapping or what is written into them
+/// changes.
+pub(super) const LAYOUT: u32 = 2;
 
 /// One document, taken apart for searches.
 pub(super) struct Searchable<'a> {

@@ -113,6 +113,7 @@ macro_rules! conformance {
             generations::concurrent_puts_are_all_stored,
             searching::filters_are_exact,
             searching::a_word_is_found_whole_or_as_a_beginning,
+            searching::a_text_is_found_as_people_type_it,
             searching::nothing_a_person_types_is_an_error,
             searching::walking_the_pages_gives_every_order_once_and_in_order,
             searching::pages_stay_stable_while_orders_are_added,

@@ -137,6 +137,23 @@ async fn tamper(engines: &Engines, key: OrderId, change: impl FnOnce(&mut Value)
     engines.store.commit(commit).await.expect("committed");
 }
 
+#[tokio::test]
+async fn an_index_that_another_build_made_in_another_way_is_made_anew_by_itself() {
+    let system = System::new();
+    let mut server = system.start();
+    let all = house_of(&server.url, 3).await;
+    let (_, before) = get(&format!("{}/index", server.url)).await;
+    assert_eq!(server.stop(), Some(0));
+    let old = before["active"].as_str().expect("a name");
+    let layout = system.data().join("index/targets").join(old).join("layout");
+    assert!(layout.exists(), "it says how it is made");
+    std::fs::write(layout, "1").expect("written");
+    let server = system.start();
+    let anew = |_: u16, now: &Value| now["active"].is_string() && now["active"] != before["active"];
+    until(&format!("{}/index", server.url), "the new one", anew).await;
+    assert_eq!(found(&server).await, all);
+}
+
 async fn verify_names_each_document_that_is_not_what_its_record_says(system: System) {
     let mut server = system.start();
     let url = server.url.clone();

@@ -4,7 +4,7 @@
 //! kept, so that whoever looks at a document sees exactly what was put.
 
 use super::names::{Generation, Names};
-use crate::index::searchable::Searchable;
+use crate::index::searchable::{LAYOUT, Searchable};
 use ofs_events::OrderId;
 use ofs_runtime::index::Document;
 use serde::ser::SerializeMap;
@@ -12,9 +12,6 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-/// The number of this mapping. A generation with another one is rebuilt, so count on whenever the
-/// mapping or what is written into `search` changes.
-const LAYOUT: u32 = 1;
 /// The member that only searches use.
 const SEARCH: &str = "search";
 /// Puts wait until searches see them, which is at the next refresh. Measured with four puts of 512

@@ -4,7 +4,8 @@
 
 use super::client::Client;
 use super::mapping::LONGEST;
-use crate::index::words::{cut, fold, typed_words};
+use crate::index::letters::fold;
+use crate::index::words::{cut, typed_words};
 use ofs_events::OrderId;
 use ofs_runtime::index::{Cursor, Document, Error, FacetCount, Found, Query, SortBy};
 use serde::Deserialize;

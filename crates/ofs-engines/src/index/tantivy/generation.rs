@@ -5,6 +5,7 @@
 use super::query;
 use super::schema::{Entry, Fields};
 use super::writer::{self, Job, Pace};
+use crate::index::searchable::LAYOUT;
 use ofs_events::OrderId;
 use ofs_runtime::index::{self, Document, Found, Put, Query};
 use std::fs;
@@ -21,6 +22,8 @@ use uuid::Uuid;
 
 /// Tells which store a generation was made for.
 const INSTANCE: &str = "instance";
+/// Tells how its documents are indexed; the first generations did not have it.
+const LAID_OUT: &str = "layout";
 /// tantivy's list of segments; without it there is no index.
 const META: &str = "meta.json";
 /// Blocks of stored documents kept unpacked for a searcher.
@@ -36,8 +39,8 @@ pub(super) enum Error {
     #[error("read {0}: it holds no id of a store")]
     Instance(PathBuf),
     /// It was made by another version of this program.
-    #[error("open {0}: it has another schema")]
-    Schema(PathBuf),
+    #[error("open {0}: its documents are indexed in another way")]
+    Layout(PathBuf),
     /// Anything inside tantivy.
     #[error(transparent)]
     Engine(#[from] TantivyError),
@@ -67,8 +70,11 @@ impl Generation {
     pub(super) fn create(path: &Path, instance: Uuid) -> Result<(), Error> {
         file("make", path, fs::create_dir_all(path))?;
         Index::create_in_dir(path, Fields::new().schema)?;
-        let name = path.join(INSTANCE);
-        file("write", &name, super::write_durably(&name, instance.to_string().as_bytes()))
+        for (name, text) in [(LAID_OUT, LAYOUT.to_string()), (INSTANCE, instance.to_string())] {
+            let name = path.join(name);
+            file("write", &name, super::write_durably(&name, text.as_bytes()))?;
+        }
+        Ok(())
     }
 
     /// Opens what is in `path`.
@@ -76,6 +82,10 @@ impl Generation {
         let name = path.join(INSTANCE);
         let instance = file("read", &name, fs::read_to_string(&name))?;
         let instance: Uuid = instance.trim().parse().map_err(|_| Error::Instance(name))?;
+        let laid_out = fs::read_to_string(path.join(LAID_OUT)).unwrap_or_default();
+        if laid_out.trim() != LAYOUT.to_string() {
+            return Err(Error::Layout(path.to_owned()));
+        }
         let fields = Fields::new();
         let (index, reader) = writer::guarded(|| {
             let directory = MmapDirectory::open(path).map_err(TantivyError::from)?;
@@ -88,7 +98,7 @@ impl Generation {
             Ok((index, reader))
         })?;
         if index.schema() != fields.schema {
-            return Err(Error::Schema(path.to_owned()));
+            return Err(Error::Layout(path.to_owned()));
         }
         let label = path.file_name().unwrap_or_default().to_string_lossy();
         let started = writer::start(&label, index, reader.clone(), fields.clone(), pace);

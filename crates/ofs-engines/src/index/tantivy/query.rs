@@ -4,7 +4,8 @@
 
 use super::page::{MAX_COUNTRIES, Page, counts};
 use super::schema::{Fields, SHORT_ID, SHORT_WORD, VERSION};
-use crate::index::words::{cut, fold, typed_words};
+use crate::index::letters::fold;
+use crate::index::words::{cut, typed_words};
 use ofs_events::{OrderId, Timestamp};
 use ofs_runtime::index::{Document, Found, Query};
 use serde_json::Value;

@@ -7,7 +7,7 @@ use ofs_runtime::index::{Document, Query, SortBy};
 use serde_json::{Value, json};
 
 /// Pieces of e-mails, products and searches: cases, scripts, marks, what other engines treat as special.
-const PIECES: [&str; 28] = [
+const PIECES: [&str; 40] = [
     "a",
     "b",
     "user",
@@ -36,6 +36,18 @@ const PIECES: [&str; 28] = [
     "4000-8000",
     "\u{FFFF}",
     "ǆ",
+    "📱",
+    "½",
+    "C++",
+    "C#",
+    "(",
+    "携帯電話",
+    "ﾊﾟ",
+    "Ｐ",
+    "한국",
+    "👩🏽\u{200d}💻",
+    "🇧🇩🇪🇸",
+    "☎\u{fe0f}",
 ];
 const JOINS: [&str; 8] = [" ", ".", "@", "-", "", "+", "  ", "\u{a0}"];
 

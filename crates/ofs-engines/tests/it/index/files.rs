@@ -79,6 +79,17 @@ async fn a_generation_that_does_not_know_its_store_is_rebuilt() {
 }
 
 #[tokio::test]
+async fn a_generation_indexed_in_the_way_of_another_build_is_rebuilt() {
+    let engine = Tantivy::new().await.unwrap();
+    let layout = generation(&engine).join("layout");
+    drop(holding(&engine, &[order(1)]).await);
+    fs::write(&layout, "1").unwrap();
+    needs_a_rebuild(&engine).await;
+    fs::remove_file(&layout).unwrap();
+    needs_a_rebuild(&engine).await;
+}
+
+#[tokio::test]
 async fn a_generation_deleted_under_the_running_program_is_rebuilt() {
     let engine = Tantivy::new().await.unwrap();
     let index = holding(&engine, &[order(1)]).await;

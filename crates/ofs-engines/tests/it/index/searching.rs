@@ -102,6 +102,70 @@ pub async fn a_word_is_found_whole_or_as_a_beginning(engine: &impl Engine) {
     }
 }
 
+pub async fn a_text_is_found_as_people_type_it(engine: &impl Engine) {
+    let products = [
+        "Case for 📱",
+        "Phone📱",
+        "1½ inch tube",
+        "C++ (2nd edition)",
+        "C# in depth",
+        "携帯電話ケース",
+        "Café",
+        "Cafe\u{301}",
+        "iPhone電話Case",
+        ".NET guide",
+        "👩🏽\u{200d}💻 mug",
+        "🇧🇩🇪🇸 pins",
+        "ＷＩＤＥ　ﾊﾟｿｺﾝ",
+    ];
+    let documents: Vec<_> = (0..)
+        .zip(products)
+        .map(|(number, product)| {
+            let document = with(order(number), "productType", product);
+            with(document, "customerEmail", format!("kunde{number}@mail.net"))
+        })
+        .collect();
+    let index = holding(engine, &documents).await;
+    for (text, expected) in [
+        ("📱", &[0, 1][..]),
+        ("phone📱", &[1]),
+        ("½", &[2]),
+        ("1½", &[2]),
+        ("inch", &[2]),
+        ("C++", &[3]),
+        ("(c++)", &[3]),
+        ("c++ edition", &[3]),
+        ("C#", &[4]),
+        ("C", &[0, 3, 4, 6, 7, 8]),
+        ("電話", &[5, 8]),
+        ("携帯", &[5]),
+        ("ケース", &[5]),
+        ("話携", &[]),
+        ("Café", &[6, 7]),
+        ("CAFE\u{301}", &[6, 7]),
+        ("Cafe", &[]),
+        ("Caf", &[6, 7]),
+        ("case", &[0, 8]),
+        (".net", &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]),
+        (".net guide", &[9]),
+        ("\u{1f469}🏽", &[10]),
+        ("💻", &[]),
+        ("🇧🇩", &[11]),
+        ("🇩🇪", &[]),
+        ("wide パソコン", &[12]),
+        ("ｗｉｄｅ　ﾊﾟ", &[12]),
+        ("@mail.net - kunde3", &[3]),
+    ] {
+        let expected: Vec<_> = expected.iter().copied().map(id).collect();
+        assert_eq!(typed(&*index, text).await, expected, "{text}");
+    }
+    for (product, expected) in [("CAFÉ", vec![id(7), id(6)]), ("wide パソコン", vec![id(12)])]
+    {
+        let query = Query { product: Some(product.to_owned()), ..everything() };
+        assert_eq!(ids(&*index, &query).await, expected, "{product}");
+    }
+}
+
 pub async fn nothing_a_person_types_is_an_error(engine: &impl Engine) {
     let index = holding(engine, &[order(1)]).await;
     let long = "x".repeat(100_000);
