@@ -2,6 +2,7 @@
 //!
 //! The lease only keeps couriers from doing the same work; nothing here is wrong without it.
 
+mod delivery;
 mod held;
 mod index;
 mod outbox;
@@ -19,15 +20,13 @@ use crate::books::Books;
 use crate::metrics::{self, Delivered};
 use crate::store::{Error, Guard, Settled};
 use async_trait::async_trait;
-use futures::future::BoxFuture;
-use futures::stream::FuturesUnordered;
-use futures::{FutureExt, StreamExt};
+use delivery::{Deliveries, Told};
 use held::Held;
 use ofs_events::OrderId;
 use rest::Rest;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
@@ -41,23 +40,25 @@ const POLL_LEAST: Duration = Duration::from_millis(5);
 /// How long deliveries are still started after the stop; the next process does the rest.
 const FINISH: Duration = Duration::from_secs(5);
 
-/// Deliveries under way at once.
-const DELIVERIES: usize = 4;
-
 /// The most orders that are left out when reading on; beyond it nothing is started until one of them
 /// may be tried again.
 const SKIPPED: usize = 8 * 1024;
 
-/// What one delivery came to.
+/// What a delivery, or a part of it, came to.
 #[derive(Debug, Default)]
 pub struct Receipt {
-    /// What is done and can be settled.
-    pub settled: Vec<Settled>,
+    /// What is done and can be settled, each with its order.
+    pub settled: Vec<(OrderId, Settled)>,
     /// What must still hold when it is settled.
     pub guards: Vec<Guard>,
     /// What has to be tried again later, and why.
     pub failed: Vec<(OrderId, String)>,
+    /// Whether the lane itself leaves out what would fail as this has failed.
+    pub left_out: bool,
 }
+
+/// Where a lane tells what became of its items.
+pub type Receipts = mpsc::UnboundedSender<Receipt>;
 
 /// What a courier carries, and where to.
 #[async_trait]
@@ -86,8 +87,9 @@ pub trait Lane: Send + Sync + 'static {
         skip: &[OrderId],
     ) -> Result<Vec<Self::Item>, Error>;
 
-    /// Delivers; does not settle.
-    async fn deliver(&self, books: &Books, items: Vec<Self::Item>) -> Receipt;
+    /// Delivers; does not settle. Tells what became of each item as soon as it is known; one of which
+    /// nothing is told needs nothing more.
+    async fn deliver(&self, books: &Books, items: Vec<Self::Item>, receipts: &Receipts);
 }
 
 /// The courier of one service in one lane.
@@ -103,14 +105,6 @@ pub struct Courier<L> {
     end: Option<Instant>,
 }
 
-/// A delivery that has come to its end.
-struct Carried {
-    keys: Vec<OrderId>,
-    /// Whether some of it had not failed before.
-    untried: bool,
-    receipt: Receipt,
-}
-
 impl<L: Lane> Courier<L> {
     /// The courier that carries what `books` owe in `lane`.
     #[must_use]
@@ -124,7 +118,7 @@ impl<L: Lane> Courier<L> {
     /// Carries until `stop`, then finishes what is under way, for a short time also what is still owed
     /// to a healthy receiver, and gives its lease back.
     pub async fn run(mut self, stop: CancellationToken) {
-        let mut under_way: FuturesUnordered<BoxFuture<'static, Carried>> = FuturesUnordered::new();
+        let mut under_way = Deliveries::default();
         let mut idle = Backoff::new(POLL_LEAST, POLL_MOST);
         let mut backoff = Backoff::world();
         loop {
@@ -152,8 +146,8 @@ impl<L: Lane> Courier<L> {
             }
             let wait = idle.next_wait();
             tokio::select! {
-                Some(delivered) = under_way.next(), if !under_way.is_empty() => {
-                    self.settle(delivered, &stop).await;
+                Some(told) = under_way.next(), if !under_way.is_empty() => {
+                    self.settle(told, &stop).await;
                 }
                 () = self.lane.bell(&self.books).notified() => idle.reset(),
                 () = tokio::time::sleep(wait) => {}
@@ -164,16 +158,12 @@ impl<L: Lane> Courier<L> {
     }
 
     /// Starts one delivery, if something is owed and there is room; `false` if not.
-    async fn start(
-        &mut self,
-        under_way: &mut FuturesUnordered<BoxFuture<'static, Carried>>,
-    ) -> Result<bool, Error> {
+    async fn start(&mut self, under_way: &mut Deliveries) -> Result<bool, Error> {
         self.renew().await?;
         let ended = self.end.is_some_and(|end| end <= Instant::now());
-        let room = if self.rest.is_failing() { 1 } else { DELIVERIES };
         if ended
             || !self.rest.is_over()
-            || under_way.len() >= room
+            || !under_way.has_room(self.rest.is_failing(), L::BATCH)
             || (L::SLOTS > 0 && self.slots.is_empty())
         {
             return Ok(false);
@@ -189,31 +179,28 @@ impl<L: Lane> Courier<L> {
         let keys: Vec<OrderId> = items.iter().map(L::key).collect();
         let untried = self.held.take(&keys);
         let (lane, books) = (Arc::clone(&self.lane), self.books.clone());
-        // In a task of its own: this loop awaits the store, too, and a delivery that holds one of the
-        // store's connections must go on meanwhile, or the two would wait for each other.
-        let delivery = tokio::spawn(async move { lane.deliver(&books, items).await });
-        let carried = async move {
-            let receipt = delivery.await.unwrap_or_else(|died| {
-                let failed = keys.iter().map(|key| (*key, died.to_string())).collect();
-                Receipt { failed, ..Receipt::default() }
-            });
-            Carried { keys, untried, receipt }
-        };
-        under_way.push(carried.boxed());
+        under_way.start(keys, untried, |receipts| async move {
+            lane.deliver(&books, items, &receipts).await;
+        });
         Ok(true)
     }
 
-    async fn settle(&mut self, carried: Carried, stop: &CancellationToken) {
-        let Carried { keys, untried, receipt } = carried;
-        for (outcome, n) in
-            [(Delivered::Settled, receipt.settled.len()), (Delivered::Later, receipt.failed.len())]
-        {
+    async fn settle(&mut self, told: Told, stop: &CancellationToken) {
+        let Told { keys, untried, receipt, .. } = told;
+        let (arrived, failed) = (!receipt.settled.is_empty(), receipt.failed.len());
+        let is_refused = |(_, settled): &&(_, Settled)| matches!(settled, Settled::Refused { .. });
+        let refused = receipt.settled.iter().filter(is_refused).count();
+        for (outcome, n) in [
+            (Delivered::Settled, receipt.settled.len() - refused),
+            (Delivered::Refused, refused),
+            (Delivered::Later, failed),
+        ] {
             let n = u64::try_from(n).unwrap_or(u64::MAX);
             metrics::delivered(self.books.owner(), L::NAME, outcome, n);
         }
-        let (arrived, failed) = (!receipt.settled.is_empty(), receipt.failed.len());
         if arrived {
-            self.commit(receipt.settled, receipt.guards, stop).await;
+            let settled = receipt.settled.into_iter().map(|(_, settled)| settled).collect();
+            self.commit(settled, receipt.guards, stop).await;
         }
         self.held.settle(&keys, receipt.failed.iter().map(|(order, _)| *order));
         if let Some((order, reason)) = receipt.failed.first()
@@ -224,7 +211,7 @@ impl<L: Lane> Courier<L> {
         }
         if arrived {
             self.rest.arrived();
-        } else if failed > 0 && (untried || self.rest.is_failing()) {
+        } else if failed > 0 && !receipt.left_out && (untried || self.rest.is_failing()) {
             self.rest.begin();
         }
     }

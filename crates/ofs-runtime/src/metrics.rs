@@ -26,6 +26,8 @@ pub const DELIVERIES: &str = "ofs_deliveries_total";
 pub const OWED: &str = "ofs_owed";
 /// Age of the oldest of them in seconds, labels as [`OWED`]; 0 if nothing is owed.
 pub const OWED_OLDEST_SECONDS: &str = "ofs_owed_oldest_seconds";
+/// Records that the index refuses, label `service`; NaN while unknown.
+pub const REFUSED: &str = "ofs_refused";
 /// Parked events still open, label `service`; NaN while unknown.
 pub const PARKED: &str = "ofs_parked";
 /// Age of the oldest of them in seconds, label `service`; 0 if there is none.
@@ -272,6 +274,7 @@ fn describe() {
     describe_counter!(DELIVERIES, "Items that couriers tried to deliver");
     describe_gauge!(OWED, "Items not yet delivered");
     describe_gauge!(OWED_OLDEST_SECONDS, Unit::Seconds, "Age of the oldest item not yet delivered");
+    describe_gauge!(REFUSED, "Records that the index refuses");
     describe_gauge!(PARKED, "Parked events still open");
     describe_gauge!(PARKED_OLDEST_SECONDS, Unit::Seconds, "Age of the oldest open parked event");
     describe_gauge!(LAG_EVENTS, "Records a service has still to read");

@@ -55,6 +55,11 @@ pub struct TopicView {
     /// Those of them that this process reads, in order; null while the log is unreachable.
     #[schema(required, example = json!([0, 1, 2]))]
     pub assigned: Option<Vec<u32>>,
+    /// Partitions that no broker leads, in order; absent if there is none. Nothing can be read there, nor
+    /// written, and what is still to be read there is not counted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub leaderless: Vec<u32>,
     /// Records still to be read; null while the log is unreachable.
     #[schema(required, example = 0)]
     pub lag_events: Option<u64>,
@@ -102,6 +107,8 @@ pub struct ServiceView {
     pub outbox: Waiting,
     /// Records of its that the search index has not got yet.
     pub index: Waiting,
+    /// Records of its that the search index refuses; `GET /index/refused` lists them.
+    pub refused: Waiting,
     /// Events it could not handle, still open.
     pub parked: Waiting,
 }
@@ -120,7 +127,8 @@ pub struct PipelineView {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Freshness {
     /// Since when the oldest event not found yet waits where it is (in an outbox, in the log, for the
-    /// index); now if none does, and then everything that happened before can be found.
+    /// index); now if none does, and then everything that happened before can be found, except what
+    /// the index refuses.
     pub as_of: Timestamp,
     /// Seconds between that and now; 0 if nothing waits.
     pub lag_seconds: f64,
@@ -186,7 +194,7 @@ impl Pipeline {
     }
 
     /// How fresh the search index is, at most 200 ms old; none if no service feeds an index, or
-    /// the store or the log does not answer.
+    /// the store or a part of the log does not answer.
     pub async fn freshness(&self) -> Option<Freshness> {
         let mut kept = self.inner.fresh.lock().await;
         if let Some((at, fresh)) = kept.as_ref()
@@ -221,6 +229,9 @@ impl Pipeline {
         let began = self.inner.context.now();
         let mut waiting = self.depths().await?.outbox;
         let lags = self.lag(feeding).await?;
+        if lags.iter().any(|lag| lag.leaderless) {
+            return None;
+        }
         let depths = self.depths().await?;
         waiting.extend(depths.index.into_iter().filter(|owed| owed.owner == feeding.service));
         let mut as_of = began;
@@ -278,6 +289,7 @@ fn service_view(
         topics: station.topics.iter().map(|topic| topic_view(*topic, lags, now)).collect(),
         outbox: waiting(|depths| &depths.outbox),
         index: waiting(|depths| &depths.index),
+        refused: waiting(|depths| &depths.refused),
         parked: waiting(|depths| &depths.parked),
     }
 }
@@ -290,6 +302,7 @@ fn topic_view(topic: Topic, lags: Result<&[Lag], &Timestamp>, now: Timestamp) ->
                 topic,
                 partitions: None,
                 assigned: None,
+                leaderless: Vec::new(),
                 lag_events: None,
                 lag_seconds: None,
                 oldest: None,
@@ -304,11 +317,13 @@ fn topic_view(topic: Topic, lags: Result<&[Lag], &Timestamp>, now: Timestamp) ->
         None if events == 0 => Some(0.0),
         None => None,
     };
-    let assigned = lags.clone().filter(|lag| lag.assigned).map(|lag| lag.partition).collect();
+    let those = |is: fn(&&Lag) -> bool| lags.clone().filter(is).map(|lag| lag.partition).collect();
+    let (assigned, leaderless) = (those(|lag| lag.assigned), those(|lag| lag.leaderless));
     TopicView {
         topic,
         partitions: Some(lags.count() as u64),
         assigned: Some(assigned),
+        leaderless,
         lag_events: Some(events),
         lag_seconds,
         oldest,
@@ -342,6 +357,7 @@ fn set_gauges(view: &ServiceView) {
         gauge!(names::OWED, "service" => service, "lane" => lane).set(rows(waiting));
         gauge!(names::OWED_OLDEST_SECONDS, "service" => service, "lane" => lane).set(age(waiting));
     }
+    gauge!(names::REFUSED, "service" => service).set(rows(&view.refused));
     gauge!(names::PARKED, "service" => service).set(rows(&view.parked));
     gauge!(names::PARKED_OLDEST_SECONDS, "service" => service).set(age(&view.parked));
     for topic in &view.topics {

@@ -3,13 +3,14 @@
 //! Resumable: every step is idempotent and its progress is one versioned row in the store.
 
 mod compare;
+mod refused;
 
 pub use compare::{Different, Verified};
 
 use crate::backoff::Backoff;
 use crate::books::Books;
 use crate::index::{self, Index, Target};
-use crate::store::{self, Guard, Record, Wanted};
+use crate::store::{self, Depth, Guard, Record, Wanted};
 use ofs_events::{OrderId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -24,6 +25,11 @@ const TARGETS: OrderId = OrderId(Uuid::nil());
 const PAGE: usize = 1000;
 /// How often the engine is asked whether it still has the index.
 const CHECK: Duration = Duration::from_secs(5);
+
+/// After what to scan, to find `key` first.
+fn before(key: OrderId) -> Option<OrderId> {
+    key.0.as_u128().checked_sub(1).map(|key| OrderId(Uuid::from_u128(key)))
+}
 
 /// Why it could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +105,8 @@ pub struct RebuildState {
     pub documents: u64,
     /// Records not yet in every target.
     pub owed: u64,
+    /// Records that some target refuses.
+    pub refused: u64,
 }
 
 /// Rebuilds and verifies. The owner of `books` is the service whose records are indexed.
@@ -157,13 +165,17 @@ impl Rebuild {
         let targets = Targets::load(&self.books).await?;
         let status = self.index.status().await?;
         let depths = self.books.store().depths().await?;
-        let owed = depths.index.iter().filter(|depth| depth.owner == self.books.owner());
+        let rows = |depths: &[Depth]| {
+            let own = depths.iter().filter(|depth| depth.owner == self.books.owner());
+            own.map(|depth| depth.rows).sum()
+        };
         Ok(RebuildState {
             targets: status.targets,
             active: status.active,
             building: targets.plan.building,
             documents: status.documents,
-            owed: owed.map(|depth| depth.rows).sum(),
+            owed: rows(&depths.index),
+            refused: rows(&depths.refused),
         })
     }
 
@@ -268,35 +280,36 @@ impl Rebuild {
         Ok(owed.all(|depth| depth.oldest.is_none_or(|oldest| oldest > marked_at)))
     }
 
-    /// The records to push again, if the list of differences is whole; none if all have to be.
-    async fn again(&self, verified: &Verified) -> Result<Vec<(OrderId, u64)>, Error> {
-        let different = verified.different.iter().map(|different| different.id);
-        let keys: Vec<OrderId> = verified.missing.iter().copied().chain(different).collect();
-        if u64::try_from(keys.len()) != Ok(verified.differences) {
-            return Ok(Vec::new());
-        }
-        let loaded = self.books.load(Wanted { keys, ..Wanted::default() }).await?;
-        Ok(loaded.records.values().map(|record| (record.key, record.version)).collect())
-    }
-
     async fn complete(&self, targets: &Targets, building: Target) -> Result<bool, Error> {
-        let verified = self.compare(&building).await?;
-        if verified.differences > 0 {
-            warn!(differences = verified.differences, "the new index differs: pushing again");
-            let owed = self.again(&verified).await?;
-            let (marked, marked_at) = match owed.is_empty() {
-                true => (None, None),
-                false => (targets.plan.marked, Some(self.books.context().now())),
-            };
-            let plan = Plan { marked, marked_at, ..targets.plan.clone() };
-            targets.save(&self.books, &plan, owed).await?;
+        let compared = self.compare(&building).await?;
+        let differ = compared.again.len();
+        if differ >= compare::AGAIN {
+            warn!("much of the new index differs: pushing everything again");
+            let plan = Plan { marked: None, marked_at: None, ..targets.plan.clone() };
+            targets.save(&self.books, &plan, Vec::new()).await?;
+            return Ok(true);
+        }
+        if differ > 0 {
+            warn!(documents = differ, "the new index differs: pushing again");
+            let plan = Plan { marked_at: Some(self.books.context().now()), ..targets.plan.clone() };
+            targets.save(&self.books, &plan, compared.again).await?;
+            return Ok(true);
+        }
+        let Verified { checked, refused, extra, .. } = compared.verified;
+        if !extra.is_empty() {
+            warn!(?extra, "somebody put documents into the new index: building another one");
+            let building = Some(self.new_target());
+            let plan = Plan { building, marked: None, marked_at: None, ..targets.plan.clone() };
+            targets.save(&self.books, &plan, Vec::new()).await?;
             return Ok(true);
         }
         self.index.finish(&building).await?;
         let name = building.0.clone();
         let plan = Plan { active: Some(building), ..Plan::default() };
         targets.save(&self.books, &plan, Vec::new()).await?;
-        info!(target_name = name, documents = verified.checked, "the search index is rebuilt");
+        // What only the old one refused is in the new one, which is told by pushing it once more.
+        self.retry_refused().await?;
+        info!(target_name = name, documents = checked, refused, "the search index is rebuilt");
         Ok(true)
     }
 }

@@ -50,6 +50,16 @@ pub enum Settled {
         /// The version pushed.
         version: u64,
     },
+    /// The index refuses this version, for this reason; settles as [`Settled::Indexed`] does, and is
+    /// kept as [`Refused`] until a version is indexed.
+    Refused {
+        /// The order.
+        key: OrderId,
+        /// The version pushed.
+        version: u64,
+        /// Why, for people.
+        reason: String,
+    },
     /// The parked event with this id was handled.
     Resolved(u64),
     /// The parked event with this id was given up, for this reason.
@@ -151,6 +161,19 @@ pub struct Outgoing {
     pub message: Message,
 }
 
+/// A record version that the index refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The order.
+    pub key: OrderId,
+    /// The version refused last.
+    pub version: u64,
+    /// Why, for people.
+    pub reason: String,
+    /// Since when the index refuses the order's document.
+    pub since: Timestamp,
+}
+
 /// What is owed and how old it is, per owner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Depth {
@@ -169,6 +192,8 @@ pub struct Depths {
     pub outbox: Vec<Depth>,
     /// Records not yet in the index.
     pub index: Vec<Depth>,
+    /// Records that the index refuses.
+    pub refused: Vec<Depth>,
     /// Parked events still open.
     pub parked: Vec<Depth>,
 }
@@ -202,13 +227,15 @@ pub trait Store: Send + Sync {
     /// Writes all of `commit` durably, or nothing.
     async fn commit(&self, commit: Commit) -> Result<(), Error>;
 
-    /// Outbox rows of `owner` in `shards`, by ascending id, at most `max`: only the lowest row of each
-    /// key, and none of the keys in `skip`.
+    /// Outbox rows of `owner` in `shards` whose id is `from` or higher, by ascending id and without a
+    /// gap, at most `max`: only the lowest row of each key, and none of the keys in `skip`. Empty only if
+    /// there is none.
     async fn outbox(
         &self,
         owner: &str,
         shards: &[u16],
         skip: &[OrderId],
+        from: u64,
         max: usize,
     ) -> Result<Vec<Outgoing>, Error>;
 
@@ -220,6 +247,14 @@ pub trait Store: Send + Sync {
         skip: &[OrderId],
         max: usize,
     ) -> Result<Vec<Record>, Error>;
+
+    /// Records of `owner` that the index refuses, by ascending key, after `after`, at most `max`.
+    async fn refused(
+        &self,
+        owner: &str,
+        after: Option<OrderId>,
+        max: usize,
+    ) -> Result<Vec<Refused>, Error>;
 
     /// Heads of `owner`'s queues that are due, claimed for `hold` on the store's clock, at most `max`.
     async fn due(&self, owner: &str, hold: Duration, max: usize) -> Result<Vec<Parked>, Error>;

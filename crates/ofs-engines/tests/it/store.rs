@@ -10,6 +10,7 @@ mod leases;
 mod owed;
 mod parking;
 mod postgres;
+mod refused;
 mod sqlite;
 
 use bytes::Bytes;
@@ -135,7 +136,7 @@ async fn version(store: &Arc<dyn Store>, key: OrderId) -> u64 {
 /// The ids of the outbox rows of all shards.
 async fn outbox(store: &Arc<dyn Store>, owner: &str) -> Vec<u64> {
     let shards: Vec<u16> = (0..ofs_runtime::store::SHARDS).collect();
-    let rows = store.outbox(owner, &shards, &[], 1_000).await.unwrap();
+    let rows = store.outbox(owner, &shards, &[], 0, 1_000).await.unwrap();
     rows.iter().map(|row| row.id).collect()
 }
 
@@ -197,6 +198,9 @@ macro_rules! conformance {
             owed::of_what_is_owed_to_the_index_the_oldest_and_the_newest_come_first,
             owed::the_index_cannot_settle_what_is_not_owed,
             owed::depths_count_what_is_owed_by_owner,
+            refused::what_the_index_refuses_is_kept_until_a_version_is_indexed,
+            refused::a_refused_version_does_not_settle_a_newer_one,
+            refused::refused_records_are_listed_by_key_in_pages,
             parking::a_parked_event_is_read_back,
             parking::a_position_is_parked_once_per_owner,
             parking::a_queue_blocks_its_topic_and_order_alone,

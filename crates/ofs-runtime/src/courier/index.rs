@@ -1,6 +1,6 @@
 //! Index lane: from changed records into every current target of the search index.
 
-use super::{Lane, Receipt};
+use super::{Lane, Receipt, Receipts};
 use crate::books::Books;
 use crate::crash;
 use crate::index::{Document, Index, Put, Target};
@@ -26,34 +26,38 @@ impl IndexLane {
         Self { index }
     }
 
-    /// Pushes into one target; what failed is noted in `failed`, what was refused is only logged,
-    /// because the same document would be refused for ever.
-    async fn push(
-        &self,
-        target: &Target,
-        documents: &[Document],
-        failed: &mut HashMap<OrderId, String>,
-    ) {
+    /// Pushes into one target, and notes what it does not take.
+    async fn push(&self, target: &Target, documents: &[Document], missed: &mut Missed) {
         match self.index.put(target, documents).await {
             Err(error) => {
                 let all = documents.iter().map(|document| (document.id, error.to_string()));
-                failed.extend(all);
+                missed.failed.extend(all);
             }
             Ok(answers) => {
                 for (document, answer) in documents.iter().zip(answers) {
                     match answer {
                         Put::Stored | Put::Newer => {}
                         Put::Later(reason) => {
-                            failed.insert(document.id, reason);
+                            missed.failed.insert(document.id, reason);
                         }
                         Put::Refused(reason) => {
                             error!(order = %document.id, reason, "the index refuses a document");
+                            missed.refused.insert(document.id, reason);
                         }
                     }
                 }
             }
         }
     }
+}
+
+/// What some target did not take, and why.
+#[derive(Default)]
+struct Missed {
+    /// Not now.
+    failed: HashMap<OrderId, String>,
+    /// Whatever happens: pushed again when a person asks for it, or the record changes.
+    refused: HashMap<OrderId, String>,
 }
 
 /// A record as the document that the index holds.
@@ -87,8 +91,15 @@ impl Lane for IndexLane {
         Ok(Vec::new())
     }
 
-    async fn deliver(&self, books: &Books, items: Vec<Record>) -> Receipt {
-        let mut failed = HashMap::new();
+    async fn deliver(&self, books: &Books, items: Vec<Record>, receipts: &Receipts) {
+        // Nobody may be waiting for it.
+        let _ = receipts.send(self.push_all(books, items).await);
+    }
+}
+
+impl IndexLane {
+    async fn push_all(&self, books: &Books, items: Vec<Record>) -> Receipt {
+        let mut missed = Missed::default();
         let targets = match Targets::load(books).await {
             Ok(targets) => targets,
             Err(error) => {
@@ -99,22 +110,21 @@ impl Lane for IndexLane {
         let documents: Vec<Document> = items.iter().map(document).collect();
         if targets.current().next().is_none() {
             let none = "the index has no target yet".to_owned();
-            failed.extend(items.iter().map(|item| (item.key, none.clone())));
+            missed.failed.extend(items.iter().map(|item| (item.key, none.clone())));
         }
         crash::point("push.before");
         for target in targets.current() {
-            self.push(target, &documents, &mut failed).await;
+            self.push(target, &documents, &mut missed).await;
         }
         crash::point("push.after");
-        let settled = items
-            .iter()
-            .filter(|item| !failed.contains_key(&item.key))
-            .map(|item| Settled::Indexed { key: item.key, version: item.version })
-            .collect();
-        Receipt {
-            settled,
-            guards: vec![targets.guard(books)],
-            failed: failed.into_iter().collect(),
-        }
+        let Missed { failed, mut refused } = missed;
+        let delivered = items.iter().filter(|item| !failed.contains_key(&item.key));
+        let settled = delivered.map(|&Record { key, version, .. }| match refused.remove(&key) {
+            Some(reason) => (key, Settled::Refused { key, version, reason }),
+            None => (key, Settled::Indexed { key, version }),
+        });
+        let settled = settled.collect();
+        let (guards, failed) = (vec![targets.guard(books)], failed.into_iter().collect());
+        Receipt { settled, guards, failed, ..Receipt::default() }
     }
 }

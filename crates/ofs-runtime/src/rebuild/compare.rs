@@ -1,6 +1,6 @@
 //! Comparing the index with the records: every document, each difference by name. Changes nothing.
 
-use super::{Error, PAGE, Rebuild, TARGETS};
+use super::{Error, PAGE, Rebuild, TARGETS, before};
 use crate::courier::document;
 use crate::index::{self, Document, Target};
 use crate::store::Wanted;
@@ -8,10 +8,14 @@ use ofs_events::OrderId;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use uuid::Uuid;
+use tokio::time::Instant;
 
 /// How many differences of each kind are listed.
 const LISTED: usize = 100;
+/// How many records are pushed again alone; beyond that, all of them are.
+pub(super) const AGAIN: usize = 10_000;
+/// How long a document may be late.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A document that is not what its record says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -35,12 +39,21 @@ pub struct Verified {
     pub checked: u64,
     /// Differences of all kinds.
     pub differences: u64,
+    /// Records whose document the index refuses; no differences.
+    pub refused: u64,
     /// Records without a document.
     pub missing: Vec<OrderId>,
     /// Documents without a record.
     pub extra: Vec<OrderId>,
     /// Documents that say something else.
     pub different: Vec<Different>,
+}
+
+/// A comparison, and what would have to be pushed again: records and their versions, at most [`AGAIN`].
+#[derive(Default)]
+pub(super) struct Compared {
+    pub(super) verified: Verified,
+    pub(super) again: Vec<(OrderId, u64)>,
 }
 
 impl Rebuild {
@@ -53,17 +66,17 @@ impl Rebuild {
         let none =
             || index::Error::Missing("it has no active target; it is being built".to_owned());
         let active = status.active.ok_or_else(none)?;
-        self.compare(&active).await
+        Ok(self.compare(&active).await?.verified)
     }
 
-    pub(super) async fn compare(&self, target: &Target) -> Result<Verified, Error> {
-        let mut verified = Verified::default();
+    pub(super) async fn compare(&self, target: &Target) -> Result<Compared, Error> {
+        let mut compared = Compared::default();
         let mut after = None;
         loop {
             let (checked, suspects, last) = self.compare_page(target, after).await?;
-            verified.checked += checked;
-            self.recheck(target, suspects, &mut verified).await?;
-            let Some(last) = last else { return Ok(verified) };
+            compared.verified.checked += checked;
+            self.recheck(target, suspects, &mut compared).await?;
+            let Some(last) = last else { return Ok(compared) };
             after = Some(last);
         }
     }
@@ -98,32 +111,38 @@ impl Rebuild {
         Ok((u64::try_from(checked).unwrap_or(u64::MAX), suspects, end))
     }
 
-    /// Documents may only be late. Looks again until they agree, or for two seconds.
+    /// Documents may only be late, or refused. Looks again until that is told, or for two seconds.
     async fn recheck(
         &self,
         target: &Target,
         mut suspects: Vec<OrderId>,
-        verified: &mut Verified,
+        compared: &mut Compared,
     ) -> Result<(), Error> {
-        for left in (0..20).rev() {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let is_late = Instant::now() >= until;
             let mut still = Vec::new();
             for id in suspects {
                 let (record, found) = self.pair(target, id).await?;
                 if record == found {
                     continue;
                 }
-                still.push(id);
-                if left == 0 {
-                    verified.note(id, record, found);
+                if let Some(record) = &record
+                    && self.is_refused(id, record.version).await?
+                {
+                    compared.verified.refused += 1;
+                } else if is_late {
+                    compared.note(id, record, found);
+                } else {
+                    still.push(id);
                 }
             }
-            suspects = still;
-            if suspects.is_empty() {
-                break;
+            if still.is_empty() {
+                return Ok(());
             }
+            suspects = still;
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        Ok(())
     }
 
     /// One order's record, as the document it should be, and the document it is.
@@ -134,9 +153,19 @@ impl Rebuild {
     ) -> Result<(Option<Document>, Option<Document>), Error> {
         let wanted = Wanted { keys: vec![id], ..Wanted::default() };
         let record = self.books.load(wanted).await?.records.get(&id).map(document);
-        let before = id.0.as_u128().checked_sub(1).map(|id| OrderId(Uuid::from_u128(id)));
-        let found = self.index.scan(target, before, 1).await?;
+        let found = self.index.scan(target, before(id), 1).await?;
         Ok((record, found.into_iter().find(|document| document.id == id)))
+    }
+}
+
+impl Compared {
+    fn note(&mut self, id: OrderId, record: Option<Document>, found: Option<Document>) {
+        if let Some(record) = &record
+            && self.again.len() < AGAIN
+        {
+            self.again.push((id, record.version));
+        }
+        self.verified.note(id, record, found);
     }
 }
 

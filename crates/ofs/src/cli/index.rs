@@ -1,7 +1,8 @@
-//! `ofs index`: status, rebuild, verify.
+//! `ofs index`: status, rebuild, verify, and the documents that it refuses.
 
 use super::client::Client;
 use super::failure::{Exit, Failure};
+use super::order::{items, next_page};
 use super::output::{self, Format};
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -25,12 +26,32 @@ Examples:
   ofs index rebuild                      begin, and leave it to the server
   ofs index rebuild --wait               stay until it is done, exit code 6 after --timeout")]
     Rebuild(RebuildArgs),
-    /// Compare every document with its order; exit code 1 if they differ.
+    /// Compare every document with its order; exit code 1 if they differ, or some are refused.
     #[command(before_help = "\
 Examples:
   ofs index verify
   ofs index verify --json | jq .differences")]
     Verify(VerifyArgs),
+    /// Orders whose document the index refuses, and why.
+    #[command(before_help = "\
+Examples:
+  ofs index refused
+  ofs index refused --retry              have all of them pushed again")]
+    Refused(RefusedArgs),
+}
+
+/// `ofs index refused`.
+#[derive(Debug, Args)]
+pub struct RefusedArgs {
+    /// Have all of them pushed again.
+    #[arg(long, conflicts_with_all = ["limit", "cursor"])]
+    retry: bool,
+    /// How many, 1 to 200.
+    #[arg(long)]
+    limit: Option<u16>,
+    /// The next page, as the page before names it.
+    #[arg(long)]
+    cursor: Option<String>,
 }
 
 /// `ofs index rebuild`.
@@ -86,9 +107,37 @@ pub(super) async fn run(
                     "the index is not what the orders say; `ofs index rebuild` makes it so";
                 return Err(Failure::new(Exit::Failed, detail).into());
             }
+            let refused = output::text(&found, "/refused");
+            if refused != "0" {
+                let detail =
+                    format!("the index refuses {refused} orders; `ofs index refused` lists them");
+                return Err(Failure::new(Exit::Failed, detail).into());
+            }
             Ok(())
         }
+        IndexCommand::Refused(args) if args.retry => {
+            let again = client.post(&["index", "refused", "retry"], &[], None).await?;
+            Ok(output::document(format, &again)?)
+        }
+        IndexCommand::Refused(args) => refused(format, client, args).await,
     }
+}
+
+async fn refused(format: Format, client: &Client, args: &RefusedArgs) -> anyhow::Result<()> {
+    let query =
+        [("limit", args.limit.map(|limit| limit.to_string())), ("cursor", args.cursor.clone())];
+    let page = client.get(&["index", "refused"], &query).await?;
+    let row = |refused: &Value| {
+        ["/order", "/version", "/since", "/reason"]
+            .map(|member| output::text(refused, member))
+            .to_vec()
+    };
+    let rows: Vec<_> = items(&page, "refused").map(row).collect();
+    output::list(format, &page, &["order", "version", "since", "reason"], &rows)?;
+    if format == Format::Text {
+        next_page(&page);
+    }
+    Ok(())
 }
 
 async fn finished(client: &Client) -> Result<Value, Failure> {

@@ -4,18 +4,45 @@ use super::client::Client;
 use super::order::items;
 use super::output::{self, Format, text};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 pub(super) async fn run(format: Format, client: &Client) -> anyhow::Result<()> {
     let view = client.get(&["pipeline"], &[]).await?;
-    let heads =
-        ["service", "topic", "lag", "lag s", "to send", "to index", "parked", "oldest parked s"];
+    let heads = [
+        "service",
+        "topic",
+        "lag",
+        "lag s",
+        "to send",
+        "to index",
+        "refused",
+        "parked",
+        "oldest parked s",
+    ];
     let rows: Vec<_> = items(&view, "services").flat_map(rows_of).collect();
     output::list(format, &view, &heads, &rows)?;
     let unreachable = rows.iter().flatten().any(|cell| cell == UNKNOWN);
     if format == Format::Text && unreachable {
         output::note("? is unknown: what it stands in cannot be reached");
     }
+    if format == Format::Text {
+        for place in leaderless(&view) {
+            output::note(&format!(
+                "{place} has no leader: what is there waits, and is not counted"
+            ));
+        }
+    }
     Ok(())
+}
+
+/// The partitions without a leader, each once.
+fn leaderless(view: &Value) -> BTreeSet<String> {
+    let topics = items(view, "services").flat_map(|service| items(service, "topics"));
+    let places = topics.flat_map(|topic| {
+        let name = text(topic, "/topic");
+        items(topic, "leaderless").map(move |partition| format!("{name}/{partition}"))
+    });
+    places.collect()
 }
 
 const UNKNOWN: &str = "?";
@@ -32,8 +59,9 @@ fn number(value: &Value, at: &str) -> String {
 }
 
 fn rows_of(service: &Value) -> Vec<Vec<String>> {
-    let of_service = ["/outbox/rows", "/index/rows", "/parked/rows", "/parked/ageSeconds"]
-        .map(|at| number(service, at));
+    let of_service =
+        ["/outbox/rows", "/index/rows", "/refused/rows", "/parked/rows", "/parked/ageSeconds"]
+            .map(|at| number(service, at));
     let mut rows: Vec<Vec<String>> = items(service, "topics")
         .map(|topic| {
             vec![text(topic, "/topic"), number(topic, "/lagEvents"), number(topic, "/lagSeconds")]

@@ -33,6 +33,8 @@ struct IndexView {
     documents: u64,
     /// Records that are not yet in every generation they belong to.
     owed: u64,
+    /// Records that the index refuses; `GET /index/refused` lists them.
+    refused: u64,
 }
 
 impl From<RebuildState> for IndexView {
@@ -44,6 +46,7 @@ impl From<RebuildState> for IndexView {
             building: state.building.map(name),
             documents: state.documents,
             owed: state.owed,
+            refused: state.refused,
         }
     }
 }
@@ -77,6 +80,8 @@ struct Comparison {
     checked: u64,
     /// Differences of all kinds.
     differences: u64,
+    /// Orders that the index refuses, not counted as differences; `GET /index/refused` lists them.
+    refused: u64,
     /// Orders that the index does not have.
     missing: Vec<OrderId>,
     /// Orders that only the index has.
@@ -96,6 +101,7 @@ impl From<Verified> for Comparison {
         Comparison {
             checked: verified.checked,
             differences: verified.differences,
+            refused: verified.refused,
             missing: verified.missing,
             extra: verified.extra,
             different: different.collect(),
@@ -103,7 +109,7 @@ impl From<Verified> for Comparison {
     }
 }
 
-fn problem(error: rebuild::Error) -> Problem {
+pub(super) fn problem(error: rebuild::Error) -> Problem {
     match error {
         rebuild::Error::Store(error) => error.into(),
         rebuild::Error::Index(error) => error.into(),

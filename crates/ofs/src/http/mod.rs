@@ -13,6 +13,7 @@ mod parked;
 mod parked_view;
 mod pipeline;
 mod raw;
+mod refused;
 mod serve;
 mod socket;
 mod tail;
@@ -67,6 +68,7 @@ fn operations() -> OpenApiRouter<App> {
         .merge(pipeline::routes())
         .merge(parked::routes())
         .merge(index::routes())
+        .merge(refused::routes())
         .merge(health::routes())
         .merge(metrics::routes())
 }

@@ -6,6 +6,7 @@ mod system;
 
 mod api;
 mod bad_records;
+mod building;
 mod cli;
 mod config;
 mod connections;
@@ -28,6 +29,7 @@ mod readme;
 mod rebuild;
 mod redelivery;
 mod refusals;
+mod refused;
 mod repair;
 mod scrape;
 mod search;

@@ -17,7 +17,7 @@ const INDEXER: &str = "search-indexer-worker";
 
 /// Places `count` orders and waits until all of them are final and found, and no index is being built:
 /// the first one may be found in before it is noted as done.
-async fn house_of(url: &str, count: usize) -> BTreeSet<String> {
+pub async fn house_of(url: &str, count: usize) -> BTreeSet<String> {
     let mut placed = BTreeSet::new();
     while placed.len() < count {
         let some = vec!["success"; (count - placed.len()).min(50)];
@@ -119,13 +119,13 @@ async fn order_and_die(system: &System, point: &str) -> Value {
     }
 }
 
-async fn found(server: &Server) -> BTreeSet<String> {
+pub async fn found(server: &Server) -> BTreeSet<String> {
     let found = search_all(&server.url, "").await;
     found.iter().map(|order| order["id"].as_str().expect("an id").to_owned()).collect()
 }
 
 /// Changes a record of the indexer without telling the index.
-async fn tamper(engines: &Engines, key: OrderId, change: impl FnOnce(&mut Value)) {
+pub async fn tamper(engines: &Engines, key: OrderId, change: impl FnOnce(&mut Value)) {
     let before = OrderId(Uuid::from_u128(key.0.as_u128() - 1));
     let page = engines.store.scan(INDEXER, Some(before), 1).await.expect("records");
     let record = page.into_iter().find(|record| record.key == key);

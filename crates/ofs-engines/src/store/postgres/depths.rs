@@ -29,6 +29,12 @@ statements! {
             UNION ALL
             SELECT next.owner FROM indexing i CROSS JOIN LATERAL (
                 SELECT owner FROM owed_index o WHERE o.owner > i.owner ORDER BY owner LIMIT 1) next),
+        refusing (owner) AS (
+            (SELECT owner FROM refused_documents ORDER BY owner LIMIT 1)
+            UNION ALL
+            SELECT next.owner FROM refusing r CROSS JOIN LATERAL (
+                SELECT owner FROM refused_documents d WHERE d.owner > r.owner
+                ORDER BY owner LIMIT 1) next),
         parking (owner) AS (
             (SELECT owner FROM parked_events WHERE state = 'parked' ORDER BY owner LIMIT 1)
             UNION ALL
@@ -52,6 +58,12 @@ statements! {
         FROM indexing i
         UNION ALL
         SELECT 2, owner,
+            (SELECT count(*) FROM (SELECT since FROM refused_documents d WHERE d.owner = r.owner
+                                   ORDER BY since LIMIT $1) few),
+            (SELECT since FROM refused_documents d WHERE d.owner = r.owner ORDER BY since LIMIT 1)
+        FROM refusing r
+        UNION ALL
+        SELECT 3, owner,
             (SELECT count(*) FROM (SELECT FROM parked_events e WHERE e.owner = p.owner
                                    AND e.state = 'parked' LIMIT $1) few),
             (SELECT parked_at FROM parked_events e
@@ -62,11 +74,12 @@ statements! {
         ORDER BY 1, 2";
     COUNT_OUTBOX = "SELECT count(id) FROM outbox WHERE owner = $1";
     COUNT_INDEX = "SELECT count(since) FROM owed_index WHERE owner = $1";
+    COUNT_REFUSED = "SELECT count(since) FROM refused_documents WHERE owner = $1";
     COUNT_PARKED = "SELECT count(*) FROM parked_events WHERE owner = $1 AND state = 'parked'";
 }
 
 /// What is counted, as [`DEPTHS`] numbers it.
-const LANES: [Sql; 3] = [COUNT_OUTBOX, COUNT_INDEX, COUNT_PARKED];
+const LANES: [Sql; 4] = [COUNT_OUTBOX, COUNT_INDEX, COUNT_REFUSED, COUNT_PARKED];
 
 /// A lane, and whose rows.
 type Pile = (usize, String);
@@ -89,7 +102,7 @@ pub(super) async fn depths(
     sessions: &Arc<Sessions>,
     counts: &Arc<Counts>,
 ) -> Result<Depths, Failure> {
-    let mut lanes = [const { Vec::new() }; 3];
+    let mut lanes = [const { Vec::new() }; 4];
     let cheap = i64::try_from(CHEAP).unwrap_or(i64::MAX);
     let rows = sessions.query(DEPTHS, params![cheap, i32::from(SHARDS)]).await?;
     for row in &rows {
@@ -103,8 +116,8 @@ pub(super) async fn depths(
             lane.push(Depth { owner, rows, oldest });
         }
     }
-    let [outbox, index, parked] = lanes;
-    Ok(Depths { outbox, index, parked })
+    let [outbox, index, refused, parked] = lanes;
+    Ok(Depths { outbox, index, refused, parked })
 }
 
 impl Counts {

@@ -114,7 +114,7 @@ fn claims(commit: &Commit) -> Vec<Claim> {
     let guards = commit.guards.iter().map(|guard| Claim::Record(guard.key));
     let settled = commit.settled.iter().map(|settled| match settled {
         Settled::Sent(id) => Claim::Sent(*id),
-        Settled::Indexed { key, .. } => Claim::Indexed(*key),
+        Settled::Indexed { key, .. } | Settled::Refused { key, .. } => Claim::Indexed(*key),
         Settled::Resolved(id) | Settled::Discarded(id, _) | Settled::Deferred { id, .. } => {
             Claim::Parked(*id)
         }

@@ -8,8 +8,13 @@ use std::error::Error as _;
 use tokio_postgres::Client;
 
 /// `(V<number>__<name>, SQL)`, in order; never changed once released.
-const MIGRATIONS: &[(&str, &str)] =
-    &[("V1__init", include_str!("../../../migrations/postgres/V1__init.sql"))];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("V1__init", include_str!("../../../migrations/postgres/V1__init.sql")),
+    (
+        "V2__refused_documents",
+        include_str!("../../../migrations/postgres/V2__refused_documents.sql"),
+    ),
+];
 
 /// Held while migrating, by whoever migrates ("ofsS").
 const LOCK: &str = "SET statement_timeout = 0; SET lock_timeout = '5min';

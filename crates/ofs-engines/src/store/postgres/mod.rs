@@ -26,8 +26,8 @@ use group::{WRITERS, Writer};
 use ofs_events::OrderId;
 use ofs_runtime::context::Context;
 use ofs_runtime::store::{
-    Claim, Commit, Depths, Error, Loaded, Outgoing, Parked, ParkedFilter, Record, Retention, Store,
-    Wanted,
+    Claim, Commit, Depths, Error, Loaded, Outgoing, Parked, ParkedFilter, Record, Refused,
+    Retention, Store, Wanted,
 };
 use session::Sessions;
 use std::sync::Arc;
@@ -111,9 +111,10 @@ impl Store for PostgresStore {
         owner: &str,
         shards: &[u16],
         skip: &[OrderId],
+        from: u64,
         max: usize,
     ) -> Result<Vec<Outgoing>, Error> {
-        Ok(owed::outbox(&self.sessions, owner, shards, skip, max).await?)
+        Ok(owed::outbox(&self.sessions, owner, shards, skip, from, max).await?)
     }
 
     async fn unindexed(
@@ -123,6 +124,15 @@ impl Store for PostgresStore {
         max: usize,
     ) -> Result<Vec<Record>, Error> {
         Ok(owed::unindexed(&self.sessions, owner, skip, max).await?)
+    }
+
+    async fn refused(
+        &self,
+        owner: &str,
+        after: Option<OrderId>,
+        max: usize,
+    ) -> Result<Vec<Refused>, Error> {
+        Ok(owed::refused(&self.sessions, owner, after, max).await?)
     }
 
     async fn due(&self, owner: &str, hold: Duration, max: usize) -> Result<Vec<Parked>, Error> {

@@ -3,12 +3,12 @@
 use super::load::record;
 use super::parked::topic;
 use super::session::{Failure, Sessions, params, statements};
-use super::values::{get, limit, number};
+use super::values::{Time, get, int, limit, number};
 use bytes::Bytes;
 use ofs_events::{EventId, OrderId};
 use ofs_runtime::log::Message;
-use ofs_runtime::store::{Outgoing, Record};
-use std::collections::HashSet;
+use ofs_runtime::store::{Outgoing, Record, Refused, shard_of};
+use std::collections::{HashMap, HashSet};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -21,7 +21,7 @@ statements! {
         FROM unnest($2::smallint[]) AS s (shard)
         CROSS JOIN LATERAL (
             SELECT * FROM outbox o
-            WHERE (o.owner, o.shard, o.id) >= ($1::text, s.shard, 0)
+            WHERE (o.owner, o.shard, o.id) >= ($1::text, s.shard, $6::bigint)
             AND (o.owner, o.shard, o.id) < ($1, (s.shard + 1)::smallint, 0)
             AND o.key NOT IN (SELECT unnest($3::uuid[]))
             ORDER BY o.owner, o.shard, o.id LIMIT $4::bigint) o
@@ -40,6 +40,9 @@ statements! {
         CROSS JOIN LATERAL (
             SELECT * FROM records r WHERE r.owner = o.owner AND r.key = o.key OFFSET 0) r
         ORDER BY o.since, o.key";
+    REFUSED = "
+        SELECT key, version, reason, since FROM refused_documents
+        WHERE owner = $1 AND key >= $2 ORDER BY key LIMIT $3";
 }
 
 pub(super) async fn outbox(
@@ -47,21 +50,29 @@ pub(super) async fn outbox(
     owner: &str,
     shards: &[u16],
     skip: &[OrderId],
+    from: u64,
     max: usize,
 ) -> Result<Vec<Outgoing>, Failure> {
     let shards: Vec<i16> = shards.iter().map(|shard| shard.cast_signed()).collect();
     let skip: Vec<Uuid> = skip.iter().map(|key| key.0).collect();
     // Shards are even: of each, twice its share is enough to find the lowest rows of all.
     let each = max.min(2 * max.div_ceil(shards.len().max(1)));
-    let asked = params![owner, shards, skip, limit(each), limit(max)];
+    let asked = params![owner, shards, skip, limit(each), limit(max), int(from)?];
     let rows = sessions.query(OUTBOX, asked).await?;
     // In order of id, so the first row met of a key is its lowest.
     let mut met = HashSet::with_capacity(rows.len());
+    let mut of_shard: HashMap<u16, usize> = HashMap::new();
     let mut found = Vec::with_capacity(rows.len());
     for row in &rows {
         let key = OrderId(get(row, 1)?);
         if met.insert(key) {
             found.push(outgoing(row, key)?);
+        }
+        let count = of_shard.entry(shard_of(key)).or_default();
+        *count += 1;
+        // The shard may have more of them, before those of other shards.
+        if *count == each {
+            break;
         }
     }
     Ok(found)
@@ -91,4 +102,26 @@ pub(super) async fn unindexed(
     let asked = params![owner, skip, limit(max - newest), limit(newest)];
     let rows = sessions.query(UNINDEXED, asked).await?;
     rows.iter().map(record).collect()
+}
+
+pub(super) async fn refused(
+    sessions: &Sessions,
+    owner: &str,
+    after: Option<OrderId>,
+    max: usize,
+) -> Result<Vec<Refused>, Failure> {
+    let Some(from) = after.map_or(Some(0), |key| key.0.as_u128().checked_add(1)) else {
+        return Ok(Vec::new());
+    };
+    let asked = params![owner, Uuid::from_u128(from), limit(max)];
+    let rows = sessions.query(REFUSED, asked).await?;
+    let refused = |row: &Row| {
+        Ok(Refused {
+            key: OrderId(get(row, 0)?),
+            version: number(row, 1)?,
+            reason: get(row, 2)?,
+            since: get::<Time>(row, 3)?.0,
+        })
+    };
+    rows.iter().map(refused).collect()
 }

@@ -86,6 +86,31 @@ statements! {
                 SELECT ctid FROM owed_index o
                 WHERE o.owner = $1::text AND o.key = g.key AND o.version <= g.version
                 OFFSET 0) o))";
+    /// As [`INDEXED`], and forgets that they were refused.
+    ACCEPTED = "
+        DELETE FROM refused_documents WHERE ctid = ANY (ARRAY(
+            SELECT r.ctid FROM unnest($2::uuid[], $3::bigint[]) AS g (key, version)
+            CROSS JOIN LATERAL (
+                SELECT ctid FROM refused_documents r
+                WHERE r.owner = $1::text AND r.key = g.key AND r.version <= g.version
+                OFFSET 0) r))";
+    /// As [`INDEXED`], and keeps why those were refused of which no newer version is owed.
+    REFUSED = "
+        WITH given AS (
+            SELECT * FROM unnest($2::uuid[], $3::bigint[], $4::text[]) AS g (key, version, reason)),
+        gone AS (
+            DELETE FROM owed_index WHERE ctid = ANY (ARRAY(
+                SELECT o.ctid FROM given g
+                CROSS JOIN LATERAL (
+                    SELECT ctid FROM owed_index o
+                    WHERE o.owner = $1::text AND o.key = g.key AND o.version <= g.version
+                    OFFSET 0) o))
+            RETURNING key)
+        INSERT INTO refused_documents (owner, key, version, reason, since)
+        SELECT DISTINCT ON (key) $1::text, key, version, reason, now() FROM given
+        WHERE key IN (SELECT key FROM gone) ORDER BY key, version DESC
+        ON CONFLICT (owner, key) DO UPDATE
+        SET version = excluded.version, reason = excluded.reason";
     OWE = "
         INSERT INTO owed_index AS o (owner, key, version, since)
         SELECT $1::text, key, version, now() FROM unnest($2::uuid[], $3::bigint[]) AS g (key, version)
@@ -146,6 +171,7 @@ pub(super) fn steps<'a>(owner: &'a str, group: &[&'a Commit]) -> Result<Vec<Step
     let settled = rows(group, |commit| &commit.settled);
     sent(&mut steps, owner, &settled)?;
     indexed(&mut steps, owner, &settled)?;
+    refused(&mut steps, owner, &settled)?;
     close(&mut steps, owner, &settled)?;
     owe(&mut steps, owner, group)?;
     remember(&mut steps, owner, &rows(group, |commit| commit.once.as_slice()));
@@ -312,10 +338,34 @@ fn indexed<'a>(
     if !indexed.is_empty() {
         indexed.sort_unstable();
         let key = || column(&indexed, |row| row.0);
-        let version = column(&indexed, |row| row.1);
+        let version = || column(&indexed, |row| row.1);
         let commit = column(&indexed, |row| row.2);
         steps.push(step(HOLD_OWED, vec![value(owner), key(), commit]));
-        steps.push(step(INDEXED, vec![value(owner), key(), version]));
+        steps.push(step(INDEXED, vec![value(owner), key(), version()]));
+        steps.push(step(ACCEPTED, vec![value(owner), key(), version()]));
+    }
+    Ok(())
+}
+
+fn refused<'a>(
+    steps: &mut Vec<Step<'a>>,
+    owner: &'a str,
+    settled: &Rows<'a, Settled>,
+) -> Result<(), Failure> {
+    let mut refused: Vec<(Uuid, i64, &str, i32)> = Vec::new();
+    for (n, settled) in settled {
+        if let Settled::Refused { key, version, reason } = settled {
+            refused.push((key.0, int(*version)?, reason, *n));
+        }
+    }
+    if !refused.is_empty() {
+        refused.sort_unstable();
+        let key = || column(&refused, |row| row.0);
+        let version = column(&refused, |row| row.1);
+        let reason = column(&refused, |row| row.2);
+        let commit = column(&refused, |row| row.3);
+        steps.push(step(HOLD_OWED, vec![value(owner), key(), commit]));
+        steps.push(step(REFUSED, vec![value(owner), key(), version, reason]));
     }
     Ok(())
 }

@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use ofs_events::{OrderId, Timestamp};
 use ofs_runtime::context::Context;
 use ofs_runtime::store::{
-    Claim, Commit, Depths, Error, Loaded, Outgoing, Parked, ParkedFilter, Record, Retention, Store,
-    Wanted,
+    Claim, Commit, Depths, Error, Loaded, Outgoing, Parked, ParkedFilter, Record, Refused,
+    Retention, Store, Wanted,
 };
 use rusqlite::Connection;
 use std::path::Path;
@@ -25,7 +25,13 @@ use uuid::Uuid;
 /// "ofsS": the mark of a store's file.
 const SCHEMA: Schema = Schema {
     application_id: 0x6F66_7353,
-    migrations: &[("V1__init", include_str!("../../../migrations/sqlite/V1__init.sql"))],
+    migrations: &[
+        ("V1__init", include_str!("../../../migrations/sqlite/V1__init.sql")),
+        (
+            "V2__refused_documents",
+            include_str!("../../../migrations/sqlite/V2__refused_documents.sql"),
+        ),
+    ],
 };
 
 /// The store's clock, in microseconds since 1970.
@@ -97,10 +103,12 @@ impl Store for SqliteStore {
         owner: &str,
         shards: &[u16],
         skip: &[OrderId],
+        from: u64,
         max: usize,
     ) -> Result<Vec<Outgoing>, Error> {
         let (owner, shards, skip) = (owner.to_owned(), shards.to_vec(), skip.to_vec());
-        self.read(move |connection| owed::outbox(connection, &owner, &shards, &skip, max)).await
+        self.read(move |connection| owed::outbox(connection, &owner, &shards, &skip, from, max))
+            .await
     }
 
     async fn unindexed(
@@ -111,6 +119,16 @@ impl Store for SqliteStore {
     ) -> Result<Vec<Record>, Error> {
         let (owner, skip) = (owner.to_owned(), skip.to_vec());
         self.read(move |connection| owed::unindexed(connection, &owner, &skip, max)).await
+    }
+
+    async fn refused(
+        &self,
+        owner: &str,
+        after: Option<OrderId>,
+        max: usize,
+    ) -> Result<Vec<Refused>, Error> {
+        let owner = owner.to_owned();
+        self.read(move |connection| owed::refused(connection, &owner, after, max)).await
     }
 
     async fn due(&self, owner: &str, hold: Duration, max: usize) -> Result<Vec<Parked>, Error> {

@@ -1,12 +1,12 @@
 //! What is owed: to the log, to the index; and how much of it.
 
 use super::load::record;
-use super::{Done, uint};
+use super::{Done, int, limit, uint};
 use crate::sqlite::{Abort, Failure};
 use bytes::Bytes;
 use ofs_events::{EventId, OrderId, Timestamp};
 use ofs_runtime::log::Message;
-use ofs_runtime::store::{Depth, Depths, Outgoing, Record};
+use ofs_runtime::store::{Depth, Depths, Outgoing, Record, Refused};
 use rusqlite::{Connection, Row, params};
 use std::collections::HashSet;
 
@@ -15,13 +15,14 @@ pub(super) fn outbox(
     owner: &str,
     shards: &[u16],
     skip: &[OrderId],
+    from: u64,
     max: usize,
 ) -> Done<Vec<Outgoing>> {
-    // Read from the lowest id on, so the first row met of a key is its lowest.
+    // By ascending id, so the first row met of a key is its lowest.
     let sql = "SELECT id, shard, key, topic, event_id, headers, value FROM outbox
-               WHERE owner = ? ORDER BY id";
+               WHERE owner = ? AND id >= ? ORDER BY id";
     let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query([owner])?;
+    let mut rows = statement.query(params![owner, int(from)?])?;
     let mut met: HashSet<OrderId> = skip.iter().copied().collect();
     let mut found = Vec::new();
     while found.len() < max
@@ -75,6 +76,28 @@ pub(super) fn unindexed(
     Ok(found)
 }
 
+pub(super) fn refused(
+    connection: &Connection,
+    owner: &str,
+    after: Option<OrderId>,
+    max: usize,
+) -> Done<Vec<Refused>> {
+    // Every key is longer than the empty one, so it stands before them all.
+    let after = after.map_or(Vec::new(), |key| key.0.as_bytes().to_vec());
+    let sql = "SELECT key, version, reason, since FROM refused_documents
+               WHERE owner = ? AND key > ? ORDER BY key LIMIT ?";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![owner, after, limit(max)], |row| {
+        Ok(Refused {
+            key: OrderId(row.get(0)?),
+            version: uint(row.get(1)?),
+            reason: row.get(2)?,
+            since: Timestamp::from_micros(row.get(3)?),
+        })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 pub(super) fn depths(connection: &Connection) -> Done<Depths> {
     Ok(Depths {
         // The lowest id is the oldest row; its time is then one look-up instead of a scan.
@@ -87,6 +110,10 @@ pub(super) fn depths(connection: &Connection) -> Done<Depths> {
         index: depth(
             connection,
             "SELECT owner, count(*), min(since) FROM owed_index GROUP BY owner ORDER BY owner",
+        )?,
+        refused: depth(
+            connection,
+            "SELECT owner, count(*), min(since) FROM refused_documents GROUP BY owner ORDER BY owner",
         )?,
         parked: depth(
             connection,

@@ -158,14 +158,16 @@ fn settle(connection: &Connection, owner: &str, settled: &Settled) -> Done<()> {
             expect(gone == 1)
         }
         Settled::Indexed { key, version } => {
-            let sql = "DELETE FROM owed_index WHERE owner = ? AND key = ? AND version <= ?";
-            let row = params![owner, key.0, int(*version)?];
-            if connection.prepare_cached(sql)?.execute(row)? == 1 {
-                return Ok(());
+            pushed(connection, owner, *key, *version)?;
+            let sql = "DELETE FROM refused_documents WHERE owner = ? AND key = ? AND version <= ?";
+            connection.prepare_cached(sql)?.execute(params![owner, key.0, int(*version)?])?;
+            Ok(())
+        }
+        Settled::Refused { key, version, reason } => {
+            if pushed(connection, owner, *key, *version)? {
+                refuse(connection, owner, *key, *version, reason)?;
             }
-            // A newer version owed stays owed; then this push was still a delivery.
-            let sql = "SELECT 1 FROM owed_index WHERE owner = ? AND key = ?";
-            expect(connection.prepare_cached(sql)?.exists(params![owner, key.0])?)
+            Ok(())
         }
         Settled::Resolved(id) => parked::close(connection, owner, *id, None),
         Settled::Discarded(id, reason) => parked::close(connection, owner, *id, Some(reason)),
@@ -173,6 +175,36 @@ fn settle(connection: &Connection, owner: &str, settled: &Settled) -> Done<()> {
             parked::defer(connection, owner, *id, reason, *retry_in)
         }
     }
+}
+
+/// Drops what is owed up to `version`; whether nothing newer is owed. Then that stays owed, and this
+/// push was still a delivery.
+fn pushed(connection: &Connection, owner: &str, key: OrderId, version: u64) -> Done<bool> {
+    let sql = "DELETE FROM owed_index WHERE owner = ? AND key = ? AND version <= ?";
+    if connection.prepare_cached(sql)?.execute(params![owner, key.0, int(version)?])? == 1 {
+        return Ok(true);
+    }
+    let sql = "SELECT 1 FROM owed_index WHERE owner = ? AND key = ?";
+    expect(connection.prepare_cached(sql)?.exists(params![owner, key.0])?)?;
+    Ok(false)
+}
+
+fn refuse(
+    connection: &Connection,
+    owner: &str,
+    key: OrderId,
+    version: u64,
+    reason: &str,
+) -> Done<()> {
+    let sql = format!(
+        "INSERT INTO refused_documents (owner, key, version, reason, since)
+         VALUES (?, ?, ?, ?, {NOW})
+         ON CONFLICT (owner, key) DO UPDATE
+         SET version = excluded.version, reason = excluded.reason"
+    );
+    let row = params![owner, key.0, int(version)?, reason];
+    connection.prepare_cached(&sql)?.execute(row)?;
+    Ok(())
 }
 
 fn owe_index(connection: &Connection, owner: &str, owed: &[(OrderId, u64)]) -> Done<()> {

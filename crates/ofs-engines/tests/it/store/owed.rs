@@ -22,7 +22,7 @@ pub async fn an_outgoing_event_is_read_back_as_it_was_given(engine: &impl Engine
         ..records([record(key, 0, "a"), record(order(0xAC), 0, "b")])
     };
     store.commit(commit).await.unwrap();
-    let rows = store.outbox(OWNER, &all_shards(), &[], 10).await.unwrap();
+    let rows = store.outbox(OWNER, &all_shards(), &[], 0, 10).await.unwrap();
     let messages: Vec<_> = rows.iter().map(|row| (row.key, row.message.clone())).collect();
     assert_eq!(messages, [(key, sent), (order(0xAC), bare)]);
 }
@@ -33,12 +33,12 @@ pub async fn only_the_lowest_row_of_a_key_is_offered(engine: &impl Engine) {
     let two = Commit { outgoing: vec![message(a, 1), message(a, 2)], ..created(a, 1) };
     store.commit(two).await.unwrap();
     store.commit(created(b, 3)).await.unwrap();
-    let rows = store.outbox(OWNER, &all_shards(), &[], 10).await.unwrap();
+    let rows = store.outbox(OWNER, &all_shards(), &[], 0, 10).await.unwrap();
     let offered: Vec<_> = rows.iter().map(|row| row.message.event_id).collect();
     assert_eq!(offered, [Some(event(1)), Some(event(3))]);
-    assert_eq!(store.outbox(OWNER, &all_shards(), &[], 1).await.unwrap().len(), 1);
+    assert_eq!(store.outbox(OWNER, &all_shards(), &[], 0, 1).await.unwrap().len(), 1);
     store.commit(settled([Settled::Sent(rows[0].id)])).await.unwrap();
-    let rows = store.outbox(OWNER, &all_shards(), &[], 10).await.unwrap();
+    let rows = store.outbox(OWNER, &all_shards(), &[], 0, 10).await.unwrap();
     let offered: Vec<_> = rows.iter().map(|row| row.message.event_id).collect();
     assert_eq!(offered, [Some(event(2)), Some(event(3))]);
 }
@@ -49,7 +49,7 @@ pub async fn keys_in_flight_hide_no_others(engine: &impl Engine) {
         store.commit(created(order(n), n)).await.unwrap();
     }
     let skip: Vec<OrderId> = (0..18).map(order).collect();
-    let rows = store.outbox(OWNER, &all_shards(), &skip, 2).await.unwrap();
+    let rows = store.outbox(OWNER, &all_shards(), &skip, 0, 2).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.key).collect::<Vec<_>>(), [order(18), order(19)]);
 }
 
@@ -58,13 +58,13 @@ pub async fn shards_divide_the_outbox(engine: &impl Engine) {
     join_all((0..40).map(|n| store.commit(created(order(n), n)))).await;
     let mut total = 0;
     for shard in all_shards() {
-        let rows = store.outbox(OWNER, &[shard], &[], 100).await.unwrap();
+        let rows = store.outbox(OWNER, &[shard], &[], 0, 100).await.unwrap();
         assert!(rows.iter().all(|row| shard_of(row.key) == shard));
         total += rows.len();
     }
     assert_eq!(total, 40);
-    assert!(store.outbox(OWNER, &[], &[], 100).await.unwrap().is_empty());
-    assert!(store.outbox("payment-worker", &all_shards(), &[], 100).await.unwrap().is_empty());
+    assert!(store.outbox(OWNER, &[], &[], 0, 100).await.unwrap().is_empty());
+    assert!(store.outbox("payment-worker", &all_shards(), &[], 0, 100).await.unwrap().is_empty());
 }
 
 pub async fn outbox_ids_grow_within_a_key_under_contention(engine: &impl Engine) {
@@ -84,7 +84,7 @@ pub async fn outbox_ids_grow_within_a_key_under_contention(engine: &impl Engine)
     join_all(race).await;
     let reached = version(&store, key).await;
     for expected in 1..=reached {
-        let rows = store.outbox(OWNER, &all_shards(), &[], 10).await.unwrap();
+        let rows = store.outbox(OWNER, &all_shards(), &[], 0, 10).await.unwrap();
         assert_eq!(rows.len(), 1);
         assert_eq!(rows[0].message.event_id, Some(event(u128::from(expected))));
         store.commit(settled([Settled::Sent(rows[0].id)])).await.unwrap();

@@ -91,7 +91,10 @@ async fn create(server: String, how: &str) -> Postgres {
 
 /// The name of a migrated database to copy: made once per schema, by the first who needs it.
 async fn template(server: &str) -> String {
-    let schema = include_str!("../../../migrations/postgres/V1__init.sql");
+    let schema = concat!(
+        include_str!("../../../migrations/postgres/V1__init.sql"),
+        include_str!("../../../migrations/postgres/V2__refused_documents.sql"),
+    );
     let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, schema.as_bytes()).simple();
     let name = format!("ofs_template_{id}");
     let client = connect(server).await;

@@ -8,8 +8,8 @@ use ofs_runtime::log::{
     self, Bounds, Lag, Layout, Log, Message, Position, Reader, Received, Reset, Subscription,
 };
 use ofs_runtime::store::{
-    self, Claim, Commit, Depths, Loaded, Outgoing, Parked, ParkedFilter, Record, Retention, Store,
-    Wanted,
+    self, Claim, Commit, Depths, Loaded, Outgoing, Parked, ParkedFilter, Record, Refused,
+    Retention, Store, Wanted,
 };
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -132,9 +132,10 @@ impl Store for Fated<dyn Store> {
         owner: &str,
         shards: &[u16],
         skip: &[OrderId],
+        from: u64,
         max: usize,
     ) -> Result<Vec<Outgoing>, store::Error> {
-        self.meets(self.engine.outbox(owner, shards, skip, max)).await
+        self.meets(self.engine.outbox(owner, shards, skip, from, max)).await
     }
 
     async fn unindexed(
@@ -144,6 +145,15 @@ impl Store for Fated<dyn Store> {
         max: usize,
     ) -> Result<Vec<Record>, store::Error> {
         self.meets(self.engine.unindexed(owner, skip, max)).await
+    }
+
+    async fn refused(
+        &self,
+        owner: &str,
+        after: Option<OrderId>,
+        max: usize,
+    ) -> Result<Vec<Refused>, store::Error> {
+        self.engine.refused(owner, after, max).await
     }
 
     async fn due(

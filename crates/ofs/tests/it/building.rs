@@ -1,0 +1,131 @@
+//! A rebuild, moved by hand over an index that loses documents or gets strange ones meanwhile.
+
+use crate::system::System;
+use async_trait::async_trait;
+use ofs::engines::Engines;
+use ofs_events::OrderId;
+use ofs_runtime::books::Books;
+use ofs_runtime::courier::{Courier, IndexLane};
+use ofs_runtime::index::{self, Document, Found, Index, Put, Query, Status, Target};
+use ofs_runtime::rebuild::Rebuild;
+use ofs_runtime::store::Record;
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+const INDEXER: &str = "search-indexer-worker";
+
+/// An index that claims to have stored some documents once.
+struct Forgetful {
+    index: Arc<dyn Index>,
+    forgets: Mutex<BTreeSet<OrderId>>,
+    puts: AtomicUsize,
+}
+
+#[async_trait]
+impl Index for Forgetful {
+    async fn put(&self, target: &Target, documents: &[Document]) -> Result<Vec<Put>, index::Error> {
+        self.puts.fetch_add(documents.len(), Ordering::SeqCst);
+        let kept: Vec<Document> = {
+            let mut forgets = self.forgets.lock().expect("unpoisoned");
+            documents.iter().filter(|document| !forgets.remove(&document.id)).cloned().collect()
+        };
+        let mut answers = self.index.put(target, &kept).await?;
+        answers.resize(documents.len(), Put::Stored);
+        Ok(answers)
+    }
+
+    async fn search(&self, query: &Query) -> Result<Found, index::Error> {
+        self.index.search(query).await
+    }
+
+    async fn scan(
+        &self,
+        target: &Target,
+        after: Option<OrderId>,
+        max: usize,
+    ) -> Result<Vec<Document>, index::Error> {
+        self.index.scan(target, after, max).await
+    }
+
+    async fn status(&self) -> Result<Status, index::Error> {
+        self.index.status().await
+    }
+
+    async fn begin(&self, target: &Target, instance: Uuid) -> Result<(), index::Error> {
+        self.index.begin(target, instance).await
+    }
+
+    async fn finish(&self, target: &Target) -> Result<(), index::Error> {
+        self.index.finish(target).await
+    }
+}
+
+fn key(number: u128) -> OrderId {
+    OrderId(Uuid::from_u128(number))
+}
+
+/// The books of the indexer with `count` records.
+async fn books_of(engines: &Engines, count: u128) -> Books {
+    let books = Books::new(INDEXER, Arc::clone(&engines.store));
+    let mut commit = books.blank();
+    commit.records = (1..=count)
+        .map(|number| {
+            let body = json!({"id": key(number), "status": "Created"});
+            Record::next(None, key(number), "Created", &body, books.context().now())
+        })
+        .collect();
+    books.commit(commit).await.expect("committed");
+    books
+}
+
+/// Carries a rebuild through that is ordered; answers with the generation that is searched then.
+async fn carry_through(books: &Books, index: &Arc<dyn Index>) -> Option<Target> {
+    let rebuild = Rebuild::new(books.clone(), Arc::clone(index));
+    let courier = Courier::new(books.clone(), IndexLane::new(Arc::clone(index)));
+    let stop = CancellationToken::new();
+    let built = async {
+        while rebuild.state().await.expect("a state").building.is_some() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        stop.cancel();
+    };
+    tokio::join!(rebuild.clone().run(stop.clone()), courier.run(stop.clone()), built);
+    let verified = rebuild.verify().await.expect("compared");
+    assert_eq!(verified.differences, 0, "{verified:?}");
+    rebuild.state().await.expect("a state").active
+}
+
+#[tokio::test]
+async fn only_documents_that_differ_are_pushed_again() {
+    let system = System::new();
+    let engines = system.engines().await;
+    let books = books_of(&engines, 1_000).await;
+    let forgets: BTreeSet<_> = (1..=1_000).step_by(4).map(key).collect();
+    let forgetful = Arc::new(Forgetful {
+        index: Arc::clone(&engines.index),
+        forgets: Mutex::new(forgets),
+        puts: AtomicUsize::new(0),
+    });
+    let index: Arc<dyn Index> = forgetful.clone();
+    let building = Rebuild::new(books.clone(), Arc::clone(&index)).start().await.expect("begun");
+    assert_eq!(carry_through(&books, &index).await, Some(building));
+    assert_eq!(forgetful.puts.load(Ordering::SeqCst), 1_250);
+}
+
+#[tokio::test]
+async fn a_new_index_that_somebody_else_wrote_to_is_not_used() {
+    let system = System::new();
+    let engines = system.engines().await;
+    let books = books_of(&engines, 3).await;
+    let building = Rebuild::new(books.clone(), Arc::clone(&engines.index)).start().await;
+    let building = building.expect("begun");
+    let strange = Document { id: key(9), version: 1, body: json!({"id": key(9)}) };
+    engines.index.put(&building, &[strange]).await.expect("put");
+    let active = carry_through(&books, &engines.index).await;
+    assert!(active.is_some() && active != Some(building), "{active:?}");
+}
