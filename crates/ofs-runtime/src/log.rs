@@ -4,7 +4,9 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ofs_events::{EventId, Timestamp, Topic};
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use ofs_events::{EventId, OrderId, Timestamp, Topic};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -136,6 +138,9 @@ pub struct Lag {
     pub oldest: Option<Timestamp>,
     /// Whether a subscription of this process reads the partition.
     pub assigned: bool,
+    /// No broker leads the partition: nothing can be read there, nor written, and `end` and `events` are
+    /// not known, but 0. Never so where the engine has no brokers.
+    pub leaderless: bool,
 }
 
 /// One partition's bounds.
@@ -170,6 +175,9 @@ pub struct Layout {
     pub replication: u16,
 }
 
+/// What became of one of several messages, by its place among them.
+pub type Appended = (usize, Result<Position, Error>);
+
 /// The log.
 #[async_trait]
 pub trait Log: Send + Sync {
@@ -177,6 +185,19 @@ pub trait Log: Send + Sync {
     /// `Ok` means durable. An event id that is there already answers with its position (SQLite) or may
     /// be appended again (Kafka); readers know events by id.
     async fn append(&self, messages: Vec<Message>) -> Vec<Result<Position, Error>>;
+
+    /// As [`Log::append`], but each answer comes as soon as it is known, in any order.
+    fn append_each(&self, messages: Vec<Message>) -> BoxStream<'_, Appended> {
+        let answers =
+            async move { stream::iter(self.append(messages).await.into_iter().enumerate()) };
+        stream::once(answers).flatten().boxed()
+    }
+
+    /// Whether there is any point in appending messages with this key: not while what goes where they
+    /// go fails, until it is time to try again.
+    fn takes(&self, _topic: Topic, _key: OrderId) -> bool {
+        true
+    }
 
     /// Joins `group` for `topics`, from where the group is, else from the oldest record.
     ///

@@ -1,26 +1,61 @@
 //! Outbox lane: from the outbox into the log. The only writer of the log.
 
-use super::{Lane, Receipt};
+use super::{Lane, Receipt, Receipts};
 use crate::books::Books;
 use crate::crash;
 use crate::log::Log;
 use crate::metrics;
 use crate::store::{Error, Outgoing, SHARDS, Settled};
 use async_trait::async_trait;
-use ofs_events::OrderId;
-use std::sync::Arc;
+use futures::StreamExt;
+use ofs_events::{OrderId, Topic};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// How often the outbox is read from its beginning while some of it has to wait there.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Carries a service's outgoing events into the log.
 pub struct OutboxLane {
     log: Arc<dyn Log>,
+    reading: Mutex<Reading>,
+}
+
+/// Where the outbox is read on: from the beginning, unless the log takes none of what stands there.
+#[derive(Default)]
+struct Reading {
+    from: u64,
+    /// When it was read from the beginning.
+    began: Option<Instant>,
 }
 
 impl OutboxLane {
     /// The lane into `log`.
     #[must_use]
     pub fn new(log: Arc<dyn Log>) -> Self {
-        Self { log }
+        Self { log, reading: Mutex::default() }
+    }
+
+    /// Where to read on.
+    fn begin(&self) -> u64 {
+        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        if reading.from == 0 {
+            reading.began = Some(Instant::now());
+        }
+        reading.from
+    }
+
+    /// Behind these rows; behind all of them it is the beginning, but not too often.
+    fn read_up_to(&self, last: Option<u64>) {
+        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_old = reading.began.is_none_or(|began| began.elapsed() >= AGAIN);
+        match last {
+            Some(last) => reading.from = last + 1,
+            None if is_old => reading.from = 0,
+            None => {}
+        }
     }
 }
 
@@ -46,21 +81,44 @@ impl Lane for OutboxLane {
         slots: &[u16],
         skip: &[OrderId],
     ) -> Result<Vec<Outgoing>, Error> {
-        books.store().outbox(books.owner(), slots, skip, Self::BATCH).await
-    }
-
-    async fn deliver(&self, _: &Books, items: Vec<Outgoing>) -> Receipt {
-        let sent: Vec<(u64, OrderId)> = items.iter().map(|item| (item.id, item.key)).collect();
-        crash::point("append.before");
-        let answers = self.log.append(items.into_iter().map(|item| item.message).collect()).await;
-        crash::point("append.after");
-        let mut receipt = Receipt::default();
-        for ((id, key), answer) in sent.into_iter().zip(answers) {
-            match answer {
-                Ok(_) => receipt.settled.push(Settled::Sent(id)),
-                Err(error) => receipt.failed.push((key, error.to_string())),
+        loop {
+            let from = self.begin();
+            let rows = books.store().outbox(books.owner(), slots, skip, from, Self::BATCH).await?;
+            let last = rows.last().map(|row| row.id);
+            let count = rows.len();
+            let taken: Vec<Outgoing> =
+                rows.into_iter().filter(|row| self.log.takes(row.message.topic, row.key)).collect();
+            if taken.len() == count && from == 0 {
+                return Ok(taken);
+            }
+            self.read_up_to(last);
+            if last.is_none() || !taken.is_empty() {
+                return Ok(taken);
             }
         }
-        receipt
+    }
+
+    async fn deliver(&self, _: &Books, items: Vec<Outgoing>, receipts: &Receipts) {
+        let sent: Vec<(u64, OrderId, Topic)> =
+            items.iter().map(|item| (item.id, item.key, item.message.topic)).collect();
+        crash::point("append.before");
+        let messages = items.into_iter().map(|item| item.message).collect();
+        let mut answers = self.log.append_each(messages).ready_chunks(Self::BATCH);
+        while let Some(answers) = answers.next().await {
+            crash::point("append.after");
+            let mut receipt = Receipt { left_out: true, ..Receipt::default() };
+            for (n, answer) in answers {
+                let Some((id, key, topic)) = sent.get(n).copied() else { continue };
+                match answer {
+                    Ok(_) => receipt.settled.push((key, Settled::Sent(id))),
+                    Err(error) => {
+                        receipt.left_out &= !self.log.takes(topic, key);
+                        receipt.failed.push((key, error.to_string()));
+                    }
+                }
+            }
+            // Nobody may be waiting for it.
+            let _ = receipts.send(receipt);
+        }
     }
 }

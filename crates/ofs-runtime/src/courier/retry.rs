@@ -1,6 +1,6 @@
 //! Retry lane: from parked events to their handler. Reading claims, so it needs no lease.
 
-use super::{Lane, Receipt};
+use super::{Lane, Receipt, Receipts};
 use crate::books::Books;
 use crate::metrics;
 use crate::parked::Redrive;
@@ -49,12 +49,14 @@ impl Lane for RetryLane {
         books.store().due(books.owner(), HOLD, Self::BATCH).await
     }
 
-    async fn deliver(&self, _: &Books, items: Vec<Parked>) -> Receipt {
+    async fn deliver(&self, _: &Books, items: Vec<Parked>, receipts: &Receipts) {
         let attempts = items.into_iter().map(|item| async move {
             let order = Self::key(&item);
             self.redrive.attempt(item).await.err().map(|error| (order, error.to_string()))
         });
         let failed: Vec<_> = futures::stream::iter(attempts).buffer_unordered(64).collect().await;
-        Receipt { failed: failed.into_iter().flatten().collect(), ..Receipt::default() }
+        let failed = failed.into_iter().flatten().collect();
+        // Nobody may be waiting for it.
+        let _ = receipts.send(Receipt { failed, ..Receipt::default() });
     }
 }

@@ -224,7 +224,7 @@ impl Examination<'_> {
         let shards: Vec<u16> = (0..SHARDS).collect();
         let (mut seen, mut owed) = (Vec::new(), Vec::new());
         loop {
-            let rows = self.engines.store.outbox(owner, &shards, &seen, PAGE).await?;
+            let rows = self.engines.store.outbox(owner, &shards, &seen, 0, PAGE).await?;
             if rows.is_empty() {
                 return Ok(owed);
             }

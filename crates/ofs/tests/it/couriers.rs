@@ -5,7 +5,7 @@ use crate::system::System;
 use async_trait::async_trait;
 use ofs_events::OrderId;
 use ofs_runtime::books::Books;
-use ofs_runtime::courier::{Courier, Lane, Receipt};
+use ofs_runtime::courier::{Courier, Lane, Receipt, Receipts};
 use ofs_runtime::metrics;
 use ofs_runtime::store::{Error, Settled};
 use std::collections::BTreeSet;
@@ -53,7 +53,7 @@ impl Lane for Refusing {
         Ok(owed.iter().filter(|key| !skip.contains(key)).take(Self::BATCH).copied().collect())
     }
 
-    async fn deliver(&self, _: &Books, items: Vec<OrderId>) -> Receipt {
+    async fn deliver(&self, _: &Books, items: Vec<OrderId>, receipts: &Receipts) {
         let receiver = &self.0;
         let mut deliveries = receiver.deliveries.lock().expect("deliveries");
         deliveries.push(Instant::now());
@@ -64,7 +64,7 @@ impl Lane for Refusing {
                 receipt.failed.push((key, "refused".to_owned()));
             } else {
                 owed.remove(&key);
-                receipt.settled.push(Settled::Resolved(1));
+                receipt.settled.push((key, Settled::Resolved(1)));
             }
         }
         if deliveries.len() >= receiver.most
@@ -72,7 +72,7 @@ impl Lane for Refusing {
         {
             receiver.stop.cancel();
         }
-        receipt
+        receipts.send(receipt).expect("a courier");
     }
 }
 

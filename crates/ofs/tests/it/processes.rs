@@ -33,14 +33,15 @@ fn assigned(topic: &Value) -> u64 {
 
 /// Waits until the two have divided all partitions between them.
 async fn until_shared(service: &str, [one, other]: &[Server; 2]) {
-    let divided = async || {
+    let began = std::time::Instant::now();
+    loop {
         let (mine, all) = partitions(&one.url, service).await;
         let (theirs, _) = partitions(&other.url, service).await;
-        all > 0 && mine > 0 && theirs > 0 && mine + theirs == all
-    };
-    let began = std::time::Instant::now();
-    while !divided().await {
-        assert!(began.elapsed() < crate::server::PATIENCE, "{service} does not share");
+        if all > 0 && mine > 0 && theirs > 0 && mine + theirs == all {
+            return;
+        }
+        let patient = began.elapsed() < crate::server::PATIENCE;
+        assert!(patient, "{service} does not share: {mine} and {theirs} of {all} partitions");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
 }

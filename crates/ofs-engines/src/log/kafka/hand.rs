@@ -36,6 +36,8 @@ struct Owned {
     acked: u64,
     /// In the last commit that the cluster is known to have kept.
     kept: Option<u64>,
+    /// Nothing was taken in, and nobody could tell where the partition begins.
+    unseen: bool,
     /// The worker has not been told yet that an earlier generation of it is gone: what it
     /// acknowledges is of that one.
     muted: bool,
@@ -50,8 +52,17 @@ impl Owned {
             next: start.offset,
             acked: start.offset,
             kept: known,
+            unseen: start.unseen,
             muted,
         }
+    }
+
+    fn take_in(&mut self, record: &Received) {
+        if self.unseen {
+            (self.acked, self.unseen) = (record.at.offset, false);
+        }
+        self.next = record.at.offset + 1;
+        self.open.push_back((record.at.offset, record.appended_at));
     }
 
     fn ack(&mut self, offset: u64) {
@@ -138,8 +149,7 @@ impl Hand {
         if record.at.offset < owned.next {
             return;
         }
-        owned.next = record.at.offset + 1;
-        owned.open.push_back((record.at.offset, record.appended_at));
+        owned.take_in(&record);
         state.records += 1;
         state.bytes += size(&record);
         state.queue.push_back(Item::Record(record));
@@ -188,7 +198,12 @@ impl Hand {
         }
     }
 
-    /// Where this member stands in each partition it owns.
+    /// The partitions that this member owns.
+    pub fn places(&self) -> Vec<Place> {
+        self.lock().owned.keys().copied().collect()
+    }
+
+    /// Where this member stands in each partition it owns, as far as that can be told.
     pub fn standings(&self) -> Vec<Standing> {
         let state = self.lock();
         let standing = |(place, owned): (&Place, &Owned)| Standing {
@@ -196,7 +211,7 @@ impl Hand {
             next: owned.next,
             note: owned.note,
         };
-        state.owned.iter().map(standing).collect()
+        state.owned.iter().filter(|(_, owned)| !owned.unseen).map(standing).collect()
     }
 
     /// The subscription ends with this error.
@@ -285,7 +300,7 @@ impl State {
 }
 
 fn unkept(place: Place, owned: &Owned) -> Option<Commit> {
-    (owned.kept != Some(owned.acked)).then_some((place, owned.acked, owned.note))
+    (!owned.unseen && owned.kept != Some(owned.acked)).then_some((place, owned.acked, owned.note))
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! The thread of one member of a group: fetches records, commits what is acknowledged, takes part
 //! in the group. All that may block on the cluster for the group's sake happens here.
 
-use super::Place;
 use super::client::{Cluster, unavailable};
 use super::hand::{Commit, Hand};
 use super::observer::Observer;
@@ -55,7 +54,8 @@ impl Member {
 
     fn run(self, reports: Reports) {
         let last_words = LastWords(Arc::clone(&self.hand));
-        let begun = self.observer.look_here(|view| view.starts(&self.group, &self.topics));
+        let begun =
+            self.observer.look_here(|view| view.starts(&self.group, &self.topics, |_| true));
         let fine = begun.is_ok();
         if reports.begun.send(begun.map(|_| ())).is_err() || !fine {
             return;
@@ -101,8 +101,7 @@ impl Member {
         let kept = self.keep(&client);
         // Leaves the group, which revokes what is still owned.
         drop(client);
-        let owned: Vec<Place> = self.hand.standings().iter().map(|s| s.place).collect();
-        self.hand.revoke(&owned);
+        self.hand.revoke(&self.hand.places());
         served.and(kept)
     }
 
@@ -132,8 +131,7 @@ impl Member {
             }
             watch.rest();
             if roomy.elapsed() >= STALLED {
-                let owned = self.hand.standings().into_iter().map(|standing| standing.place);
-                brake.hold(&self.cluster.names, client, owned);
+                brake.hold(&self.cluster.names, client, self.hand.places().into_iter());
             }
             // Whatever the worker does, the group hears of this member.
             self.take(client, 1, Duration::ZERO)?;
@@ -172,7 +170,7 @@ impl Member {
                 Err(unavailable(error))
             }
             Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {
-                self.observer.look_here(|view| view.starts(&self.group, &self.topics))?;
+                self.observer.look_here(|view| view.starts(&self.group, &self.topics, |_| true))?;
                 Err(unavailable(error))
             }
             Some(

@@ -5,6 +5,7 @@
 mod address;
 mod brake;
 mod client;
+mod gates;
 mod hand;
 mod member;
 mod names;
@@ -24,13 +25,16 @@ pub use open::OpenError;
 
 use async_trait::async_trait;
 use client::Cluster;
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use hand::Hand;
 use member::Member;
 use note::Note;
 use observer::{FRESH, Observer, View};
-use ofs_events::{Timestamp, Topic};
+use ofs_events::{OrderId, Timestamp, Topic};
 use ofs_runtime::log::{
-    Bounds, Error, Lag, Layout, Log, Message, Position, Reader, Received, Reset, Subscription,
+    Appended, Bounds, Error, Lag, Layout, Log, Message, Position, Reader, Received, Reset,
+    Subscription,
 };
 use producer::Producer;
 use std::collections::HashMap;
@@ -99,10 +103,12 @@ fn lag(
 ) -> Result<Vec<Lag>, Error> {
     let places = view.places(topics, FRESH)?;
     let committed = view.committed(&places)?;
-    let (firsts, ends) = (view.firsts(&places)?, view.ends(&places)?);
+    let led = view.led(&places);
+    let (firsts, ends) = (view.firsts(&led)?, view.ends(&led)?);
     let mut lags = Vec::with_capacity(places.len());
     let mut behind = HashMap::new();
     for place in places {
+        let leaderless = !led.contains(&place);
         let first = firsts.get(&place).copied().unwrap_or(0);
         let end = ends.get(&place).copied().unwrap_or(first);
         let position = committed.get(&place).map(|committed| committed.offset);
@@ -114,7 +120,8 @@ fn lag(
         }
         let (topic, partition) = place;
         let assigned = assigned(place);
-        lags.push(Lag { topic, partition, position, end, events, oldest: None, assigned });
+        let oldest = None;
+        lags.push(Lag { topic, partition, position, end, events, oldest, assigned, leaderless });
     }
     let oldest = view.oldest(behind)?;
     for lag in lags.iter_mut().filter(|lag| lag.events > 0) {
@@ -152,7 +159,17 @@ fn targets(view: &mut View, topics: &[Topic], to: Reset) -> Result<Vec<(Place, u
 #[async_trait]
 impl Log for KafkaLog {
     async fn append(&self, messages: Vec<Message>) -> Vec<Result<Position, Error>> {
-        self.producer.append(messages).await
+        let mut answers: Vec<_> = self.producer.append(messages).collect().await;
+        answers.sort_unstable_by_key(|(n, _)| *n);
+        answers.into_iter().map(|(_, answer)| answer).collect()
+    }
+
+    fn append_each(&self, messages: Vec<Message>) -> BoxStream<'_, Appended> {
+        self.producer.append(messages)
+    }
+
+    fn takes(&self, topic: Topic, key: OrderId) -> bool {
+        self.producer.takes(topic, key.to_string().as_bytes())
     }
 
     async fn subscribe(

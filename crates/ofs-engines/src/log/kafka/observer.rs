@@ -10,8 +10,9 @@ use ofs_events::{Timestamp, Topic};
 use ofs_runtime::log::Error;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::{Offset, TopicPartitionList};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -96,12 +97,20 @@ impl Observer {
     }
 }
 
+/// What is known of a topic.
+struct Known {
+    partitions: u32,
+    /// Those that no broker leads at present: nothing can be read there, nor written.
+    leaderless: BTreeSet<u32>,
+    asked: Instant,
+}
+
 /// The client of an [`Observer`]. Its functions block, at most [`PATIENCE`] for each question.
 pub(super) struct View {
     pub(super) cluster: Arc<Cluster>,
     /// Taken only when this is dropped.
     consumer: Option<BaseConsumer<Talk>>,
-    counts: HashMap<Topic, (u32, Instant)>,
+    topics: HashMap<Topic, Known>,
     /// The time of the record that was last asked for with [`View::oldest`], by place.
     times: HashMap<Place, (u64, Timestamp)>,
 }
@@ -120,8 +129,8 @@ impl View {
         while consumer.context().waits_for_token() && began.elapsed() < PATIENCE {
             consumer.poll(Duration::from_millis(10));
         }
-        let (counts, times) = (HashMap::new(), HashMap::new());
-        Ok(Self { cluster, consumer: Some(consumer), counts, times })
+        let (topics, times) = (HashMap::new(), HashMap::new());
+        Ok(Self { cluster, consumer: Some(consumer), topics, times })
     }
 
     pub(super) fn consumer(&self) -> Result<&BaseConsumer<Talk>, Error> {
@@ -173,11 +182,14 @@ impl View {
             Some(error) => return Err(Error::Unavailable(format!("{name}: {error}"))),
             None => {}
         }
-        let count = found.map_or(0, |found| found.partitions().len());
-        let count = u32::try_from(count).ok().filter(|count| *count > 0);
-        self.counts.remove(&topic);
-        self.counts.extend(count.map(|count| (topic, (count, Instant::now()))));
-        Ok(count)
+        let found = found.map_or(&[][..], MetadataTopic::partitions);
+        let partitions = u32::try_from(found.len()).ok().filter(|count| *count > 0);
+        let leaderless = found.iter().filter(|partition| partition.leader() < 0);
+        let leaderless = leaderless.map(|partition| partition.id().cast_unsigned()).collect();
+        self.topics.remove(&topic);
+        let known = |partitions| Known { partitions, leaderless, asked: Instant::now() };
+        self.topics.extend(partitions.map(known).map(|known| (topic, known)));
+        Ok(partitions)
     }
 
     /// Every partition of `topics`, as they were at most `age` ago.
@@ -187,7 +199,7 @@ impl View {
     pub fn places(&mut self, topics: &[Topic], age: Duration) -> Result<Vec<Place>, Error> {
         let mut places = Vec::new();
         for topic in topics.iter().copied() {
-            let fresh = self.counts.get(&topic).is_some_and(|(_, at)| at.elapsed() < age);
+            let fresh = self.topics.get(&topic).is_some_and(|known| known.asked.elapsed() < age);
             if !fresh && self.partitions(topic)?.is_none() {
                 let name = self.cluster.names.topic(topic);
                 return Err(Error::Lost(format!(
@@ -201,10 +213,21 @@ impl View {
 
     /// How many partitions `topic` had when it was last asked for.
     pub fn count(&self, topic: Topic) -> u32 {
-        self.counts.get(&topic).map_or(0, |(count, _)| *count)
+        self.topics.get(&topic).map_or(0, |known| known.partitions)
     }
 
-    /// The lowest offsets kept.
+    /// Whether some broker led the partition when its topic was last asked for.
+    pub fn is_led(&self, (topic, partition): &Place) -> bool {
+        self.topics.get(topic).is_none_or(|known| !known.leaderless.contains(partition))
+    }
+
+    /// Those of `places` that can be asked for their bounds and their records.
+    pub fn led(&self, places: &[Place]) -> Vec<Place> {
+        places.iter().filter(|place| self.is_led(place)).copied().collect()
+    }
+
+    /// The lowest offsets kept. Like all that is asked of partitions, an error if one of them has no
+    /// leader.
     pub fn firsts(&self, places: &[Place]) -> Result<HashMap<Place, u64>, Error> {
         self.offsets(places, Offset::Beginning)
     }
@@ -223,6 +246,10 @@ impl View {
     fn offsets(&self, places: &[Place], what: Offset) -> Result<HashMap<Place, u64>, Error> {
         if places.is_empty() {
             return Ok(HashMap::new());
+        }
+        if let Some((topic, partition)) = places.iter().find(|place| !self.is_led(place)) {
+            let name = self.cluster.names.topic(*topic);
+            return Err(Error::Unavailable(format!("{name}/{partition} has no leader")));
         }
         let asked = self.list(places.iter().map(|place| (*place, what)))?;
         let found = self.ask(|consumer, wait| {

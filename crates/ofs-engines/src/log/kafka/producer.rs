@@ -3,10 +3,15 @@
 //! Keeps no order across batches: the courier has only the lowest row of a key in flight.
 
 use super::client::{Cluster, PATIENCE, Talk, retire, unavailable};
+use super::gates::Gates;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream, FuturesUnordered};
 use ofs_events::Topic;
-use ofs_runtime::log::{Error, Message, Position};
+use ofs_runtime::log::{Appended, Error, Message, Position};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::{Header, Message as _, OwnedHeaders};
+use rdkafka::metadata::MetadataTopic;
+use rdkafka::producer::future_producer::Delivery;
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,33 +24,44 @@ const LOOKS: u32 = 2000;
 
 type Client = FutureProducer<Talk>;
 
-/// Appends to the log.
+/// Appends to the log; cheap to clone.
+#[derive(Clone)]
 pub(super) struct Producer {
     cluster: Arc<Cluster>,
-    /// None if the last one was given up.
-    client: Mutex<Option<Client>>,
+    client: Arc<Kept>,
+    gates: Arc<Gates>,
 }
 
-impl Drop for Producer {
+/// The client; none if the last one was given up.
+struct Kept(Mutex<Option<Client>>);
+
+impl Drop for Kept {
     fn drop(&mut self) {
         retire(self.lock().take());
     }
 }
 
+impl Kept {
+    fn lock(&self) -> MutexGuard<'_, Option<Client>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Producer {
     pub fn new(cluster: Arc<Cluster>) -> Result<Self, KafkaError> {
-        let client = Mutex::new(Some(connect(&cluster)?));
-        Ok(Self { cluster, client })
+        let client = Arc::new(Kept(Mutex::new(Some(connect(&cluster)?))));
+        Ok(Self { cluster, client, gates: Arc::default() })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Client>> {
-        self.client.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether what has this key may be appended now.
+    pub fn takes(&self, topic: Topic, key: &[u8]) -> bool {
+        self.gates.is_open(topic, key)
     }
 
     /// The client, a new one if it has given up for good: an idempotent producer that lost track of
     /// what is written refuses everything from then on.
     fn client(&self) -> Result<Client, Error> {
-        let mut kept = self.lock();
+        let mut kept = self.client.lock();
         if let Some(client) = kept.as_ref() {
             let Some((code, reason)) = client.client().fatal_error() else {
                 return Ok(client.clone());
@@ -59,53 +75,92 @@ impl Producer {
 
     /// Lets go of `client`, unless another one has taken its place already.
     fn give_up(&self, client: &Client) {
-        let mut kept = self.lock();
+        let mut kept = self.client.lock();
         let is_kept = |kept: &Client| kept.client().native_ptr() == client.client().native_ptr();
         if kept.as_ref().is_some_and(is_kept) {
             retire(kept.take());
         }
     }
 
-    /// Appends `messages`, one answer each, in order.
-    pub async fn append(&self, messages: Vec<Message>) -> Vec<Result<Position, Error>> {
-        let client = match self.client() {
-            Ok(client) => client,
-            Err(error) => return vec![Err(error); messages.len()],
-        };
-        let mut sent = Vec::with_capacity(messages.len());
-        for message in messages {
-            let topic = message.topic;
-            sent.push((topic, self.send(&client, message).await));
-        }
-        let mut answers = Vec::with_capacity(sent.len());
-        for (topic, delivery) in sent {
-            let answer = match delivery {
-                Ok(delivery) => delivered(delivery).await,
-                Err(error) => Err(error),
-            };
-            answers.push(match answer {
-                Ok((partition, offset)) => Ok(Position { topic, partition, offset }),
+    /// Appends `messages`; each answer as soon as it is known, in any order.
+    pub fn append(&self, messages: Vec<Message>) -> BoxStream<'_, Appended> {
+        let answers = async move {
+            let client = match self.client() {
+                Ok(client) => client,
                 Err(error) => {
-                    if is_unknown(&error) {
-                        self.look_for(&client, topic);
-                    }
-                    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageTimedOut) {
-                        self.give_up(&client);
-                    }
-                    Err(refused(self.cluster.names.topic(topic), &error))
+                    let refused = (0..messages.len()).map(move |n| (n, Err(error.clone())));
+                    return stream::iter(refused).boxed();
                 }
-            });
-        }
-        answers
+            };
+            let answers = FuturesUnordered::new();
+            for (n, message) in messages.into_iter().enumerate() {
+                let topic = message.topic;
+                if let Some(key) = &message.key {
+                    self.gates.pass(topic, key);
+                }
+                let sent = self.send(&client, message).await;
+                let client = client.clone();
+                answers.push(async move { (n, self.answer(&client, topic, sent).await) });
+            }
+            answers.boxed()
+        };
+        stream::once(answers).flatten().boxed()
     }
 
-    /// The client takes a topic for missing for a long time unless it is told to look again.
-    fn look_for(&self, client: &Client, topic: Topic) {
-        let (client, cluster) = (client.clone(), Arc::clone(&self.cluster));
+    async fn answer(
+        &self,
+        client: &Client,
+        topic: Topic,
+        sent: Result<DeliveryFuture, KafkaError>,
+    ) -> Result<Position, Error> {
+        let delivered = match sent {
+            Ok(delivery) => match delivery.await {
+                Ok(delivered) => delivered.map_err(|(error, message)| (error, Some(message))),
+                Err(_) => Err((KafkaError::Canceled, None)),
+            },
+            Err(error) => Err((error, None)),
+        };
+        match delivered {
+            Ok(Delivery { partition, offset, .. }) => {
+                let (partition, offset) = (partition.cast_unsigned(), offset.cast_unsigned());
+                self.gates.arrived((topic, partition));
+                Ok(Position { topic, partition, offset })
+            }
+            Err((error, message)) => {
+                let timed_out =
+                    error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageTimedOut);
+                let partition = message.and_then(|message| u32::try_from(message.partition()).ok());
+                if timed_out && let Some(partition) = partition {
+                    self.gates.failed((topic, partition));
+                }
+                if timed_out || is_unknown(&error) {
+                    self.look_for(client, topic, partition);
+                }
+                Err(refused(self.cluster.names.topic(topic), &error))
+            }
+        }
+    }
+
+    /// The client takes a topic for missing for a long time unless it is told to look again. If it finds
+    /// nothing, or nothing that explains why messages to `partition` time out, it is given up.
+    fn look_for(&self, client: &Client, topic: Topic, partition: Option<u32>) {
+        if !self.gates.ask(topic) {
+            return;
+        }
+        let (this, client) = (self.clone(), client.clone());
         tokio::task::spawn_blocking(move || {
-            let name = cluster.names.topic(topic);
-            // Whatever it finds, the next append will tell.
-            let _ = client.client().fetch_metadata(Some(name), PATIENCE);
+            let name = this.cluster.names.topic(topic);
+            let found = client.client().fetch_metadata(Some(name), PATIENCE).ok();
+            let partitions = found.as_ref().and_then(|found| found.topics().first());
+            let partitions = partitions.map_or(&[][..], MetadataTopic::partitions);
+            let is_led = |partition: u32| {
+                let mut partitions = partitions.iter();
+                partitions.any(|p| p.id().cast_unsigned() == partition && p.leader() >= 0)
+            };
+            if partitions.is_empty() || partition.is_some_and(is_led) {
+                this.give_up(&client);
+            }
+            this.gates.answer(topic, u32::try_from(partitions.len()).ok().filter(|n| *n > 0));
             retire(client);
         });
     }
@@ -140,11 +195,6 @@ const FULL: RDKafkaErrorCode = RDKafkaErrorCode::QueueFull;
 
 fn connect(cluster: &Cluster) -> Result<Client, KafkaError> {
     cluster.producer().create_with_context(cluster.talk())
-}
-
-async fn delivered(delivery: DeliveryFuture) -> Result<(u32, u64), KafkaError> {
-    let delivery = delivery.await.map_err(|_| KafkaError::Canceled)?.map_err(|(error, _)| error)?;
-    Ok((delivery.partition.cast_unsigned(), delivery.offset.cast_unsigned()))
 }
 
 fn is_unknown(error: &KafkaError) -> bool {

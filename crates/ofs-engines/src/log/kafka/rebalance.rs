@@ -53,16 +53,18 @@ impl Rebalancer {
     /// leaves the group right after.
     fn assigned(&self, client: &Client, list: &TopicPartitionList) -> KafkaResult<()> {
         let places = self.cluster.names.places(list);
-        let starts = self.observer.look_here(|view| view.starts(&self.group, &self.topics));
-        let starts: Vec<Start> = match starts {
-            Ok(starts) => starts.into_iter().filter(|s| places.contains(&s.place)).collect(),
-            Err(error) => {
-                self.fail(error);
-                Vec::new()
-            }
-        };
+        let starts = self.observer.look_here(|view| {
+            view.starts(&self.group, &self.topics, |place| places.contains(place))
+        });
+        let starts: Vec<Start> = starts.unwrap_or_else(|error| {
+            self.fail(error);
+            Vec::new()
+        });
         tracing::debug!(group = self.group, ?starts, "partitions assigned");
-        let from = starts.iter().map(|s| (s.place, Offset::Offset(s.offset.cast_signed())));
+        let from = starts.iter().map(|start| match start.unseen {
+            true => (start.place, Offset::Beginning),
+            false => (start.place, Offset::Offset(start.offset.cast_signed())),
+        });
         let from = self.cluster.names.list(from)?;
         self.hand.assign(&starts);
         match client.rebalance_protocol() {

@@ -18,6 +18,8 @@ pub(super) struct Start {
     pub note: Note,
     /// The group has not been here; where it begins is still to be committed.
     pub fresh: bool,
+    /// Nobody can tell where it begins: it has not been here, and the partition has no leader.
+    pub unseen: bool,
 }
 
 /// Where a member is in a partition it owns.
@@ -30,22 +32,31 @@ pub(super) struct Standing {
 }
 
 impl View {
-    /// Where `group` goes on in every partition of `topics`.
+    /// Where `group` goes on in those partitions of `topics` that are `wanted`. What stands in one
+    /// without a leader is looked at when it has one again, see [`View::check`].
     ///
     /// # Errors
     /// [`Error::Lost`] with what happened and what to do.
-    pub fn starts(&mut self, group: &str, topics: &[Topic]) -> Result<Vec<Start>, Error> {
-        let places = self.places(topics, Duration::ZERO)?;
+    pub fn starts(
+        &mut self,
+        group: &str,
+        topics: &[Topic],
+        wanted: impl Fn(&Place) -> bool,
+    ) -> Result<Vec<Start>, Error> {
+        let mut places = self.places(topics, Duration::ZERO)?;
+        places.retain(wanted);
         let committed = self.committed(&places)?;
-        let firsts = self.firsts(&places)?;
-        let ends = self.ends(&places)?;
+        let led = self.led(&places);
+        let (firsts, ends) = (self.firsts(&led)?, self.ends(&led)?);
         let mut starts = Vec::with_capacity(places.len());
         for place in places {
-            let first = firsts.get(&place).copied().unwrap_or(0);
-            let end = ends.get(&place).copied().unwrap_or(first);
+            let first = firsts.get(&place).copied();
             let known = committed.get(&place).copied();
             let start = start(place, known, first, self.count(place.0));
-            self.judge(group, first..=end, start.standing())?;
+            if let Some(first) = first {
+                let end = ends.get(&place).copied().unwrap_or(first);
+                self.judge(group, first..=end, start.standing())?;
+            }
             starts.push(start);
         }
         self.compare(group, &firsts, starts.iter().map(Start::standing))?;
@@ -60,9 +71,9 @@ impl View {
         let places: Vec<Place> = standings.iter().map(|standing| standing.place).collect();
         let topics: BTreeSet<Topic> = places.iter().map(|(topic, _)| *topic).collect();
         self.places(&Vec::from_iter(topics), Duration::ZERO)?;
-        let firsts = self.firsts(&places)?;
-        let ends = self.ends(&places)?;
-        for standing in standings {
+        let led = self.led(&places);
+        let (firsts, ends) = (self.firsts(&led)?, self.ends(&led)?);
+        for standing in standings.iter().filter(|standing| self.is_led(&standing.place)) {
             let first = firsts.get(&standing.place).copied().unwrap_or(0);
             let end = ends.get(&standing.place).copied().unwrap_or(first);
             self.judge(group, first..=end, *standing)?;
@@ -122,13 +133,17 @@ impl Start {
     }
 }
 
-fn start(place: Place, known: Option<Committed>, first: u64, partitions: u32) -> Start {
+fn start(place: Place, known: Option<Committed>, first: Option<u64>, partitions: u32) -> Start {
     let blank = Note { partitions, last: None };
     match known {
         Some(Committed { offset, note }) => {
-            Start { place, offset, note: note.unwrap_or(blank), fresh: false }
+            let note = note.unwrap_or(blank);
+            Start { place, offset, note, fresh: false, unseen: false }
         }
-        None => Start { place, offset: first, note: blank, fresh: true },
+        None => {
+            let (offset, unseen) = (first.unwrap_or(0), first.is_none());
+            Start { place, offset, note: blank, fresh: true, unseen }
+        }
     }
 }
 

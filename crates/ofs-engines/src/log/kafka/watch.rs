@@ -82,7 +82,7 @@ impl<'a> Watch<'a> {
             if !idle {
                 return Ok(false);
             }
-            let places: Vec<_> = now.keys().copied().collect();
+            let places = view.led(&Vec::from_iter(now.keys().copied()));
             let ends = view.ends(&places)?;
             let behind = |(place, next): &(_, u64)| ends.get(place).is_some_and(|end| next < end);
             let behind: Vec<_> = now.iter().map(|(p, next)| (*p, *next)).filter(behind).collect();

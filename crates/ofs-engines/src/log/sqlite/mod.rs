@@ -131,7 +131,8 @@ impl Inner {
                 .map(|r| r.appended_at),
         };
         let assigned = self.shared.groups.is_read(group, topic);
-        Ok(Lag { topic, partition: 0, position, end, events, oldest, assigned })
+        let leaderless = false;
+        Ok(Lag { topic, partition: 0, position, end, events, oldest, assigned, leaderless })
     }
 }
 

@@ -11,7 +11,7 @@ const OTHER: Place = (Topic::Orders, 1);
 
 fn start((topic, partition): Place, offset: u64, fresh: bool) -> Start {
     let note = Note { partitions: 2, last: None };
-    Start { place: (topic, partition), offset, note, fresh }
+    Start { place: (topic, partition), offset, note, fresh, unseen: false }
 }
 
 fn record((topic, partition): Place, offset: u64) -> Received {
@@ -127,6 +127,17 @@ fn where_a_group_begins_is_committed_before_any_ack() {
     let hand = Hand::default();
     hand.assign(&[start(PLACE, 7, true), start(OTHER, 7, false)]);
     assert_eq!(hand.unkept(), [(PLACE, 7, Note { partitions: 2, last: None })]);
+}
+
+#[test]
+fn where_nobody_knows_the_beginning_nothing_is_committed_before_a_record_came() {
+    let hand = Hand::default();
+    hand.assign(&[Start { unseen: true, ..start(PLACE, 0, true) }]);
+    assert_eq!((hand.unkept(), hand.standings()), (vec![], vec![]));
+    assert_eq!(hand.places(), [PLACE]);
+    hand.push(record(PLACE, 7));
+    assert_eq!(hand.unkept(), [(PLACE, 7, Note { partitions: 2, last: None })]);
+    assert_eq!(hand.standings().iter().map(|s| s.next).collect::<Vec<_>>(), [8]);
 }
 
 #[test]
