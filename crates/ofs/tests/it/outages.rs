@@ -2,9 +2,10 @@
 //! the rest goes on, and nothing that was accepted is lost.
 
 use crate::crashes::{Accepted, assert_all_end_right, load};
-use crate::server::{Server, get, http, order, place, until, until_status};
+use crate::server::{PATIENCE, Server, get, http, order, place, until, until_status};
 use crate::servers::{Servers, Urls};
 use crate::system::{SERVICES, System};
+use ofs_events::Topic;
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
@@ -103,6 +104,79 @@ async fn a_broker_of_three_that_dies_under_load_loses_nothing() {
     servers.kill("kafka-1");
     let accepted = loading.await.expect("a client");
     assert_eq!(accepted.len(), 300, "every order is accepted");
+    assert_all_end_right(&system, &url, &accepted).await;
+}
+
+/// Topics of one copy whose partitions 0 and 3 stand on the first broker.
+fn in_one_copy(servers: &Servers) -> System {
+    for topic in Topic::ALL {
+        let brokers = servers.brokers();
+        let create = ["--bootstrap-server", &brokers, "--create", "--topic", topic.name()];
+        let settings = ["--replica-assignment", "1,2,3,1,2,3", "--config", "cleanup.policy=delete"];
+        servers
+            .kafka_tool("org.apache.kafka.tools.TopicCommand", &[&create[..], &settings].concat());
+    }
+    servers.system()
+}
+
+/// Waits until every one of `orders` is final, but for those that order-service cannot publish; says
+/// how many these are.
+async fn until_the_rest_is_final(url: &str, orders: &Accepted) -> u64 {
+    let began = Instant::now();
+    loop {
+        let (_, view) = get(&format!("{url}/pipeline")).await;
+        let owed = view["services"][0]["outbox"]["rows"].as_u64().expect("a number");
+        let mut open = 0;
+        for (id, status) in orders {
+            let (_, order) = get(&format!("{url}/orders/{id}")).await;
+            open += u64::from(order["status"] != *status);
+        }
+        if open == owed {
+            return owed;
+        }
+        assert!(
+            began.elapsed() < PATIENCE,
+            "{open} are open, {owed} of them not published: {view}"
+        );
+    }
+}
+
+async fn loads(url: &str, seeds: std::ops::Range<usize>) -> Accepted {
+    futures::future::join_all(seeds.map(|seed| load(url, seed))).await.concat()
+}
+
+#[tokio::test]
+async fn a_partition_without_a_leader_waits_alone() {
+    let Some(servers) = Servers::start().await else { return };
+    let system = in_one_copy(&servers);
+    let mut processes = four(&system);
+    let url = processes[0].url.clone();
+    until_working(&url).await;
+    servers.kill("kafka-1");
+    let mut accepted = loads(&url, 0..8).await;
+    assert_eq!(accepted.len(), 2400, "every order is accepted");
+    let waiting = until_the_rest_is_final(&url, &accepted).await;
+    assert!((400..1200).contains(&waiting), "about a third waits: {waiting}");
+    let (_, view) = get(&format!("{url}/pipeline")).await;
+    for service in view["services"].as_array().expect("services") {
+        for topic in service["topics"].as_array().expect("topics") {
+            assert_eq!(topic["leaderless"], serde_json::json!([0, 3]), "{view}");
+            assert_eq!(topic["lagEvents"], 0, "{view}");
+        }
+    }
+    let told = system.ofs(Some(&url), &["pipeline"]);
+    let told = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert!(told.contains("payments.events.v1/3 has no leader"), "{told}");
+    // A process that starts meanwhile takes up all the others.
+    for (service, process) in SERVICES.iter().zip(&mut processes) {
+        assert_eq!(process.stop(), Some(0));
+        *process = system.start_with(&["--service", service], &[]);
+    }
+    let url = processes[0].url.clone();
+    accepted.extend(loads(&url, 0..2).await);
+    let waiting = until_the_rest_is_final(&url, &accepted).await;
+    assert!((500..1500).contains(&waiting), "about a third waits: {waiting}");
+    servers.bring_back("kafka-1");
     assert_all_end_right(&system, &url, &accepted).await;
 }
 
