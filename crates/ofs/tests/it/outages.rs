@@ -119,9 +119,10 @@ fn in_one_copy(servers: &Servers) -> System {
     servers.system()
 }
 
-/// Waits until every one of `orders` is final, but for those that order-service cannot publish; says
-/// how many these are.
-async fn until_the_rest_is_final(url: &str, orders: &Accepted) -> u64 {
+/// Waits until every one of `orders` is final, but for those that order-service cannot publish: with two
+/// of six partitions gone, about a third.
+async fn until_the_rest_is_final(url: &str, orders: &Accepted) {
+    let third = orders.len() as u64 / 3;
     let began = Instant::now();
     loop {
         let (_, view) = get(&format!("{url}/pipeline")).await;
@@ -131,8 +132,9 @@ async fn until_the_rest_is_final(url: &str, orders: &Accepted) -> u64 {
             let (_, order) = get(&format!("{url}/orders/{id}")).await;
             open += u64::from(order["status"] != *status);
         }
-        if open == owed {
-            return owed;
+        if open == owed && owed < third + 100 {
+            assert!(owed > third - 100, "{owed} wait");
+            return;
         }
         assert!(
             began.elapsed() < PATIENCE,
@@ -153,10 +155,9 @@ async fn a_partition_without_a_leader_waits_alone() {
     let url = processes[0].url.clone();
     until_working(&url).await;
     servers.kill("kafka-1");
-    let mut accepted = loads(&url, 0..8).await;
-    assert_eq!(accepted.len(), 2400, "every order is accepted");
-    let waiting = until_the_rest_is_final(&url, &accepted).await;
-    assert!((400..1200).contains(&waiting), "about a third waits: {waiting}");
+    let mut accepted = loads(&url, 0..4).await;
+    assert_eq!(accepted.len(), 1200, "every order is accepted");
+    until_the_rest_is_final(&url, &accepted).await;
     let (_, view) = get(&format!("{url}/pipeline")).await;
     for service in view["services"].as_array().expect("services") {
         for topic in service["topics"].as_array().expect("topics") {
@@ -168,14 +169,15 @@ async fn a_partition_without_a_leader_waits_alone() {
     let told = String::from_utf8_lossy(&told.stderr).into_owned();
     assert!(told.contains("payments.events.v1/3 has no leader"), "{told}");
     // A process that starts meanwhile takes up all the others.
-    for (service, process) in SERVICES.iter().zip(&mut processes) {
-        assert_eq!(process.stop(), Some(0));
-        *process = system.start_with(&["--service", service], &[]);
-    }
+    std::thread::scope(|scope| {
+        for process in &mut processes {
+            scope.spawn(|| assert_eq!(process.stop(), Some(0)));
+        }
+    });
+    let processes = four(&system);
     let url = processes[0].url.clone();
-    accepted.extend(loads(&url, 0..2).await);
-    let waiting = until_the_rest_is_final(&url, &accepted).await;
-    assert!((500..1500).contains(&waiting), "about a third waits: {waiting}");
+    accepted.extend(loads(&url, 0..1).await);
+    until_the_rest_is_final(&url, &accepted).await;
     servers.bring_back("kafka-1");
     assert_all_end_right(&system, &url, &accepted).await;
 }
