@@ -10,6 +10,7 @@ pub use record::Record;
 
 use crate::log::{Message, Position};
 use async_trait::async_trait;
+use bytes::Bytes;
 use ofs_events::{EventId, OrderId, Timestamp, Topic};
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};
@@ -157,8 +158,26 @@ pub struct Outgoing {
     pub id: u64,
     /// The order.
     pub key: OrderId,
-    /// What to append.
-    pub message: Message,
+    /// What to append, or why this build cannot read it: a newer one has written it.
+    pub message: Result<Message, String>,
+}
+
+impl Outgoing {
+    /// The message of an event as an engine keeps it: `headers` are JSON, pairs of name and value.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub fn message(
+        key: OrderId,
+        topic: &str,
+        event_id: Option<EventId>,
+        headers: &str,
+        value: Bytes,
+    ) -> Result<Message, String> {
+        let topic = topic.parse().map_err(|error| format!("this build cannot send it: {error}"))?;
+        let headers = serde_json::from_str(headers).map_err(|error| format!("headers: {error}"))?;
+        Ok(Message { topic, key: Some(Bytes::from(key.to_string())), event_id, headers, value })
+    }
 }
 
 /// A record version that the index refused.

@@ -10,3 +10,4 @@ mod run;
 mod services;
 pub mod telemetry;
 mod tidy;
+mod told;

@@ -103,7 +103,7 @@ impl OrderDocument {
             | Payload::PaymentFailedV1(_)
             | Payload::FulfillmentScheduledV1(_) => {}
         }
-        document.timeline.push(Entry::new(event, position));
+        document.timeline.push(Entry::new(event, Some(position)));
         document.timeline = timeline::in_causal_order(document.timeline);
         if let Some(first) = document.timeline.first() {
             document.correlation_id = first.correlation_id;

@@ -1,15 +1,14 @@
-//! The routes of the read model: search, and the timeline of one order.
+//! The route of the read model: search.
 //!
 //! Searches say how far behind they are; what is exact is `GET /orders/{id}`.
 
 use crate::document::OrderDocument;
 use crate::query::{self, SearchParams};
-use crate::timeline::Entry;
 use axum::Json;
 use axum::extract::State;
-use ofs_events::{OrderId, Timestamp};
+use ofs_events::Timestamp;
 use ofs_runtime::desk::Desk;
-use ofs_runtime::extract::{Id, Params};
+use ofs_runtime::extract::Params;
 use ofs_runtime::index::FacetCount;
 use ofs_runtime::problem::Problem;
 use serde::Serialize;
@@ -18,10 +17,10 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// Search and timelines.
+/// Search.
 #[must_use]
 pub fn reads() -> OpenApiRouter<Desk> {
-    OpenApiRouter::new().routes(routes!(search_orders)).routes(routes!(get_timeline))
+    OpenApiRouter::new().routes(routes!(search_orders))
 }
 
 /// One page of a search.
@@ -53,16 +52,6 @@ pub struct Facets {
     pub country: Vec<FacetCount>,
 }
 
-/// The events of one order.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Timeline {
-    /// The order.
-    pub order_id: OrderId,
-    /// Every event once, causes before effects.
-    pub events: Vec<Entry>,
-}
-
 /// Search orders.
 ///
 /// Reads the search index, which follows the events: `asOf` and `lagSeconds` say how closely.
@@ -92,29 +81,4 @@ async fn search_orders(
         as_of: freshness.map(|freshness| freshness.as_of),
         lag_seconds: freshness.map(|freshness| freshness.lag_seconds),
     }))
-}
-
-/// Show what happened to an order.
-///
-/// Every event once, causes before effects; a moment behind the log.
-#[utoipa::path(
-    get, path = "/orders/{id}/timeline", tag = "orders", operation_id = "getTimeline",
-    params(("id" = OrderId, Path, description = "the order")),
-    responses(
-        (status = 200, body = Timeline, description = "its events"),
-        (status = 400, body = Problem, content_type = "application/problem+json",
-            description = "not a UUID"),
-        (status = 404, body = Problem, content_type = "application/problem+json",
-            description = "no event of this order has been read"),
-        (status = 503, body = Problem, content_type = "application/problem+json",
-            description = "the store cannot be reached"),
-    )
-)]
-async fn get_timeline(
-    State(desk): State<Desk>,
-    Id(id): Id<OrderId>,
-) -> Result<Json<Timeline>, Problem> {
-    let record = desk.record(id).await?.ok_or_else(|| Problem::unknown_order(id))?;
-    let document: OrderDocument = record.read().map_err(|_| Problem::internal())?;
-    Ok(Json(Timeline { order_id: id, events: document.timeline }))
 }

@@ -23,15 +23,15 @@ pub struct Entry {
     pub correlation_id: CorrelationId,
     /// The event that caused it; null for the first.
     pub causation_id: Option<EventId>,
-    /// Where it was first read: `topic/partition@offset`.
-    #[schema(value_type = String, example = "orders.events.v1/0@17")]
-    pub position: Position,
+    /// Where it was first read: `topic/partition@offset`; null while it was not.
+    #[schema(value_type = Option<String>, required, example = "orders.events.v1/0@17")]
+    pub position: Option<Position>,
 }
 
 impl Entry {
-    /// The entry of `event`, which was read at `position`.
+    /// The entry of `event`, which was read at `position` if it was.
     #[must_use]
-    pub fn new(event: &Event, position: Position) -> Self {
+    pub fn new(event: &Event, position: Option<Position>) -> Self {
         Self {
             event_id: event.id,
             event_type: event.payload.event_type().to_owned(),
@@ -69,7 +69,6 @@ pub fn in_causal_order(mut entries: Vec<Entry>) -> Vec<Entry> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ofs_events::Topic;
     use uuid::Uuid;
 
     fn entry(id: u128, cause: Option<u128>, second: i64) -> Entry {
@@ -79,7 +78,7 @@ mod tests {
             occurred_at: Timestamp::from_micros(second * 1_000_000),
             correlation_id: CorrelationId(Uuid::from_u128(9)),
             causation_id: cause.map(|cause| EventId(Uuid::from_u128(cause))),
-            position: Position { topic: Topic::Orders, partition: 0, offset: 0 },
+            position: None,
         }
     }
 

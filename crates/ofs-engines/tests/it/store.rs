@@ -7,6 +7,7 @@
 mod commits;
 mod keeping;
 mod leases;
+mod newer;
 mod owed;
 mod parking;
 mod postgres;
@@ -17,7 +18,7 @@ use bytes::Bytes;
 use ofs_events::{EventId, OrderId, Timestamp, Topic};
 use ofs_runtime::log::{Message, Position};
 use ofs_runtime::store::{
-    Commit, Error, Guard, Loaded, Once, Parking, Record, Seen, Settled, Store, Wanted,
+    Commit, Error, Guard, Loaded, Once, Parking, Record, SHARDS, Seen, Settled, Store, Wanted,
 };
 use serde_json::json;
 use std::sync::Arc;
@@ -36,6 +37,9 @@ const OWNER: &str = "order-service";
 pub trait Engine: Send + Sync {
     /// Opens it; whoever opened it before has dropped it.
     async fn open(&self) -> Arc<dyn Store>;
+
+    /// Runs SQL behind its back; whoever opened it before has dropped it.
+    async fn execute(&self, sql: &str);
 }
 
 fn order(number: u128) -> OrderId {
@@ -134,6 +138,10 @@ async fn version(store: &Arc<dyn Store>, key: OrderId) -> u64 {
 }
 
 /// The ids of the outbox rows of all shards.
+fn all_shards() -> Vec<u16> {
+    (0..SHARDS).collect()
+}
+
 async fn outbox(store: &Arc<dyn Store>, owner: &str) -> Vec<u64> {
     let shards: Vec<u16> = (0..ofs_runtime::store::SHARDS).collect();
     let rows = store.outbox(owner, &shards, &[], 0, 1_000).await.unwrap();
@@ -201,6 +209,8 @@ macro_rules! conformance {
             refused::what_the_index_refuses_is_kept_until_a_version_is_indexed,
             refused::a_refused_version_does_not_settle_a_newer_one,
             refused::refused_records_are_listed_by_key_in_pages,
+            newer::what_a_newer_build_has_written_is_left_out_row_by_row,
+            newer::an_outbox_is_read_on_from_any_row,
             parking::a_parked_event_is_read_back,
             parking::a_position_is_parked_once_per_owner,
             parking::a_queue_blocks_its_topic_and_order_alone,

@@ -8,7 +8,7 @@ use crate::metrics;
 use crate::store::{Error, Outgoing, SHARDS, Settled};
 use async_trait::async_trait;
 use futures::StreamExt;
-use ofs_events::{OrderId, Topic};
+use ofs_events::OrderId;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -86,8 +86,10 @@ impl Lane for OutboxLane {
             let rows = books.store().outbox(books.owner(), slots, skip, from, Self::BATCH).await?;
             let last = rows.last().map(|row| row.id);
             let count = rows.len();
-            let taken: Vec<Outgoing> =
-                rows.into_iter().filter(|row| self.log.takes(row.message.topic, row.key)).collect();
+            let is_taken = |row: &Outgoing| {
+                row.message.as_ref().map_or(true, |message| self.log.takes(message.topic, row.key))
+            };
+            let taken: Vec<Outgoing> = rows.into_iter().filter(is_taken).collect();
             if taken.len() == count && from == 0 {
                 return Ok(taken);
             }
@@ -99,10 +101,22 @@ impl Lane for OutboxLane {
     }
 
     async fn deliver(&self, _: &Books, items: Vec<Outgoing>, receipts: &Receipts) {
-        let sent: Vec<(u64, OrderId, Topic)> =
-            items.iter().map(|item| (item.id, item.key, item.message.topic)).collect();
+        let (mut sent, mut messages) = (Vec::new(), Vec::new());
+        let mut unreadable = Receipt { left_out: true, ..Receipt::default() };
+        for Outgoing { id, key, message } in items {
+            match message {
+                Ok(message) => {
+                    sent.push((id, key, message.topic));
+                    messages.push(message);
+                }
+                Err(reason) => unreadable.failed.push((key, reason)),
+            }
+        }
+        if !unreadable.failed.is_empty() {
+            // Nobody may be waiting for it.
+            let _ = receipts.send(unreadable);
+        }
         crash::point("append.before");
-        let messages = items.into_iter().map(|item| item.message).collect();
         let mut answers = self.log.append_each(messages).ready_chunks(Self::BATCH);
         while let Some(answers) = answers.next().await {
             crash::point("append.after");
@@ -117,7 +131,6 @@ impl Lane for OutboxLane {
                     }
                 }
             }
-            // Nobody may be waiting for it.
             let _ = receipts.send(receipt);
         }
     }

@@ -19,6 +19,7 @@ mod socket;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod timeline;
 
 pub use origin::Hosts;
 pub use serve::serve;
@@ -64,6 +65,7 @@ pub struct App {
 /// The operator's own routes, with their documentation.
 fn operations() -> OpenApiRouter<App> {
     OpenApiRouter::new()
+        .merge(timeline::routes())
         .merge(events::routes())
         .merge(pipeline::routes())
         .merge(parked::routes())

@@ -4,16 +4,14 @@
 //! its order is not finished. Then all services read the log from its beginning.
 
 use crate::engines::Engines;
+use crate::told::told;
 use anyhow::Context as _;
-use fulfillment_worker::shipment;
 use ofs_events::{Event, EventId, OrderId, OrderStatus, Topic};
-use ofs_runtime::context::Context;
 use ofs_runtime::log::{Bounds, Message, Received, Reset};
 use ofs_runtime::pipeline::group_of;
 use ofs_runtime::service::Service;
 use ofs_runtime::store::{Commit, Record, SHARDS, Wanted};
 use order_service::order;
-use payment_worker::payment;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -230,7 +228,7 @@ impl Examination<'_> {
             }
             for row in rows {
                 seen.push(row.key);
-                let message = row.message;
+                let Ok(message) = row.message else { continue };
                 let event = Event::decode(message.topic, message.key.as_deref(), &message.value);
                 owed.extend(event.map(|event| event.id));
             }
@@ -267,25 +265,4 @@ fn decode(record: &Received) -> Option<Event> {
 fn is_finished(record: &Record) -> bool {
     let status = OrderStatus::ALL.into_iter().find(|status| status.name() == record.status);
     status.is_some_and(OrderStatus::is_final)
-}
-
-/// What the services have told of one order, each with the record that says so, causes first.
-fn told(
-    order: Record,
-    payment: Option<Record>,
-    shipment: Option<Record>,
-) -> Vec<(&'static str, Record, Event)> {
-    let mut told = Vec::new();
-    let Some(created) = order::published(&order) else { return told };
-    told.push((order_service::NAME, order, created.clone()));
-    let Some(payment) = payment else { return told };
-    let context = Context::new(payment_worker::NAME);
-    let Some(paid) = payment::published(&context, &payment, &created) else { return told };
-    told.push((payment_worker::NAME, payment, paid.clone()));
-    let Some(shipment) = shipment else { return told };
-    let context = Context::new(fulfillment_worker::NAME);
-    if let Some(scheduled) = shipment::published(&context, &shipment, &paid) {
-        told.push((fulfillment_worker::NAME, shipment, scheduled));
-    }
-    told
 }

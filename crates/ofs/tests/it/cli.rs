@@ -213,12 +213,12 @@ fn a_tail_shows_records_and_says_when_one_is_no_event() {
 fn what_is_unknown_in_the_pipeline_is_not_shown_as_nothing() {
     let view = r#"{"at":"2026-01-31T12:00:00Z","services":[{"service":"payment-worker",
         "topics":[{"topic":"orders.events.v1","lagEvents":null,"lagSeconds":null}],
-        "outbox":{"rows":3},"index":{"rows":0},"parked":{"rows":0,"ageSeconds":0.0}}]}"#;
+        "outbox":{"rows":3},"index":{"rows":0},"refused":{"rows":1},"parked":{"rows":0,"ageSeconds":0.0}}]}"#;
     let url = server(vec![(200, view)]);
     let output = ofs(&["pipeline", "--server", &url]);
     let said = stdout(&output);
     let row: Vec<_> = said.lines().nth(1).unwrap().split_whitespace().collect();
-    assert_eq!(row, ["payment-worker", "orders.events.v1", "?", "?", "3", "0", "0", "0.0"]);
+    assert_eq!(row, ["payment-worker", "orders.events.v1", "?", "?", "3", "0", "1", "0", "0.0"]);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! The life of an order, seen from outside.
 
-use crate::server::{events, http, order, place, place_all, until, until_status};
+use crate::server::{events, get, http, order, place, place_all, until, until_status};
 use crate::system::System;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 fn members<'a>(body: &'a Value, name: &str) -> &'a [Value] {
     body[name].as_array().map_or(&[], Vec::as_slice)
@@ -32,9 +33,28 @@ async fn an_order_passes_all_services_and_is_found(system: System) {
     }
 }
 
+async fn an_order_has_a_timeline_as_soon_as_it_is_accepted(system: System) {
+    let server = system.start();
+    for _ in 0..100 {
+        let id = place(&server.url, &order(Some("success"))).await.expect("201");
+        let (status, timeline) = get(&format!("{}/orders/{id}/timeline", server.url)).await;
+        assert_eq!(status, 200, "{timeline}");
+        assert_eq!(timeline["events"][0]["eventType"], "OrderCreatedV1", "{timeline}");
+        let order = until_status(&server.url, &id, "FulfillmentScheduled").await;
+        let (_, timeline) = get(&format!("{}/orders/{id}/timeline", server.url)).await;
+        assert_eq!(members(&timeline, "events").len(), 3, "{order} but {timeline}");
+        let ids = members(&timeline, "events").iter().map(|event| event["eventId"].to_string());
+        assert_eq!(ids.collect::<BTreeSet<_>>().len(), 3, "{timeline}");
+    }
+}
+
 async fn services_started_one_after_the_other_each_move_an_order_one_step(system: System) {
     let mut server = system.start_with(&["--service", "order-service"], &[]);
     let id = place(&server.url, &order(Some("success"))).await.expect("201");
+    let (_, timeline) = get(&format!("{}/orders/{id}/timeline", server.url)).await;
+    let [created] = members(&timeline, "events") else { panic!("{timeline}") };
+    assert_eq!(created["eventType"], "OrderCreatedV1");
+    assert_eq!(created["position"], Value::Null, "nobody has read it");
     assert_eq!(server.stop(), Some(0));
     for (service, topic) in [("payment-worker", "payments"), ("fulfillment-worker", "fulfillment")]
     {
@@ -98,6 +118,7 @@ async fn the_address_alone_leads_to_the_documentation() {
 
 on_every_set! {
     an_order_passes_all_services_and_is_found,
+    an_order_has_a_timeline_as_soon_as_it_is_accepted,
     services_started_one_after_the_other_each_move_an_order_one_step,
     an_order_with_the_four_contract_fields_makes_exactly_the_contracts_event,
 }

@@ -9,6 +9,7 @@ use super::record::received;
 use super::watch::Watch;
 use ofs_events::Topic;
 use ofs_runtime::log::Error;
+use ofs_runtime::task;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::sync::Arc;
@@ -49,7 +50,11 @@ impl Member {
     /// Starts the thread.
     pub fn start(self, reports: Reports) -> std::io::Result<()> {
         let name = format!("kafka-{}", self.group);
-        std::thread::Builder::new().name(name).spawn(move || self.run(reports)).map(|_| ())
+        let body = {
+            let name = name.clone();
+            move || task::guard_thread(&name, || self.run(reports))
+        };
+        std::thread::Builder::new().name(name).spawn(body).map(|_| ())
     }
 
     fn run(self, reports: Reports) {

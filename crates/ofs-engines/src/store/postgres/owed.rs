@@ -1,12 +1,10 @@
 //! What is owed: to the log, and to the index.
 
 use super::load::record;
-use super::parked::topic;
 use super::session::{Failure, Sessions, params, statements};
 use super::values::{Time, get, int, limit, number};
 use bytes::Bytes;
 use ofs_events::{EventId, OrderId};
-use ofs_runtime::log::Message;
 use ofs_runtime::store::{Outgoing, Record, Refused, shard_of};
 use std::collections::{HashMap, HashSet};
 use tokio_postgres::Row;
@@ -79,15 +77,13 @@ pub(super) async fn outbox(
 }
 
 fn outgoing(row: &Row, key: OrderId) -> Result<Outgoing, Failure> {
-    let headers = serde_json::from_str(get(row, 4)?);
-    let message = Message {
-        topic: topic(get(row, 2)?)?,
-        key: Some(Bytes::from(key.to_string())),
-        event_id: get::<Option<Uuid>>(row, 3)?.map(EventId),
-        headers: headers
-            .map_err(|error| Failure::Unavailable(format!("read an event's headers: {error}")))?,
-        value: Bytes::from(get::<Vec<u8>>(row, 5)?),
-    };
+    let message = Outgoing::message(
+        key,
+        get(row, 2)?,
+        get::<Option<Uuid>>(row, 3)?.map(EventId),
+        get(row, 4)?,
+        Bytes::from(get::<Vec<u8>>(row, 5)?),
+    );
     Ok(Outgoing { id: number(row, 0)?, key, message })
 }
 

@@ -11,6 +11,7 @@ use ofs_runtime::log::Position;
 use ofs_runtime::store::{Claim, Parked, ParkedFilter, ParkedState, Parking, Settled};
 use std::time::Duration;
 use tokio_postgres::Row;
+use tracing::warn;
 use uuid::Uuid;
 
 /// The lowest open id of the queue that `$of` belongs to; null without an order. A range in the order
@@ -79,10 +80,12 @@ statements! {
     DUE = concat!("
         WITH due AS (
             SELECT id FROM parked_events p
-            WHERE owner = $1::text AND state = 'parked' AND next_at <= now() AND ", free!(), "
+            WHERE owner = $1::text AND state = 'parked' AND next_at <= now()
+            AND topic = ANY ($4::text[]) AND ", free!(), "
             ORDER BY next_at, id LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED) ",
         take!("$2"), " WHERE id = ANY (ARRAY(SELECT id FROM due)) RETURNING ", columns!());
-    CLAIM = concat!(take!("$2"), " WHERE id = $1 AND state = 'parked' AND ", free!(),
+    CLAIM = concat!(take!("$2"), " WHERE id = $1 AND state = 'parked'
+        AND topic = ANY ($3::text[]) AND ", free!(),
         " RETURNING ", columns!());
     ONE = concat!("SELECT ", columns!(), " FROM parked_events p WHERE id = $1");
     LIST = concat!("SELECT ", columns!(), " FROM parked_events p
@@ -146,8 +149,8 @@ pub(super) async fn due(
     hold: Duration,
     max: usize,
 ) -> Result<Vec<Parked>, Failure> {
-    let rows = sessions.query(DUE, params![owner, micros(hold), limit(max)]).await?;
-    let mut due = rows.iter().map(parked).collect::<Result<Vec<_>, _>>()?;
+    let rows = sessions.query(DUE, params![owner, micros(hold), limit(max), known()]).await?;
+    let mut due = rows.iter().filter_map(readable).collect::<Result<Vec<_>, _>>()?;
     due.sort_by_key(|parked| (parked.next_at, parked.id));
     Ok(due)
 }
@@ -157,15 +160,16 @@ pub(super) async fn due(
 pub(super) async fn claim(sessions: &Sessions, id: u64, hold: Duration) -> Result<Claim, Failure> {
     let Ok(row) = i64::try_from(id) else { return Ok(Claim::Closed(None)) };
     for _ in 0..3 {
-        let tried = [step(CLAIM, params![row, micros(hold)]), step(ONE, params![row])];
+        let tried = [step(CLAIM, params![row, micros(hold), known()]), step(ONE, params![row])];
         let mut answers = sessions.run(&tried).await?.into_iter();
         let (claimed, found) =
             (answers.next().unwrap_or_default(), answers.next().unwrap_or_default());
         if let Some(row) = claimed.first() {
-            return Ok(Claim::Claimed(Box::new(parked(row)?)));
+            let claimed = readable(row).transpose()?;
+            return Ok(claimed.map_or(Claim::Closed(None), |found| Claim::Claimed(Box::new(found))));
         }
         let Some(row) = found.first() else { return Ok(Claim::Closed(None)) };
-        let found = parked(row)?;
+        let Some(found) = readable(row).transpose()? else { return Ok(Claim::Closed(None)) };
         if found.state != ParkedState::Parked {
             return Ok(Claim::Closed(Some(found.state)));
         }
@@ -182,7 +186,7 @@ pub(super) async fn claim(sessions: &Sessions, id: u64, hold: Duration) -> Resul
 pub(super) async fn one(sessions: &Sessions, id: u64) -> Result<Option<Parked>, Failure> {
     let Ok(id) = i64::try_from(id) else { return Ok(None) };
     let rows = sessions.query(ONE, params![id]).await?;
-    rows.first().map(parked).transpose()
+    rows.first().and_then(readable).transpose()
 }
 
 pub(super) async fn list(
@@ -195,7 +199,7 @@ pub(super) async fn list(
     let state = filter.state.map(name);
     let reason = filter.reason.as_deref();
     let asked = params![after, filter.owner.as_deref(), key, state, reason, limit(max)];
-    sessions.query(LIST, asked).await?.iter().map(parked).collect()
+    sessions.query(LIST, asked).await?.iter().filter_map(readable).collect()
 }
 
 /// The step that parks `parkings`; in order of position, which is the order of their queues.
@@ -264,12 +268,32 @@ pub(super) fn close<'a>(
     Ok(())
 }
 
-/// The topic called `name`.
-pub(super) fn topic(name: &str) -> Result<Topic, Failure> {
-    name.parse().map_err(|error| Failure::Unavailable(format!("read a topic: {error}")))
+/// The topics that this build knows; events of others are for newer ones.
+fn known() -> Vec<&'static str> {
+    Topic::ALL.map(Topic::name).to_vec()
 }
 
-fn parked(row: &Row) -> Result<Parked, Failure> {
+/// The event in `row`; none if it is of a topic that this build does not know: a newer one reads it.
+fn readable(row: &Row) -> Option<Result<Parked, Failure>> {
+    let known = (|| {
+        let (id, name) = (number(row, 0)?, get::<&str>(row, 2)?);
+        let topic: Option<Topic> = name.parse().ok();
+        if topic.is_none() {
+            warn!(
+                id,
+                topic = name,
+                "left out a parked event of a topic that this build does not know"
+            );
+        }
+        Ok(topic)
+    })();
+    match known {
+        Ok(topic) => topic.map(|topic| parked(row, topic)),
+        Err(failure) => Some(Err(failure)),
+    }
+}
+
+fn parked(row: &Row, topic: Topic) -> Result<Parked, Failure> {
     let (id, head) = (number(row, 0)?, get::<Option<i64>>(row, 19)?);
     let next_at = get::<Option<Time>>(row, 14)?.map(|at| at.0);
     let now = get::<Time>(row, 17)?.0;
@@ -284,7 +308,7 @@ fn parked(row: &Row) -> Result<Parked, Failure> {
     };
     let event = Parking {
         at: Position {
-            topic: topic(get(row, 2)?)?,
+            topic,
             partition: get::<i32>(row, 3)?.unsigned_abs(),
             offset: number(row, 4)?,
         },

@@ -2,10 +2,8 @@
 
 use super::load::record;
 use super::{Done, int, limit, uint};
-use crate::sqlite::{Abort, Failure};
 use bytes::Bytes;
 use ofs_events::{EventId, OrderId, Timestamp};
-use ofs_runtime::log::Message;
 use ofs_runtime::store::{Depth, Depths, Outgoing, Record, Refused};
 use rusqlite::{Connection, Row, params};
 use std::collections::HashSet;
@@ -37,16 +35,13 @@ pub(super) fn outbox(
 }
 
 fn outgoing(row: &Row<'_>, key: OrderId) -> Done<Outgoing> {
-    let headers: String = row.get(5)?;
-    let headers = serde_json::from_str(&headers)
-        .map_err(|error| Abort::Failed(Failure::Refused(format!("read headers: {error}"))))?;
-    let message = Message {
-        topic: super::parked::topic(&row.get::<_, String>(3)?)?,
-        key: Some(Bytes::from(key.to_string())),
-        event_id: row.get::<_, Option<_>>(4)?.map(EventId),
-        headers,
-        value: Bytes::from(row.get::<_, Vec<u8>>(6)?),
-    };
+    let message = Outgoing::message(
+        key,
+        row.get_ref(3)?.as_str().unwrap_or_default(),
+        row.get::<_, Option<_>>(4)?.map(EventId),
+        row.get_ref(5)?.as_str().unwrap_or_default(),
+        Bytes::from(row.get::<_, Vec<u8>>(6)?),
+    );
     Ok(Outgoing { id: uint(row.get(0)?), key, message })
 }
 

@@ -2,12 +2,8 @@
 
 use super::*;
 use futures::future::join_all;
-use ofs_runtime::store::{Depth, SHARDS, shard_of};
+use ofs_runtime::store::{Depth, shard_of};
 use std::collections::HashSet;
-
-fn all_shards() -> Vec<u16> {
-    (0..SHARDS).collect()
-}
 
 pub async fn an_outgoing_event_is_read_back_as_it_was_given(engine: &impl Engine) {
     let store = engine.open().await;
@@ -23,7 +19,7 @@ pub async fn an_outgoing_event_is_read_back_as_it_was_given(engine: &impl Engine
     };
     store.commit(commit).await.unwrap();
     let rows = store.outbox(OWNER, &all_shards(), &[], 0, 10).await.unwrap();
-    let messages: Vec<_> = rows.iter().map(|row| (row.key, row.message.clone())).collect();
+    let messages: Vec<_> = rows.iter().map(|row| (row.key, row.message.clone().unwrap())).collect();
     assert_eq!(messages, [(key, sent), (order(0xAC), bare)]);
 }
 
@@ -34,12 +30,12 @@ pub async fn only_the_lowest_row_of_a_key_is_offered(engine: &impl Engine) {
     store.commit(two).await.unwrap();
     store.commit(created(b, 3)).await.unwrap();
     let rows = store.outbox(OWNER, &all_shards(), &[], 0, 10).await.unwrap();
-    let offered: Vec<_> = rows.iter().map(|row| row.message.event_id).collect();
+    let offered: Vec<_> = rows.iter().map(|row| row.message.as_ref().unwrap().event_id).collect();
     assert_eq!(offered, [Some(event(1)), Some(event(3))]);
     assert_eq!(store.outbox(OWNER, &all_shards(), &[], 0, 1).await.unwrap().len(), 1);
     store.commit(settled([Settled::Sent(rows[0].id)])).await.unwrap();
     let rows = store.outbox(OWNER, &all_shards(), &[], 0, 10).await.unwrap();
-    let offered: Vec<_> = rows.iter().map(|row| row.message.event_id).collect();
+    let offered: Vec<_> = rows.iter().map(|row| row.message.as_ref().unwrap().event_id).collect();
     assert_eq!(offered, [Some(event(2)), Some(event(3))]);
 }
 
@@ -86,7 +82,7 @@ pub async fn outbox_ids_grow_within_a_key_under_contention(engine: &impl Engine)
     for expected in 1..=reached {
         let rows = store.outbox(OWNER, &all_shards(), &[], 0, 10).await.unwrap();
         assert_eq!(rows.len(), 1);
-        assert_eq!(rows[0].message.event_id, Some(event(u128::from(expected))));
+        assert_eq!(rows[0].message.as_ref().unwrap().event_id, Some(event(u128::from(expected))));
         store.commit(settled([Settled::Sent(rows[0].id)])).await.unwrap();
     }
     assert!(outbox(&store, OWNER).await.is_empty());

@@ -41,6 +41,10 @@ impl Engine for Postgres {
     async fn open(&self) -> Arc<dyn Store> {
         self.store().await
     }
+
+    async fn execute(&self, sql: &str) {
+        self.client().await.batch_execute(sql).await.unwrap();
+    }
 }
 
 impl Drop for Postgres {

@@ -25,6 +25,10 @@ impl Engine for Sqlite {
     async fn open(&self) -> Arc<dyn Store> {
         Arc::new(SqliteStore::open(&self.path(), Options::default()).await.unwrap())
     }
+
+    async fn execute(&self, sql: &str) {
+        rusqlite::Connection::open(self.path()).unwrap().execute_batch(sql).unwrap();
+    }
 }
 
 pub async fn fresh() -> Option<Sqlite> {
