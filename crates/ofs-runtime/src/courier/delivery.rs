@@ -28,6 +28,7 @@ pub(super) struct Deliveries {
     streams: SelectAll<BoxStream<'static, Told>>,
     /// Deliveries of which nothing is known yet.
     unknown: usize,
+    /// Orders of which it is not known what became of them.
     items: usize,
 }
 
@@ -49,9 +50,9 @@ impl Deliveries {
         untried: bool,
         deliver: impl FnOnce(Receipts) -> F,
     ) {
-        self.unknown += 1;
-        self.items += keys.len();
         let delivery = Delivery::start(keys, untried, deliver);
+        self.unknown += 1;
+        self.items += delivery.rest.len();
         let told = async |mut delivery: Delivery| Some((delivery.next().await?, delivery));
         self.streams.push(stream::unfold(delivery, told).boxed());
     }
@@ -68,6 +69,7 @@ impl Deliveries {
 /// A delivery that goes on in a task of its own: the courier awaits the store, too, and a delivery that
 /// holds one of the store's connections must go on meanwhile, or the two would wait for each other.
 struct Delivery {
+    /// What nothing was told of yet.
     rest: HashSet<OrderId>,
     untried: bool,
     first: bool,
@@ -110,5 +112,69 @@ impl Delivery {
             receipt.failed = keys.iter().map(|key| (*key, died.to_string())).collect();
         }
         Some((keys, receipt))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn key(number: u128) -> OrderId {
+        OrderId(Uuid::from_u128(number))
+    }
+
+    fn failed(number: u128) -> Receipt {
+        Receipt { failed: vec![(key(number), "why".to_owned())], ..Receipt::default() }
+    }
+
+    async fn all(deliveries: &mut Deliveries) -> Vec<Vec<OrderId>> {
+        let mut told = Vec::new();
+        while let Some(next) = deliveries.next().await {
+            told.push(next.keys);
+        }
+        told
+    }
+
+    #[tokio::test]
+    async fn what_is_slow_takes_no_place_once_something_is_known() {
+        let mut deliveries = Deliveries::default();
+        let (go, gone) = tokio::sync::oneshot::channel::<()>();
+        deliveries.start(vec![key(1), key(2)], true, |receipts| async move {
+            receipts.send(failed(1)).expect("a courier");
+            gone.await.expect("a sign");
+            receipts.send(failed(2)).expect("a courier");
+        });
+        assert!(!deliveries.has_room(true, 1), "one is under way");
+        let first = deliveries.next().await.expect("a part");
+        assert_eq!(first.keys, [key(1)]);
+        assert!(deliveries.has_room(true, 1));
+        go.send(()).expect("it waits");
+        assert_eq!(all(&mut deliveries).await.concat(), [key(2)]);
+    }
+
+    #[tokio::test]
+    async fn at_the_end_nothing_is_under_way_though_an_order_came_twice() {
+        let mut deliveries = Deliveries::default();
+        for _ in 0..100 {
+            deliveries.start(vec![key(1), key(1), key(2)], true, |receipts| async move {
+                receipts.send(failed(1)).expect("a courier");
+            });
+            assert_eq!(all(&mut deliveries).await.concat(), [key(1), key(2)]);
+            assert_eq!((deliveries.items, deliveries.unknown), (0, 0));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_dead_task_has_not_told_of_has_failed() {
+        let mut deliveries = Deliveries::default();
+        deliveries.start(vec![key(1), key(2)], true, |receipts| async move {
+            receipts.send(failed(1)).expect("a courier");
+            panic!("dies");
+        });
+        deliveries.next().await.expect("what it told");
+        let last = deliveries.next().await.expect("the rest");
+        assert_eq!(last.receipt.failed.first().map(|(key, _)| *key), Some(key(2)));
+        assert_eq!(last.keys, [key(2)]);
     }
 }

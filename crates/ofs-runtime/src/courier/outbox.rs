@@ -47,14 +47,15 @@ impl OutboxLane {
         reading.from
     }
 
-    /// Behind these rows; behind all of them it is the beginning, but not too often.
-    fn read_up_to(&self, last: Option<u64>) {
+    /// Behind this many rows, up to `last`. When there are few, new ones come about as fast as they are
+    /// read: then it is time for the beginning, but not too often.
+    fn read_up_to(&self, rows: usize, last: Option<u64>) {
         let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let is_old = reading.began.is_none_or(|began| began.elapsed() >= AGAIN);
-        match last {
-            Some(last) => reading.from = last + 1,
-            None if is_old => reading.from = 0,
-            None => {}
+        if rows < Self::BATCH / 4 && is_old {
+            reading.from = 0;
+        } else if let Some(last) = last {
+            reading.from = last + 1;
         }
     }
 }
@@ -93,7 +94,7 @@ impl Lane for OutboxLane {
             if taken.len() == count && from == 0 {
                 return Ok(taken);
             }
-            self.read_up_to(last);
+            self.read_up_to(count, last);
             if last.is_none() || !taken.is_empty() {
                 return Ok(taken);
             }

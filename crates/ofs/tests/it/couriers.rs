@@ -1,14 +1,19 @@
-//! Couriers whose receiver refuses: all of it, or some of it for ever.
+//! Couriers whose receiver refuses: all of it, some of it for ever, or some of it for a while.
 
 use crate::server::PATIENCE;
 use crate::system::System;
 use async_trait::async_trait;
-use ofs_events::OrderId;
+use ofs_events::{OrderId, Timestamp, Topic};
 use ofs_runtime::books::Books;
-use ofs_runtime::courier::{Courier, Lane, Receipt, Receipts};
+use ofs_runtime::courier::{Courier, Lane, OutboxLane, Receipt, Receipts};
+use ofs_runtime::log::{
+    self, Bounds, Lag, Layout, Log, Message, Position, Reader, Received, Reset, Subscription,
+};
 use ofs_runtime::metrics;
-use ofs_runtime::store::{Error, Settled};
+use ofs_runtime::store::{Error, Record, Settled};
+use serde_json::json;
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -104,4 +109,116 @@ async fn orders_that_are_refused_for_ever_do_not_hold_up_the_others() {
     let receiver = carry(1..=4_000, usize::MAX).await;
     let owed = receiver.owed.lock().expect("what is owed");
     assert_eq!(owed.len(), 2_000, "all others have arrived");
+}
+
+/// A log that takes nothing of orders with an odd number while it is closed; it only takes.
+struct HalfClosed {
+    closed: AtomicBool,
+    taken: Mutex<BTreeSet<OrderId>>,
+}
+
+impl HalfClosed {
+    /// How many orders it has taken: with odd numbers, and with others.
+    fn counts(&self) -> (usize, usize) {
+        let taken = self.taken.lock().expect("what is taken");
+        let odd = taken.iter().filter(|key| is_refused(key)).count();
+        (odd, taken.len() - odd)
+    }
+}
+
+fn down<T>() -> Result<T, log::Error> {
+    Err(log::Error::Unavailable("it only takes".to_owned()))
+}
+
+#[async_trait]
+impl Log for HalfClosed {
+    async fn append(&self, messages: Vec<Message>) -> Vec<Result<Position, log::Error>> {
+        let at = Position { topic: Topic::Orders, partition: 0, offset: 0 };
+        let mut taken = self.taken.lock().expect("what is taken");
+        for message in &messages {
+            let key = String::from_utf8_lossy(message.key.as_deref().expect("a key")).into_owned();
+            taken.insert(key.parse().expect("an order"));
+        }
+        vec![Ok(at); messages.len()]
+    }
+
+    fn takes(&self, _: Topic, key: OrderId) -> bool {
+        !(is_refused(&key) && self.closed.load(Ordering::SeqCst))
+    }
+
+    async fn subscribe(&self, _: &str, _: &[Topic]) -> Result<Box<dyn Subscription>, log::Error> {
+        down()
+    }
+
+    async fn read(&self, _: Topic, _: u32, _: u64, _: usize) -> Result<Vec<Received>, log::Error> {
+        down()
+    }
+
+    async fn bounds(&self, _: Topic) -> Result<Vec<Bounds>, log::Error> {
+        down()
+    }
+
+    async fn lag(&self, _: &str, _: &[Topic]) -> Result<Vec<Lag>, log::Error> {
+        down()
+    }
+
+    async fn reset(&self, _: &str, _: &[Topic], _: Reset) -> Result<(), log::Error> {
+        down()
+    }
+
+    async fn prepare(&self, _: Layout) -> Result<(), log::Error> {
+        down()
+    }
+
+    async fn tidy(&self, _: Timestamp, _: &[Reader]) -> Result<(), log::Error> {
+        down()
+    }
+}
+
+async fn owe(books: &Books, orders: impl Iterator<Item = u128>) {
+    let mut commit = books.blank();
+    for nth in orders {
+        let key = OrderId(Uuid::from_u128(nth));
+        commit.records.push(Record::next(None, key, "Created", &json!({}), books.context().now()));
+        commit.outgoing.push(Message {
+            topic: Topic::Orders,
+            key: Some(key.to_string().into()),
+            event_id: None,
+            headers: Vec::new(),
+            value: "{}".into(),
+        });
+    }
+    books.commit(commit).await.expect("committed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_log_does_not_take_now_waits_alone_and_is_not_forgotten() {
+    let system = System::new();
+    let books = Books::new("order-service", system.engines().await.store);
+    // All that waits stands before all that does not.
+    owe(&books, (1..6_000).step_by(2)).await;
+    owe(&books, (2..=2_000).step_by(2)).await;
+    let log = Arc::new(HalfClosed { closed: AtomicBool::new(true), taken: Mutex::default() });
+    let stop = CancellationToken::new();
+    let courier = Courier::new(books.clone(), OutboxLane::new(log.clone()));
+    let carrying = tokio::spawn(courier.run(stop.clone()));
+    let mut next = 1_000_000;
+    let mut until = async |count: usize| {
+        let began = Instant::now();
+        loop {
+            let (refused, others) = log.counts();
+            if refused == count && others >= 1_000 {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "{refused} and {others}");
+            // New ones come all the time.
+            owe(&books, std::iter::once(next)).await;
+            next += 2;
+        }
+    };
+    until(0).await;
+    log.closed.store(false, Ordering::SeqCst);
+    until(3_000).await;
+    stop.cancel();
+    carrying.await.expect("it ends");
 }

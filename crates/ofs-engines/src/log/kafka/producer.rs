@@ -134,16 +134,16 @@ impl Producer {
                     self.gates.failed((topic, partition));
                 }
                 if timed_out || is_unknown(&error) {
-                    self.look_for(client, topic, partition);
+                    self.look_for(client, topic, timed_out.then_some(partition));
                 }
                 Err(refused(self.cluster.names.topic(topic), &error))
             }
         }
     }
 
-    /// The client takes a topic for missing for a long time unless it is told to look again. If it finds
-    /// nothing, or nothing that explains why messages to `partition` time out, it is given up.
-    fn look_for(&self, client: &Client, topic: Topic, partition: Option<u32>) {
+    /// The client takes a topic for missing for a long time unless it is told to look again. It is given
+    /// up if it gets no answer, or one that does not explain why a message has timed out.
+    fn look_for(&self, client: &Client, topic: Topic, timed_out: Option<Option<u32>>) {
         if !self.gates.ask(topic) {
             return;
         }
@@ -157,7 +157,8 @@ impl Producer {
                 let mut partitions = partitions.iter();
                 partitions.any(|p| p.id().cast_unsigned() == partition && p.leader() >= 0)
             };
-            if partitions.is_empty() || partition.is_some_and(is_led) {
+            let unexplained = timed_out.is_some_and(|partition| partition.is_none_or(is_led));
+            if found.is_none() || unexplained {
                 this.give_up(&client);
             }
             this.gates.answer(topic, u32::try_from(partitions.len()).ok().filter(|n| *n > 0));
