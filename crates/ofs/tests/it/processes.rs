@@ -10,6 +10,7 @@ use ofs_runtime::context::Context;
 use ofs_runtime::log::Position;
 use ofs_runtime::store::{Commit, Parking};
 use serde_json::Value;
+use std::time::{Duration, Instant};
 
 /// Two processes of each service, in the order of [`SERVICES`]; the second ones with `variables`.
 fn two_of_each(system: &System, variables: &[(&str, &str)]) -> Vec<[Server; 2]> {
@@ -31,18 +32,22 @@ fn assigned(topic: &Value) -> u64 {
     topic["assigned"].as_array().map_or(0, |partitions| partitions.len() as u64)
 }
 
+/// How long a group may take to divide its partitions: it does so in two steps, and in each it may wait
+/// for a member for as long as that may go without polling, 30 seconds.
+const TWO_STEPS: Duration = Duration::from_secs(90);
+
 /// Waits until the two have divided all partitions between them.
 async fn until_shared(service: &str, [one, other]: &[Server; 2]) {
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     loop {
         let (mine, all) = partitions(&one.url, service).await;
         let (theirs, _) = partitions(&other.url, service).await;
         if all > 0 && mine > 0 && theirs > 0 && mine + theirs == all {
             return;
         }
-        let patient = began.elapsed() < crate::server::PATIENCE;
+        let patient = began.elapsed() < TWO_STEPS;
         assert!(patient, "{service} does not share: {mine} and {theirs} of {all} partitions");
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

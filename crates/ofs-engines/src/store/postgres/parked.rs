@@ -88,11 +88,17 @@ statements! {
         AND topic = ANY ($3::text[]) AND ", free!(),
         " RETURNING ", columns!());
     ONE = concat!("SELECT ", columns!(), " FROM parked_events p WHERE id = $1");
-    LIST = concat!("SELECT ", columns!(), " FROM parked_events p
-        WHERE ($1::bigint IS NULL OR id > $1) AND ($2::text IS NULL OR owner = $2)
-        AND ($3::uuid IS NULL OR key = $3) AND ($4::text IS NULL OR state = $4)
+    OF_ORDER = concat!("SELECT ", columns!(), " FROM parked_events p
+        WHERE key = $3::uuid
+        AND ($1::bigint IS NULL OR id > $1) AND ($2::text IS NULL OR owner = $2)
+        AND ($4::text IS NULL OR state = $4)
         AND ($5::text IS NULL OR strpos(lower(reason), lower($5)) > 0)
         ORDER BY id LIMIT $6");
+    LIST = concat!("SELECT ", columns!(), " FROM parked_events p
+        WHERE ($1::bigint IS NULL OR id > $1) AND ($2::text IS NULL OR owner = $2)
+        AND ($3::text IS NULL OR state = $3)
+        AND ($4::text IS NULL OR strpos(lower(reason), lower($4)) > 0)
+        ORDER BY id LIMIT $5");
     PARK = r#"
         WITH given AS (
             SELECT * FROM unnest($2::text[], $3::integer[], $4::bigint[], $5::uuid[], $6::uuid[],
@@ -198,8 +204,16 @@ pub(super) async fn list(
     let key = filter.key.map(|key| key.0);
     let state = filter.state.map(name);
     let reason = filter.reason.as_deref();
-    let asked = params![after, filter.owner.as_deref(), key, state, reason, limit(max)];
-    sessions.query(LIST, asked).await?.iter().filter_map(readable).collect()
+    let owner = filter.owner.as_deref();
+    let rows = match key {
+        // Its few rows have an index of their own.
+        Some(key) => {
+            let asked = params![after, owner, key, state, reason, limit(max)];
+            sessions.query(OF_ORDER, asked).await?
+        }
+        None => sessions.query(LIST, params![after, owner, state, reason, limit(max)]).await?,
+    };
+    rows.iter().filter_map(readable).collect()
 }
 
 /// The step that parks `parkings`; in order of position, which is the order of their queues.

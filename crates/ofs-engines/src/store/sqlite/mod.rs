@@ -31,6 +31,7 @@ const SCHEMA: Schema = Schema {
             "V2__refused_documents",
             include_str!("../../../migrations/sqlite/V2__refused_documents.sql"),
         ),
+        ("V3__parked_by_order", include_str!("../../../migrations/sqlite/V3__parked_by_order.sql")),
     ],
 };
 

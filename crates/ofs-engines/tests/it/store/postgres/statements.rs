@@ -42,6 +42,17 @@ async fn a_backlog_of_one_shard_is_not_read_for_another() {
     }
 }
 
+#[tokio::test]
+async fn the_parked_events_of_an_order_are_found_by_their_order() {
+    let Some(database) = fresh().await else { return };
+    let client = database.client().await;
+    let mut lists = postgres::statements().filter(|sql| sql.contains("key = $3::uuid"));
+    let sql = lists.next().unwrap();
+    assert_eq!(lists.next(), None);
+    let plan = plan(&client, sql).await;
+    assert!(plan.contains("parked_events_by_order"), "{sql}\n{plan}");
+}
+
 fn planned(sql: &&str) -> bool {
     !sql.starts_with("BEGIN") && !sql.starts_with("COMMIT")
 }
