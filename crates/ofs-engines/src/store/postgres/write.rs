@@ -86,7 +86,7 @@ statements! {
                 SELECT ctid FROM owed_index o
                 WHERE o.owner = $1::text AND o.key = g.key AND o.version <= g.version
                 OFFSET 0) o))";
-    /// As [`INDEXED`], and forgets that they were refused.
+    /// Forgets that documents were refused, once they are indexed in that version or a newer one.
     ACCEPTED = "
         DELETE FROM refused_documents WHERE ctid = ANY (ARRAY(
             SELECT r.ctid FROM unnest($2::uuid[], $3::bigint[]) AS g (key, version)
