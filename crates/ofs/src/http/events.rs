@@ -3,8 +3,9 @@
 //! Reads without a consumer group, so it never moves a service.
 
 use super::App;
+use super::place::{self, NoStart, Start};
 use super::raw::Raw;
-use super::tail::{self, NoStart, Start, Tail};
+use super::tail::Tail;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
@@ -17,11 +18,14 @@ use ofs_runtime::log::{self, Position, Received};
 use ofs_runtime::problem::{Invalid, Problem};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::convert::Infallible;
 use std::time::Duration;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// When a browser asks again for what was refused.
+const ASK_AGAIN: Duration = Duration::from_secs(300);
 const LAST_EVENT_ID: &str = "last-event-id";
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -38,7 +42,9 @@ struct Asked {
     /// Only this order's records.
     order: Option<OrderId>,
     /// `earliest` (the default), `latest`, or a position such as `orders.events.v1/0@17`, which
-    /// narrows the answer to its partition.
+    /// narrows the answer to its partition. With the time at which the record there was appended,
+    /// `orders.events.v1/0@17~2026-01-31T09:30:00.000000Z`, it is refused where another record
+    /// stands in its place: in a log that was restored or made again.
     #[param(example = "earliest")]
     from: Option<String>,
     /// Go on with new records instead of ending where the log ends now. Default: `true` for
@@ -116,9 +122,11 @@ impl Line {
 /// Records of the log, oldest first; records that are no events are shown with the reason.
 ///
 /// Answers one JSON object per line, from `from` to where the log ends now, or server-sent events if
-/// asked with `Accept: text/event-stream`. An event's `id` is its position; where several partitions
-/// are read, the next position of the others follows, so that a reader who reconnects with
-/// `Last-Event-ID` misses nothing. An answer that breaks off ends with an aborted connection.
+/// asked with `Accept: text/event-stream`. An event's `id` is its position and time; where several
+/// partitions are read, those of the others follow, so that a reader who reconnects with
+/// `Last-Event-ID` misses nothing. What cannot be resumed is refused: with a problem, or, as
+/// server-sent events, with a single event `refused` whose data is the problem. An answer that
+/// breaks off ends with an aborted connection.
 ///
 /// `curl 'localhost:8080/events?topic=orders.events.v1'`,
 /// `curl -N -H 'Accept: text/event-stream' 'localhost:8080/events?from=latest'`
@@ -145,51 +153,50 @@ async fn read(
     let start = start(&asked, resumed.map(|value| value.to_str().unwrap_or_default()))?;
     let follow = asked.follow.unwrap_or(live);
     let stop = app.draining.clone();
-    let tail = Tail::open(app.log, &start, asked.order, follow, stop).await;
-    let tail = tail.map_err(|error| refused(error, resumed.is_some()))?;
+    let tail = match Tail::open(app.log, &start, asked.order, follow, stop).await {
+        Ok(tail) => tail,
+        Err(NoStart::Log(error)) => {
+            tracing::warn!(%error, "reading the log for a client failed");
+            return Err(Problem::unavailable("the log"));
+        }
+        Err(NoStart::Place(place)) => {
+            let problem = match resumed {
+                Some(_) => Problem::invalid_header("Last-Event-ID", &place),
+                None => wrong("from", &place),
+            };
+            return if live { Ok(refusal(&problem)) } else { Err(problem) };
+        }
+    };
     Ok(if live { server_sent(tail) } else { lines(tail) })
 }
 
 fn start(asked: &Asked, resumed: Option<&str>) -> Result<Start, Problem> {
-    let (latest, only) = match asked.from.as_deref() {
-        None | Some("earliest") => (false, None),
-        Some("latest") => (true, None),
-        Some(position) => (
-            false,
-            Some(position.parse::<Position>().map_err(|error| {
-                wrong("from", &format!("must be earliest, latest or a position: {error}"))
-            })?),
-        ),
+    let from = match asked.from.as_deref() {
+        None | Some("earliest") => place::From::Earliest,
+        Some("latest") => place::From::Latest,
+        Some(place) => place::From::Place(place.parse().map_err(|error| {
+            wrong("from", &format!("must be earliest, latest or a position: {error}"))
+        })?),
     };
-    if only.is_some_and(|only| asked.topic.is_some_and(|topic| topic != only.topic)) {
-        return Err(wrong("from", "must be a position on the topic asked for"));
-    }
-    let next = match resumed {
+    let reached = match resumed {
         None => Vec::new(),
-        Some(id) => tail::resume(id).ok_or_else(|| {
+        Some(id) => place::resume(id).ok_or_else(|| {
             Problem::invalid_header("Last-Event-ID", "must be the id of an event received before")
         })?,
     };
-    let topics = match only.map(|only| only.topic).or(asked.topic) {
-        Some(topic) => vec![topic],
-        None => Topic::ALL.to_vec(),
+    let topics = match (asked.topic, from) {
+        (Some(topic), place::From::Place(place)) if topic != place.at.topic => {
+            return Err(wrong("from", "must be a position on the topic asked for"));
+        }
+        (Some(topic), _) => vec![topic],
+        (None, place::From::Place(place)) => vec![place.at.topic],
+        (None, _) => Topic::ALL.to_vec(),
     };
-    Ok(Start { topics, only, latest, next })
+    Ok(Start { topics, from, reached })
 }
 
 fn wrong(parameter: &str, rule: &str) -> Problem {
     Problem::invalid_query(vec![Invalid::new(parameter, rule)])
-}
-
-fn refused(error: NoStart, resumed: bool) -> Problem {
-    match error {
-        NoStart::Place(place) if resumed => Problem::invalid_header("Last-Event-ID", &place),
-        NoStart::Place(place) => wrong("from", &place),
-        NoStart::Log(error) => {
-            tracing::warn!(%error, "reading the log for a client failed");
-            Problem::unavailable("the log")
-        }
-    }
 }
 
 /// The lines of `tail` with their cursors; an error is the last item.
@@ -224,4 +231,12 @@ fn server_sent(tail: Tail) -> Response {
     });
     let heartbeat = KeepAlive::new().interval(HEARTBEAT).text("heartbeat");
     Sse::new(events).keep_alive(heartbeat).into_response()
+}
+
+/// The only event of an answer that cannot go on where its reader was. A browser shows its page no
+/// body of another status, and would ask again at once.
+fn refusal(problem: &Problem) -> Response {
+    let data = serde_json::to_string(problem).unwrap_or_default();
+    let event = SseEvent::default().event("refused").retry(ASK_AGAIN).data(data);
+    Sse::new(stream::iter([Ok::<_, Infallible>(event)])).into_response()
 }

@@ -12,6 +12,7 @@ mod origin;
 mod parked;
 mod parked_view;
 mod pipeline;
+mod place;
 mod raw;
 mod refused;
 mod serve;

@@ -2,6 +2,7 @@
 //!
 //! The order between partitions is that of appending, as well as it can be told while reading.
 
+use super::place::{self, NoStart, Place, Reached, Start};
 use ofs_events::{OrderId, Timestamp, Topic};
 use ofs_runtime::log::{Bounds, Error, Log, Position, Received};
 use std::collections::VecDeque;
@@ -14,30 +15,6 @@ const CHUNK: usize = 64;
 /// How often a tail that follows looks for new records.
 const POLL: Duration = Duration::from_millis(200);
 
-/// Where a tail begins.
-#[derive(Clone, Debug)]
-pub(super) struct Start {
-    /// The topics to read.
-    pub(super) topics: Vec<Topic>,
-    /// Only this position's partition, from there on.
-    pub(super) only: Option<Position>,
-    /// Behind the newest record, where `next` says nothing; else with the oldest.
-    pub(super) latest: bool,
-    /// The next record of these partitions.
-    pub(super) next: Vec<Position>,
-}
-
-/// Why a tail cannot begin.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum NoStart {
-    /// The log failed.
-    #[error(transparent)]
-    Log(#[from] Error),
-    /// There is no such place any more, or never was.
-    #[error("{0}")]
-    Place(String),
-}
-
 struct Part {
     topic: Topic,
     partition: u32,
@@ -46,13 +23,26 @@ struct Part {
     /// Where reading stops for now.
     end: u64,
     held: VecDeque<Received>,
+    /// How far its reader has come.
+    reached: Reached,
 }
 
 impl Part {
-    /// The first record not handed out.
-    fn place(&self) -> Position {
-        let offset = self.held.front().map_or(self.next, |record| record.at.offset);
-        Position { topic: self.topic, partition: self.partition, offset }
+    fn new(topic: Topic, bounds: Bounds, reached: Reached) -> Self {
+        let (partition, end) = (bounds.partition, bounds.end);
+        let held = VecDeque::new();
+        Self { topic, partition, next: reached.next(), end, held, reached }
+    }
+
+    fn is(&self, topic: Topic, partition: u32) -> bool {
+        (self.topic, self.partition) == (topic, partition)
+    }
+
+    fn take(&mut self) -> Option<Received> {
+        let record = self.held.pop_front()?;
+        let appended_at = Some(record.appended_at);
+        self.reached = Reached::Given(Place { at: record.at, appended_at });
+        Some(record)
     }
 
     fn age(&self) -> Option<(Timestamp, Position)> {
@@ -64,12 +54,31 @@ impl Part {
             return Ok(());
         }
         let read = log.read(self.topic, self.partition, self.next, CHUNK).await?;
+        if read.first().is_none_or(|first| first.at.offset != self.next) {
+            self.kept(log).await?;
+        }
         // Offsets may have gaps, also at the end: nothing more to read means the end is reached.
         self.next = read.last().map_or(self.end, |last| last.at.offset + 1);
         let end = self.end;
         self.held.extend(read.into_iter().filter(|record| record.at.offset < end));
         self.next = self.next.min(end);
         Ok(())
+    }
+
+    /// Fails if what is to be read next is not kept any more.
+    async fn kept(&self, log: &dyn Log) -> Result<(), Error> {
+        let bounds = log.bounds(self.topic).await?;
+        let own = bounds.into_iter().find(|bounds| bounds.partition == self.partition);
+        own.map_or(Ok(()), |own| self.within(own))
+    }
+
+    fn within(&self, bounds: Bounds) -> Result<(), Error> {
+        if bounds.first <= self.next && self.next <= bounds.end {
+            return Ok(());
+        }
+        let (topic, partition) = (self.topic, self.partition);
+        let next = Position { topic, partition, offset: self.next };
+        Err(Error::Lost(format!("{next} is not kept any more")))
     }
 }
 
@@ -78,6 +87,8 @@ pub(super) struct Tail {
     log: Arc<dyn Log>,
     parts: Vec<Part>,
     order: Option<OrderId>,
+    /// A partition that is added later is read, too.
+    whole: bool,
     follow: bool,
     stop: CancellationToken,
 }
@@ -94,15 +105,14 @@ impl Tail {
     ) -> Result<Tail, NoStart> {
         let mut parts = Vec::new();
         for topic in start.topics.iter().copied() {
-            for bounds in log.bounds(topic).await? {
-                parts.extend(start.part(topic, bounds)?);
+            let bounds = log.bounds(topic).await?;
+            start.check(topic, &bounds)?;
+            for bounds in bounds {
+                let reached = start.next(&*log, topic, bounds).await?;
+                parts.extend(reached.map(|reached| Part::new(topic, bounds, reached)));
             }
         }
-        if let Some(only) = start.only.filter(|_| parts.is_empty()) {
-            let (topic, partition) = (only.topic, only.partition);
-            return Err(NoStart::Place(format!("{topic} has no partition {partition}")));
-        }
-        Ok(Tail { log, parts, order, follow, stop })
+        Ok(Tail { log, parts, order, whole: start.only().is_none(), follow, stop })
     }
 
     /// The next record; none at the end.
@@ -113,7 +123,7 @@ impl Tail {
             }
             let oldest = self.parts.iter_mut().filter(|part| !part.held.is_empty());
             let oldest = oldest.min_by_key(|part| part.age());
-            match oldest.and_then(|part| part.held.pop_front()) {
+            match oldest.and_then(Part::take) {
                 Some(record) if self.wants(&record) => return Ok(Some(record)),
                 Some(_) => {}
                 None if self.follow => self.wait().await?,
@@ -125,12 +135,12 @@ impl Tail {
         Ok(None)
     }
 
-    /// From where to go on after the record at `given`: it, then the next of all other partitions.
+    /// From where to go on after the record at `given`, which was the last.
     pub(super) fn cursor(&self, given: Position) -> String {
-        let own = |part: &&Part| (part.topic, part.partition) == (given.topic, given.partition);
-        let others = self.parts.iter().filter(|part| !own(part));
-        let others: Vec<String> = others.map(|part| part.place().to_string()).collect();
-        if others.is_empty() { given.to_string() } else { format!("{given};{}", others.join(",")) }
+        let (own, others): (Vec<&Part>, Vec<&Part>) =
+            self.parts.iter().partition(|part| part.is(given.topic, given.partition));
+        let own = own.first().map_or(Reached::Next(given), |part| part.reached);
+        place::cursor(&own, others.into_iter().map(|part| part.reached))
     }
 
     fn wants(&self, record: &Received) -> bool {
@@ -144,66 +154,24 @@ impl Tail {
             return Ok(());
         }
         let mut topics: Vec<Topic> = self.parts.iter().map(|part| part.topic).collect();
+        topics.sort_unstable();
         topics.dedup();
         for topic in topics {
             for bounds in self.log.bounds(topic).await? {
-                let own =
-                    |part: &&mut Part| (part.topic, part.partition) == (topic, bounds.partition);
-                if let Some(part) = self.parts.iter_mut().find(own) {
-                    part.end = bounds.end;
+                let partition = bounds.partition;
+                match self.parts.iter_mut().find(|part| part.is(topic, partition)) {
+                    Some(part) => {
+                        part.within(bounds)?;
+                        part.end = bounds.end;
+                    }
+                    None if self.whole => {
+                        let first = Position { topic, partition, offset: bounds.first };
+                        self.parts.push(Part::new(topic, bounds, Reached::Next(first)));
+                    }
+                    None => {}
                 }
             }
         }
         Ok(())
-    }
-}
-
-impl Start {
-    fn part(&self, topic: Topic, bounds: Bounds) -> Result<Option<Part>, NoStart> {
-        let own = |place: &&Position| (place.topic, place.partition) == (topic, bounds.partition);
-        let only = self.only.as_ref();
-        if only.is_some_and(|only| !own(&only)) {
-            return Ok(None);
-        }
-        let place = self.next.iter().find(own).or(only).map(|place| place.offset);
-        let next = place.unwrap_or(if self.latest { bounds.end } else { bounds.first });
-        if next < bounds.first {
-            let partition = bounds.partition;
-            let first = Position { topic, partition, offset: bounds.first };
-            return Err(NoStart::Place(format!(
-                "records before {first} are gone; begin there, or with earliest"
-            )));
-        }
-        let end = bounds.end;
-        let held = VecDeque::new();
-        Ok(Some(Part { topic, partition: bounds.partition, next, end, held }))
-    }
-}
-
-/// Reads what [`Tail::cursor`] wrote: the next record of each partition it names.
-pub(super) fn resume(cursor: &str) -> Option<Vec<Position>> {
-    let (given, others) = cursor.split_once(';').unwrap_or((cursor, ""));
-    let given: Position = given.trim().parse().ok()?;
-    let mut next = vec![Position { offset: given.offset.checked_add(1)?, ..given }];
-    for place in others.split(',').map(str::trim).filter(|place| !place.is_empty()) {
-        next.push(place.parse().ok()?);
-    }
-    Some(next)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cursor_goes_on_behind_the_record_given_and_with_the_next_of_the_others() {
-        let next = resume("orders.events.v1/0@17;payments.events.v1/0@4").expect("a cursor");
-        let next: Vec<String> = next.iter().map(ToString::to_string).collect();
-        assert_eq!(next, ["orders.events.v1/0@18", "payments.events.v1/0@4"]);
-        for wrong in
-            ["", "17", "orders.events.v1/0@17;x", "orders.events.v1/0@18446744073709551615"]
-        {
-            assert!(resume(wrong).is_none(), "{wrong}");
-        }
     }
 }

@@ -56,6 +56,56 @@ async fn wrong_parameters_are_refused_by_name() {
 }
 
 #[tokio::test]
+async fn a_position_is_read_from_only_in_the_log_and_the_range_it_belongs_to() {
+    let house = house().await;
+    house.append_paid(order(1)).await;
+    let [line] = &house.get("/events").await.lines()[..] else { panic!("one line") };
+    let time = line["appendedAt"].as_str().expect("a time");
+    let same = format!("/events?from=payments.events.v1/0@0~{time}");
+    assert_eq!(house.get(&same).await.lines(), std::slice::from_ref(line));
+    assert_eq!(house.get("/events?from=payments.events.v1/0@1").await.text, "", "the end");
+    let again = "restored or made again";
+    for (place, why) in [
+        ("payments.events.v1/0@2", again),
+        ("payments.events.v1/0@0~2026-01-01T00:00:00Z", again),
+        ("payments.events.v1/0@1~2026-01-01T00:00:00Z", again),
+        ("payments.events.v1/0@18446744073709551615", again),
+        ("payments.events.v1/0@0~noon", "not an RFC 3339 time"),
+        ("payments.events.v1/1@0", "no partition 1"),
+    ] {
+        let answer = house.get(&format!("/events?from={place}")).await;
+        assert_eq!(answer.problem(), (400, "invalid-query".to_owned()), "{place}");
+        assert!(answer.text.contains(why), "{}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn a_live_reader_is_told_why_it_cannot_go_on() {
+    let house = house().await;
+    house.append_paid(order(1)).await;
+    let others = ";orders.events.v1/0@0,fulfillment.events.v1/0@0";
+    for (last, why) in [
+        (format!("payments.events.v1/0@7{others}"), "restored or made again"),
+        (format!("payments.events.v1/0@0~2026-01-01T00:00:00Z{others}"), "restored or made again"),
+        (format!("payments.events.v1/3@0{others}"), "no partition 3"),
+        ("payments.events.v1/0@0".to_owned(), "a reading without orders.events.v1"),
+    ] {
+        let request = Request::get("/events")
+            .header("host", "x")
+            .header("accept", "text/event-stream")
+            .header("last-event-id", &last)
+            .body(Body::empty());
+        let answer = house.send(request.expect("request")).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        let mut body = answer.into_body().into_data_stream();
+        let event = next_event(&mut body).await;
+        assert!(event.starts_with("event: refused\nretry: "), "{event}");
+        assert!(event.contains("invalid-header") && event.contains(why), "{event}");
+        assert!(body.next().await.is_none(), "the answer ends");
+    }
+}
+
+#[tokio::test]
 async fn a_live_reader_that_reconnects_misses_nothing() {
     let house = house().await;
     house.append_paid(order(1)).await;
@@ -73,6 +123,7 @@ async fn a_live_reader_that_reconnects_misses_nothing() {
     let first = next_event(&mut body).await;
     assert!(first.contains("payments.events.v1/0@0"));
     let id = first.lines().find_map(|line| line.strip_prefix("id: ")).expect("an id");
+    assert!(id.starts_with("payments.events.v1/0@0~20"), "{id}");
     drop(body);
     house.append_paid(order(2)).await;
     let mut body = live(Some(id.to_owned())).await.into_body().into_data_stream();

@@ -31,6 +31,7 @@ mod redelivery;
 mod refusals;
 mod refused;
 mod repair;
+mod resuming;
 mod scrape;
 mod search;
 mod server;
