@@ -2,6 +2,7 @@
 //!
 //! Knows events, orders' keys and versions; knows no engine and no service.
 
+pub mod agreement;
 pub mod backoff;
 pub mod books;
 pub mod context;

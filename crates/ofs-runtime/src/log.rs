@@ -230,6 +230,16 @@ pub trait Log: Send + Sync {
     /// [`Error::Busy`] if it has.
     async fn reset(&self, group: &str, topics: &[Topic], to: Reset) -> Result<(), Error>;
 
+    /// How far the store was, as it was noted here; none on an engine that has no place for it.
+    async fn noted_store(&self) -> Result<Option<StoreMark>, Error> {
+        Ok(None)
+    }
+
+    /// Notes how far the store is.
+    async fn note_store(&self, _: StoreMark) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// What is known to be damaged, for people: then nothing is appended any more. None on an engine
     /// that answers for its own data.
     fn damage(&self) -> Option<String> {
@@ -245,6 +255,15 @@ pub trait Log: Send + Sync {
     /// Drops what is older than retention, where that is not the engine's own business; but nothing
     /// that one of `readers`, or another group the log knows, has still to read.
     async fn tidy(&self, older_than: Timestamp, readers: &[Reader]) -> Result<(), Error>;
+}
+
+/// How far the store was when the log last saw it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreMark {
+    /// The highest id of an outgoing event that was appended.
+    pub newest: u64,
+    /// How many of them the store has lost.
+    pub missing: u64,
 }
 
 /// A consumer group that will read these topics, whether or not it has begun to.

@@ -217,6 +217,19 @@ pub struct Depths {
     pub parked: Vec<Depth>,
 }
 
+/// How far one partition of the log was when the store last saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogEnd {
+    /// The topic.
+    pub topic: Topic,
+    /// The partition.
+    pub partition: u32,
+    /// The offset behind the last record seen.
+    pub next: u64,
+    /// How many records the partition has lost.
+    pub missing: u64,
+}
+
 /// Retention of what is only kept for a while.
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
@@ -294,6 +307,18 @@ pub trait Store: Send + Sync {
         after: Option<OrderId>,
         max: usize,
     ) -> Result<Vec<Record>, Error>;
+
+    /// The highest id that an outgoing event ever got; 0 before the first.
+    async fn newest_outgoing(&self) -> Result<u64, Error>;
+
+    /// How far the log was, as it was noted here.
+    async fn log_ends(&self) -> Result<Vec<LogEnd>, Error>;
+
+    /// Notes that partitions end at these positions or behind them.
+    async fn raise_log_ends(&self, ends: &[Position]) -> Result<(), Error>;
+
+    /// Notes these ends in place of what was noted.
+    async fn set_log_ends(&self, ends: &[LogEnd]) -> Result<(), Error>;
 
     /// How much is owed.
     async fn depths(&self) -> Result<Depths, Error>;

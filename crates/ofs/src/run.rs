@@ -6,6 +6,7 @@ use crate::http::{self, App, Hosts};
 use crate::{demo, services, tidy};
 use anyhow::{Context as _, bail};
 use metrics_exporter_prometheus::PrometheusHandle;
+use ofs_runtime::agreement::Agreement;
 use ofs_runtime::books::Books;
 use ofs_runtime::courier::{Courier, IndexLane, OutboxLane, RetryLane};
 use ofs_runtime::desk::Desk;
@@ -110,14 +111,16 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
     if plan.services.contains(&indexer.owner()) {
         make_empty(&rebuild).await;
     }
+    let agreement = Agreement::new(Arc::clone(&engines.store), Arc::clone(&engines.log));
+    compare(&agreement, &troubles).await;
     let app = App {
         store: Arc::clone(&engines.store),
         log: Arc::clone(&engines.log),
         index: Arc::clone(&engines.index),
         pipeline: pipeline.clone(),
-        redrive: start(&running, &engines, &troubles, &stages),
+        redrive: start(&running, &engines, &agreement, &troubles, &stages),
         rebuild,
-        troubles,
+        troubles: troubles.clone(),
         hosts: Hosts::new(address, &config.hosts),
         draining: stages.doors.stop.clone(),
         metrics,
@@ -125,6 +128,7 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
     let (router, _) = http::router(app, routes(&running, &elsewhere, &engines, &pipeline));
     stages.doors.spawn("http".to_owned(), |stop| http::serve(listener, router, stop));
     tidying(&config, &engines, &pipeline, &stages);
+    stages.delivery.spawn("agreement".to_owned(), |stop| agreement.run(troubles, stop));
     if let Some(rate) = plan.demo {
         stages.doors.spawn("demo".to_owned(), |stop| demo::run(address, rate, stop));
     }
@@ -161,6 +165,7 @@ fn routes(
 fn start(
     running: &[(Service, Books)],
     engines: &Engines,
+    agreement: &Agreement,
     troubles: &Troubles,
     stages: &Stages,
 ) -> Redrive {
@@ -178,7 +183,10 @@ fn start(
             troubles.clone(),
         );
         intake.spawn(name("worker"), |stop| worker.run(stop));
-        let outbox = Courier::new(books.clone(), OutboxLane::new(Arc::clone(&engines.log)));
+        let outbox = Courier::new(
+            books.clone(),
+            OutboxLane::new(Arc::clone(&engines.log), agreement.clone()),
+        );
         delivery.spawn(name("outbox"), |stop| outbox.run(stop));
         let retry = Courier::new(books.clone(), RetryLane::new(redrive.clone()));
         intake.spawn(name("retry"), |stop| retry.run(stop));
@@ -192,6 +200,15 @@ fn start(
         }
     }
     redrive
+}
+
+/// Before anything is appended, so that what is missing is counted in full.
+async fn compare(agreement: &Agreement, troubles: &Troubles) {
+    match tokio::time::timeout(Duration::from_secs(5), agreement.report(troubles)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => warn!(%error, "cannot compare store and log yet, will try again"),
+        Err(_) => warn!("cannot compare store and log in time, will try again"),
+    }
 }
 
 /// Searches are answered from the start where there is nothing to be found yet.

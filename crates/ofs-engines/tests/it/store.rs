@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod commits;
+mod ends;
 mod keeping;
 mod leases;
 mod newer;
@@ -195,6 +196,8 @@ macro_rules! conformance {
             commits::an_event_without_a_record_of_its_key_is_rejected,
             commits::an_idempotency_key_is_taken_once_per_owner,
             commits::a_record_keeps_the_time_it_was_made,
+            ends::how_far_the_log_was_is_kept_and_raised,
+            ends::the_newest_outgoing_event_is_known_after_it_is_gone,
             owed::an_outgoing_event_is_read_back_as_it_was_given,
             owed::only_the_lowest_row_of_a_key_is_offered,
             owed::keys_in_flight_hide_no_others,

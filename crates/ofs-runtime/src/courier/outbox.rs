@@ -1,6 +1,7 @@
 //! Outbox lane: from the outbox into the log. The only writer of the log.
 
 use super::{Lane, Receipt, Receipts};
+use crate::agreement::Agreement;
 use crate::books::Books;
 use crate::crash;
 use crate::log::Log;
@@ -20,6 +21,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Carries a service's outgoing events into the log.
 pub struct OutboxLane {
     log: Arc<dyn Log>,
+    agreement: Agreement,
     reading: Mutex<Reading>,
 }
 
@@ -32,10 +34,10 @@ struct Reading {
 }
 
 impl OutboxLane {
-    /// The lane into `log`.
+    /// The lane into `log`; `agreement` is told what stands there.
     #[must_use]
-    pub fn new(log: Arc<dyn Log>) -> Self {
-        Self { log, reading: Mutex::default() }
+    pub fn new(log: Arc<dyn Log>, agreement: Agreement) -> Self {
+        Self { log, agreement, reading: Mutex::default() }
     }
 
     /// Where to read on.
@@ -125,7 +127,10 @@ impl Lane for OutboxLane {
             for (n, answer) in answers {
                 let Some((id, key, topic)) = sent.get(n).copied() else { continue };
                 match answer {
-                    Ok(_) => receipt.settled.push((key, Settled::Sent(id))),
+                    Ok(at) => {
+                        self.agreement.appended(id, at);
+                        receipt.settled.push((key, Settled::Sent(id)));
+                    }
                     Err(error) => {
                         receipt.left_out &= !self.log.takes(topic, key);
                         receipt.failed.push((key, error.to_string()));

@@ -7,6 +7,7 @@ use crate::engines::Engines;
 use crate::told::told;
 use anyhow::Context as _;
 use ofs_events::{Event, EventId, OrderId, OrderStatus, Topic};
+use ofs_runtime::agreement::Agreement;
 use ofs_runtime::log::{Bounds, Message, Received, Reset};
 use ofs_runtime::pipeline::group_of;
 use ofs_runtime::service::Service;
@@ -14,6 +15,7 @@ use ofs_runtime::store::{Commit, Record, SHARDS, Wanted};
 use order_service::order;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 /// Records and events looked at together.
 const PAGE: usize = 500;
@@ -30,6 +32,8 @@ pub struct Repair {
     pub rewound: Vec<String>,
     /// Events that the log lacked: owed to it again.
     pub republished: Vec<Republished>,
+    /// What store and log know to have lost since they saw each other, in words.
+    pub lost: Vec<String>,
     /// What cannot be repaired, and why.
     pub unrepairable: BTreeMap<OrderId, String>,
 }
@@ -37,7 +41,10 @@ pub struct Repair {
 impl Repair {
     /// Whether nothing was found.
     pub fn is_empty(&self) -> bool {
-        self.restored.is_empty() && self.republished.is_empty() && self.unrepairable.is_empty()
+        self.restored.is_empty()
+            && self.republished.is_empty()
+            && self.unrepairable.is_empty()
+            && self.lost.is_empty()
     }
 }
 
@@ -63,8 +70,11 @@ pub async fn repair(
     services: &[Service],
     apply: bool,
 ) -> anyhow::Result<Repair> {
-    let mut found = examine(engines, false).await?;
-    let rewinds = !(found.restored.is_empty() && found.republished.is_empty());
+    let agreement = Agreement::new(Arc::clone(&engines.store), Arc::clone(&engines.log));
+    let mut found = Repair { lost: agreement.missing().await?, ..examine(engines, false).await? };
+    // A store that has lost its last writes does not know what it has handled.
+    let rewinds =
+        !(found.restored.is_empty() && found.republished.is_empty() && found.lost.is_empty());
     if rewinds {
         found.rewound = services.iter().map(|service| group_of(service.name)).collect();
     }
@@ -77,7 +87,8 @@ pub async fn repair(
         engines.log.reset(&group, topics, Reset::Earliest).await?;
     }
     let applied = examine(engines, true).await?;
-    Ok(Repair { applied: true, rewound: found.rewound, ..applied })
+    agreement.settle().await?;
+    Ok(Repair { applied: true, rewound: found.rewound, lost: found.lost, ..applied })
 }
 
 async fn examine(engines: &Engines, apply: bool) -> anyhow::Result<Repair> {

@@ -4,6 +4,7 @@ use crate::server::PATIENCE;
 use crate::system::System;
 use async_trait::async_trait;
 use ofs_events::{OrderId, Timestamp, Topic};
+use ofs_runtime::agreement::Agreement;
 use ofs_runtime::books::Books;
 use ofs_runtime::courier::{Courier, Lane, OutboxLane, Receipt, Receipts};
 use ofs_runtime::log::{
@@ -194,13 +195,15 @@ async fn owe(books: &Books, orders: impl Iterator<Item = u128>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_log_does_not_take_now_waits_alone_and_is_not_forgotten() {
     let system = System::new();
-    let books = Books::new("order-service", system.engines().await.store);
+    let store = system.engines().await.store;
+    let books = Books::new("order-service", Arc::clone(&store));
     // All that waits stands before all that does not.
     owe(&books, (1..6_000).step_by(2)).await;
     owe(&books, (2..=2_000).step_by(2)).await;
     let log = Arc::new(HalfClosed { closed: AtomicBool::new(true), taken: Mutex::default() });
     let stop = CancellationToken::new();
-    let courier = Courier::new(books.clone(), OutboxLane::new(log.clone()));
+    let agreement = Agreement::new(store, log.clone());
+    let courier = Courier::new(books.clone(), OutboxLane::new(log.clone(), agreement));
     let carrying = tokio::spawn(courier.run(stop.clone()));
     let mut next = 1_000_000;
     let mut until = async |count: usize| {

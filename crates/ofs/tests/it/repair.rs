@@ -200,3 +200,68 @@ async fn a_service_that_cannot_read_on_says_why_and_goes_on_after_a_repair() {
     }
     until(&format!("{}/health/ready", server.url), "ready", |status, _| status == 200).await;
 }
+
+/// Waits until a start finds what is missing, which `words` tell, and a repair has brought it back.
+async fn until_missed_and_repaired(system: &System, words: &str, placed: &[String]) {
+    let unready = async |system: &System| {
+        let mut server = system.start();
+        let ready = format!("{}/health/ready", server.url);
+        let trouble = |body: &Value| body["troubles"]["store and log"].to_string();
+        until(&ready, words, |status, body| status == 503 && trouble(body).contains(words)).await;
+        assert_eq!(server.stop(), Some(0));
+    };
+    unready(system).await;
+    unready(system).await;
+    let found = repair(system, &[]);
+    assert!(found["lost"].to_string().contains(words), "{found}");
+    repair(system, &["--apply"]);
+    assert_eq!(repair(system, &[])["lost"], serde_json::json!([]));
+    let server = system.start();
+    for id in placed {
+        until_status(&server.url, id, SCHEDULED).await;
+    }
+    until(&format!("{}/health/ready", server.url), "ready", |status, _| status == 200).await;
+}
+
+async fn place_and_kill(system: &System) -> Vec<String> {
+    let mut server = system.start();
+    let placed = place_all(&server.url, &["success"; 40]).await;
+    for id in &placed {
+        until_status(&server.url, id, SCHEDULED).await;
+    }
+    until_published(&server, "fulfillment-worker").await;
+    // The notes are a little behind.
+    let noted = || async {
+        let log = rusqlite::Connection::open(system.data().join("store.db")).expect("the store");
+        let sql = "SELECT coalesce(sum(next_offset), 0) FROM log_ends";
+        log.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a sum")
+    };
+    while noted().await < 120 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    server.kill();
+    placed
+}
+
+#[tokio::test]
+async fn a_log_that_is_gone_is_missed_at_the_start() {
+    let system = System::new();
+    let placed = place_and_kill(&system).await;
+    for file in files(&system.data(), "log") {
+        let _ = std::fs::remove_file(file);
+    }
+    let words = "the log has lost 40 records of orders.events.v1/0";
+    until_missed_and_repaired(&system, words, &placed).await;
+}
+
+#[tokio::test]
+async fn a_store_whose_last_writes_are_gone_is_missed_at_the_start() {
+    let system = System::new();
+    let placed = place_and_kill(&system).await;
+    let wal = system.data().join("store.db-wal");
+    let size = std::fs::metadata(&wal).expect("a WAL").len();
+    let file = std::fs::OpenOptions::new().write(true).open(&wal).expect("the WAL");
+    file.set_len(size / 10 * 6).expect("cut");
+    let words = "the store has lost what it wrote with its last";
+    until_missed_and_repaired(&system, words, &placed).await;
+}

@@ -6,7 +6,7 @@ use super::groups::GroupPosition;
 use super::tail::{Budget, Tail, size};
 use bytes::Bytes;
 use ofs_events::{Timestamp, Topic};
-use ofs_runtime::log::{Message, Position, Received};
+use ofs_runtime::log::{Message, Position, Received, StoreMark};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 use uuid::Uuid;
@@ -39,6 +39,31 @@ pub(super) fn instance(db: &Connection, asked: Uuid) -> Result<String> {
         [asked.to_string()],
     )?;
     db.query_row("SELECT value FROM meta WHERE name = 'instance'", [], |row| row.get(0))
+}
+
+const NEWEST: &str = "store_newest";
+const MISSING: &str = "store_missing";
+
+/// How far the store was.
+pub(super) fn noted_store(db: &Connection) -> Result<StoreMark> {
+    let mut statement =
+        db.prepare_cached("SELECT CAST(value AS INTEGER) FROM meta WHERE name = ?1")?;
+    let mut number = |name| {
+        let found = statement.query_row([name], |row| row.get(0)).optional()?;
+        Ok::<u64, rusqlite::Error>(found.unwrap_or(0))
+    };
+    Ok(StoreMark { newest: number(NEWEST)?, missing: number(MISSING)? })
+}
+
+pub(super) fn note_store(db: &Connection, mark: StoreMark) -> Result<()> {
+    let mut statement = db.prepare_cached(
+        "INSERT INTO meta (name, value) VALUES (?1, ?2)
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    )?;
+    for (name, number) in [(NEWEST, mark.newest), (MISSING, mark.missing)] {
+        statement.execute([name, &number.to_string()])?;
+    }
+    Ok(())
 }
 
 /// The offset that the next record of `topic` gets.

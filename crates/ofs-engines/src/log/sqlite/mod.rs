@@ -15,7 +15,8 @@ use crate::sqlite::{Abort, Database, Failure, Options};
 use async_trait::async_trait;
 use ofs_events::{Timestamp, Topic};
 use ofs_runtime::log::{
-    Bounds, Error, Lag, Layout, Log, Message, Position, Reader, Received, Reset, Subscription,
+    Bounds, Error, Lag, Layout, Log, Message, Position, Reader, Received, Reset, StoreMark,
+    Subscription,
 };
 use ofs_runtime::task;
 use rusqlite::Connection;
@@ -203,6 +204,16 @@ impl Log for SqliteLog {
     async fn bounds(&self, topic: Topic) -> Result<Vec<Bounds>, Error> {
         let (first, end) = self.inner.shared.bounds(topic);
         Ok(vec![Bounds { partition: 0, first, end }])
+    }
+
+    async fn noted_store(&self) -> Result<Option<StoreMark>, Error> {
+        let read = |db: &Connection| disk::noted_store(db).map_err(Broken::from);
+        self.inner.database.read(read).await.map(Some).map_err(failed)
+    }
+
+    async fn note_store(&self, mark: StoreMark) -> Result<(), Error> {
+        let note = move |db: &Connection| disk::note_store(db, mark).map_err(Broken::from);
+        self.inner.write(note, |()| ()).await
     }
 
     async fn lag(&self, group: &str, topics: &[Topic]) -> Result<Vec<Lag>, Error> {

@@ -14,6 +14,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
         "V2__refused_documents",
         include_str!("../../../migrations/postgres/V2__refused_documents.sql"),
     ),
+    ("V3__log_ends", include_str!("../../../migrations/postgres/V3__log_ends.sql")),
 ];
 
 /// Held while migrating, by whoever migrates ("ofsS").

@@ -4,6 +4,7 @@
 
 mod connect;
 mod depths;
+mod ends;
 mod group;
 mod lease;
 mod load;
@@ -25,8 +26,9 @@ use depths::Counts;
 use group::{WRITERS, Writer};
 use ofs_events::OrderId;
 use ofs_runtime::context::Context;
+use ofs_runtime::log::Position;
 use ofs_runtime::store::{
-    Claim, Commit, Depths, Error, Loaded, Outgoing, Parked, ParkedFilter, Record, Refused,
+    Claim, Commit, Depths, Error, Loaded, LogEnd, Outgoing, Parked, ParkedFilter, Record, Refused,
     Retention, Store, Wanted,
 };
 use session::Sessions;
@@ -88,7 +90,7 @@ async fn instance(client: &Client) -> Result<Uuid, tokio_postgres::Error> {
 /// Every statement this engine prepares, so that a test can have a server read them all.
 pub fn statements() -> impl Iterator<Item = &'static str> {
     let work = [write::ALL, parked::ALL, lease::ALL, tidy::ALL];
-    let reading = [session::ALL, load::ALL, owed::ALL, depths::ALL];
+    let reading = [session::ALL, load::ALL, owed::ALL, depths::ALL, ends::ALL];
     reading.into_iter().chain(work).flatten().map(|sql| sql.text)
 }
 
@@ -158,6 +160,22 @@ impl Store for PostgresStore {
         max: usize,
     ) -> Result<Vec<Record>, Error> {
         Ok(load::scan(&self.sessions, owner, after, max).await?)
+    }
+
+    async fn newest_outgoing(&self) -> Result<u64, Error> {
+        Ok(ends::newest_outgoing(&self.sessions).await?)
+    }
+
+    async fn log_ends(&self) -> Result<Vec<LogEnd>, Error> {
+        Ok(ends::all(&self.sessions).await?)
+    }
+
+    async fn raise_log_ends(&self, ends: &[Position]) -> Result<(), Error> {
+        Ok(ends::raise(&self.sessions, ends).await?)
+    }
+
+    async fn set_log_ends(&self, ends: &[LogEnd]) -> Result<(), Error> {
+        Ok(ends::set(&self.sessions, ends).await?)
     }
 
     async fn depths(&self) -> Result<Depths, Error> {

@@ -2,6 +2,7 @@
 //!
 //! This file maps the port to SQL jobs; the jobs are in the files beside it, by subject.
 
+mod ends;
 mod lease;
 mod load;
 mod owed;
@@ -13,8 +14,9 @@ use crate::sqlite::{Abort, Database, Failure, OpenError, Options, Schema};
 use async_trait::async_trait;
 use ofs_events::{OrderId, Timestamp};
 use ofs_runtime::context::Context;
+use ofs_runtime::log::Position;
 use ofs_runtime::store::{
-    Claim, Commit, Depths, Error, Loaded, Outgoing, Parked, ParkedFilter, Record, Refused,
+    Claim, Commit, Depths, Error, Loaded, LogEnd, Outgoing, Parked, ParkedFilter, Record, Refused,
     Retention, Store, Wanted,
 };
 use rusqlite::Connection;
@@ -32,6 +34,7 @@ const SCHEMA: Schema = Schema {
             include_str!("../../../migrations/sqlite/V2__refused_documents.sql"),
         ),
         ("V3__parked_by_order", include_str!("../../../migrations/sqlite/V3__parked_by_order.sql")),
+        ("V4__log_ends", include_str!("../../../migrations/sqlite/V4__log_ends.sql")),
     ],
 };
 
@@ -164,6 +167,24 @@ impl Store for SqliteStore {
     ) -> Result<Vec<Record>, Error> {
         let owner = owner.to_owned();
         self.read(move |connection| load::scan(connection, &owner, after, max)).await
+    }
+
+    async fn newest_outgoing(&self) -> Result<u64, Error> {
+        self.read(ends::newest_outgoing).await
+    }
+
+    async fn log_ends(&self) -> Result<Vec<LogEnd>, Error> {
+        self.read(ends::all).await
+    }
+
+    async fn raise_log_ends(&self, ends: &[Position]) -> Result<(), Error> {
+        let ends = ends.to_vec();
+        self.write(move |connection| ends::raise(connection, &ends)).await
+    }
+
+    async fn set_log_ends(&self, ends: &[LogEnd]) -> Result<(), Error> {
+        let ends = ends.to_vec();
+        self.write(move |connection| ends::set(connection, &ends)).await
     }
 
     async fn depths(&self) -> Result<Depths, Error> {

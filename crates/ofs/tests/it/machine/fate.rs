@@ -8,7 +8,7 @@ use ofs_runtime::log::{
     self, Bounds, Lag, Layout, Log, Message, Position, Reader, Received, Reset, Subscription,
 };
 use ofs_runtime::store::{
-    self, Claim, Commit, Depths, Loaded, Outgoing, Parked, ParkedFilter, Record, Refused,
+    self, Claim, Commit, Depths, Loaded, LogEnd, Outgoing, Parked, ParkedFilter, Record, Refused,
     Retention, Store, Wanted,
 };
 use std::collections::VecDeque;
@@ -185,6 +185,22 @@ impl Store for Fated<dyn Store> {
         max: usize,
     ) -> Result<Vec<Record>, store::Error> {
         self.meets(self.engine.scan(owner, after, max)).await
+    }
+
+    async fn newest_outgoing(&self) -> Result<u64, store::Error> {
+        self.engine.newest_outgoing().await
+    }
+
+    async fn log_ends(&self) -> Result<Vec<LogEnd>, store::Error> {
+        self.engine.log_ends().await
+    }
+
+    async fn raise_log_ends(&self, ends: &[Position]) -> Result<(), store::Error> {
+        self.engine.raise_log_ends(ends).await
+    }
+
+    async fn set_log_ends(&self, ends: &[LogEnd]) -> Result<(), store::Error> {
+        self.engine.set_log_ends(ends).await
     }
 
     async fn depths(&self) -> Result<Depths, store::Error> {

@@ -9,6 +9,7 @@ use ofs_engines::log::sqlite::SqliteLog;
 use ofs_engines::sqlite;
 use ofs_engines::store::sqlite::SqliteStore;
 use ofs_events::{OrderId, Topic};
+use ofs_runtime::agreement::Agreement;
 use ofs_runtime::books::Books;
 use ofs_runtime::courier::{Courier, IndexLane, OutboxLane};
 use ofs_runtime::desk::Desk;
@@ -237,7 +238,9 @@ impl Rig {
     /// A courier carries what a service owes to the log.
     pub async fn deliver(&mut self, service: usize, trouble: Option<Trouble>) {
         let process = self.fated(trouble);
-        let lane = OutboxLane::new(self.log(&process, None));
+        let log = self.log(&process, None);
+        let agreement = Agreement::new(Arc::clone(&process.store), Arc::clone(&log));
+        let lane = OutboxLane::new(log, agreement);
         let books = Books::new(self.services[service].name, process.store);
         self.live(process.fate, Acks::new(), Courier::new(books, lane).run(stopped())).await;
     }

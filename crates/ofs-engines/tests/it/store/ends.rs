@@ -1,0 +1,42 @@
+//! How far the log was, as the store noted it.
+
+use super::*;
+use ofs_runtime::store::LogEnd;
+
+async fn ends(store: &Arc<dyn Store>) -> Vec<LogEnd> {
+    let mut ends = store.log_ends().await.unwrap();
+    ends.sort_by_key(|end| (end.topic, end.partition));
+    ends
+}
+
+pub async fn how_far_the_log_was_is_kept_and_raised(engine: &impl Engine) {
+    let store = engine.open().await;
+    assert_eq!(ends(&store).await, []);
+    let at = |partition, offset| Position { topic: Topic::Orders, partition, offset };
+    let end = |partition, next, missing| LogEnd { topic: Topic::Orders, partition, next, missing };
+    store.raise_log_ends(&[at(0, 7), at(1, 3)]).await.unwrap();
+    store.raise_log_ends(&[at(1, 9), at(0, 5)]).await.unwrap();
+    assert_eq!(ends(&store).await, [end(0, 7, 0), end(1, 9, 0)]);
+    store.set_log_ends(&[end(0, 2, 5)]).await.unwrap();
+    store.raise_log_ends(&[at(0, 4)]).await.unwrap();
+    drop(store);
+    let store = engine.open().await;
+    assert_eq!(ends(&store).await, [end(0, 4, 5), end(1, 9, 0)]);
+}
+
+pub async fn the_newest_outgoing_event_is_known_after_it_is_gone(engine: &impl Engine) {
+    let store = engine.open().await;
+    assert_eq!(store.newest_outgoing().await.unwrap(), 0);
+    let key = order(1);
+    let outgoing = vec![message(key, 1), message(key, 2)];
+    store.commit(Commit { outgoing, ..records([record(key, 0, "Created")]) }).await.unwrap();
+    let mut newest = 0;
+    while let [id] = outbox(&store, OWNER).await[..] {
+        newest = id;
+        let settled = vec![Settled::Sent(id)];
+        store.commit(Commit { settled, ..empty() }).await.unwrap();
+    }
+    assert!(newest > 0);
+    drop(store);
+    assert_eq!(engine.open().await.newest_outgoing().await.unwrap(), newest);
+}
