@@ -2,6 +2,8 @@
 //!
 //! Nothing is clamped, ignored or guessed: unknown members and parameters are named and refused.
 
+mod values;
+
 use crate::problem::{Invalid, Problem};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
@@ -199,8 +201,8 @@ pub fn read_query<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
     if !errors.is_empty() {
         return Err(Problem::invalid_query(errors));
     }
-    let deserializer = serde_urlencoded::Deserializer::new(pairs());
-    serde_path_to_error::deserialize(deserializer).map_err(|error| {
+    let values = values::of(pairs().map(|(name, value)| (name.into_owned(), value.into_owned())));
+    serde_path_to_error::deserialize(values).map_err(|error| {
         let path = pointer(error.path());
         let found = invalid(path, &error.into_inner().to_string());
         let name = found.pointer.trim_start_matches('/').to_owned();
@@ -231,10 +233,11 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields, rename_all = "camelCase")]
-    #[expect(dead_code, reason = "only its shape matters")]
     struct Sample {
         first_name: String,
         age: Option<u8>,
+        #[serde(default)]
+        hobby: Vec<String>,
     }
 
     fn refused(json: &str) -> (String, String) {
@@ -270,6 +273,10 @@ mod tests {
             ("firstName=a&age=x", "age"),
             ("firstName=a&height=1", "height"),
             ("firstName=a&firstName=b", "firstName"),
+            ("firstName=a&age=1&hobby=x&age=2", "age"),
+            ("firstName=a&age=", "age"),
+            ("firstName=a&age=%2B1", "age"),
+            ("firstName=a&age=256", "age"),
             ("firstName=%00", "firstName"),
             ("firstName=%FF", "firstName"),
             ("", "firstName"),
@@ -278,7 +285,10 @@ mod tests {
             assert_eq!(problem.uri, "urn:ofs:problem:invalid-query");
             assert_eq!(problem.errors[0].pointer, at, "{query}: {problem:?}");
         }
-        assert!(read_query::<Sample>("firstName=a%20b&age=7").is_ok());
+        let read = read_query::<Sample>("hobby=x&firstName=a%20b&age=7&hobby=&hobby=x");
+        let Ok(read) = read else { panic!("{read:?}") };
+        assert_eq!((read.first_name.as_str(), read.age), ("a b", Some(7)));
+        assert_eq!(read.hobby, ["x", "", "x"]);
     }
 
     #[tokio::test]

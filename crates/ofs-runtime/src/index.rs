@@ -56,17 +56,17 @@ pub struct Cursor {
     pub id: OrderId,
 }
 
-/// A search. Filters are joined by "and".
+/// A search. Filters are joined by "and", the values of one by "or"; one without values filters nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
     /// Words, each of which must be found (whole, or as a beginning) in id, e-mail or product.
     pub text: Option<String>,
-    /// Exactly this status.
-    pub status: Option<OrderStatus>,
-    /// Exactly this country, upper-case.
-    pub country: Option<String>,
-    /// Exactly this product, in any case.
-    pub product: Option<String>,
+    /// Exactly one of these statuses.
+    pub status: Vec<OrderStatus>,
+    /// Exactly one of these countries, upper-case.
+    pub country: Vec<String>,
+    /// Exactly one of these products, in any case.
+    pub product: Vec<String>,
     /// Created at or after.
     pub created_after: Option<Timestamp>,
     /// Created before.

@@ -5,7 +5,10 @@ use anyhow::{Context as _, bail};
 use ofs_runtime::pipeline::Station;
 use ofs_runtime::service::Service;
 use payment_worker::simulated::Simulated;
+use serde::de::{Deserialize, Deserializer, Error as _};
 use std::sync::Arc;
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 /// Every service's name, in the order of an order's life.
 pub const NAMES: [&str; 4] = [
@@ -14,6 +17,34 @@ pub const NAMES: [&str; 4] = [
     fulfillment_worker::NAME,
     search_indexer_worker::NAME,
 ];
+
+/// The name of a service, where a client gives one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServiceName(&'static str);
+
+impl ServiceName {
+    /// The name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for ServiceName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let known = NAMES.into_iter().find(|name| *name == text).map(ServiceName);
+        known.ok_or_else(|| D::Error::custom(format!("must be one of {}", NAMES.join(", "))))
+    }
+}
+
+impl PartialSchema for ServiceName {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(NAMES)).into()
+    }
+}
+
+impl ToSchema for ServiceName {}
 
 /// All four services, as configured.
 ///

@@ -33,11 +33,23 @@ pub fn routes() -> OpenApiRouter<Desk> {
 /// repeated safely for 72 hours: the same body gets the first answer, another body gets 422.
 #[utoipa::path(
     post, path = "/orders", tag = "orders", operation_id = "placeOrder", request_body = NewOrder,
-    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+    params(("Idempotency-Key" = Option<String>, Header,
+        pattern = "^(\"[!-~]{1,255}\"|[!#-~][!-~]{0,254})$",
         description = "1 to 255 visible ASCII characters, quoted or bare")),
     responses(
         (status = 201, body = Placed, description = "taken",
-            headers(("Location" = String), ("Idempotency-Replayed" = Option<bool>))),
+            headers(("Location" = String), ("Idempotency-Replayed" = Option<bool>)),
+            links(
+                ("order" = (operation_id = "getOrder", parameters(("id" = "$response.body#/id")))),
+                ("timeline" = (operation_id = "getTimeline",
+                    parameters(("id" = "$response.body#/id")))),
+                ("records" = (operation_id = "readEvents",
+                    parameters(("order" = "$response.body#/id")))),
+                ("found" = (operation_id = "searchOrders",
+                    parameters(("q" = "$response.body#/id")))),
+                ("parked" = (operation_id = "listParked",
+                    parameters(("order" = "$response.body#/id")))),
+            )),
         (status = 400, body = Problem, content_type = "application/problem+json",
             description = "invalid; nothing was stored"),
         (status = 409, body = Problem, content_type = "application/problem+json",

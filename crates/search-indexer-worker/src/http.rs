@@ -58,7 +58,19 @@ pub struct Facets {
 #[utoipa::path(
     get, path = "/orders/search", tag = "orders", operation_id = "searchOrders", params(SearchParams),
     responses(
-        (status = 200, body = SearchPage, description = "one page"),
+        (status = 200, body = SearchPage, description = "one page", links(
+            ("order" = (operation_id = "getOrder",
+                parameters(("id" = "$response.body#/orders/0/id")))),
+            ("next" = (operation_id = "searchOrders", parameters(
+                ("cursor" = "$response.body#/nextCursor"),
+                ("q" = "$request.query.q"),
+                ("status" = "$request.query.status"),
+                ("country" = "$request.query.country"),
+                ("productType" = "$request.query.productType"),
+                ("createdAfter" = "$request.query.createdAfter"),
+                ("createdBefore" = "$request.query.createdBefore"),
+                ("sort" = "$request.query.sort")))),
+        )),
         (status = 400, body = Problem, content_type = "application/problem+json",
             description = "a parameter is unknown, repeated or invalid"),
         (status = 503, body = Problem, content_type = "application/problem+json",

@@ -5,7 +5,9 @@
 use ofs_events::{OrderId, OrderStatus, Timestamp};
 use ofs_runtime::index::{Cursor, Query, SortBy};
 use ofs_runtime::problem::Invalid;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
@@ -16,24 +18,28 @@ pub const MAX_LIMIT: usize = 200;
 /// The longest `q`, in characters.
 pub const MAX_TEXT: usize = 256;
 
-/// The parameters of `GET /orders/search`, as they were sent. Filters are joined by "and".
+/// The parameters of `GET /orders/search`, as they were sent. Filters are joined by "and", the values of
+/// one that is given more than once by "or".
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub struct SearchParams {
     /// Words to be found (whole, or as a beginning) in id, e-mail or product, in any case; at most 256
     /// characters. Where words are not written apart, as in `携帯電話`, a part of one is found, too.
-    #[param(max_length = 256)]
+    #[param(max_length = 256, pattern = "^[^\\u0000\\uFFFD]*$")]
     pub q: Option<String>,
-    /// Exactly this status.
-    #[param(value_type = Option<OrderStatus>)]
-    pub status: Option<String>,
-    /// Exactly this country: two ASCII letters.
-    #[param(pattern = "^\\s*[A-Za-z]{2}\\s*$")]
-    pub country: Option<String>,
-    /// Exactly this product, in any case.
-    #[param(pattern = "\\S")]
-    pub product_type: Option<String>,
+    /// Exactly this status; given more than once, any of them.
+    #[serde(default)]
+    #[param(value_type = Vec<OrderStatus>)]
+    pub status: Vec<String>,
+    /// Exactly this country, two ASCII letters; given more than once, any of them.
+    #[serde(default)]
+    #[param(pattern = "^[\\t-\\r ]*[A-Za-z]{2}[\\t-\\r ]*$")]
+    pub country: Vec<String>,
+    /// Exactly this product, in any case; given more than once, any of them.
+    #[serde(default)]
+    #[param(pattern = "^[^\\u0000\\uFFFD]*[^\\s\\u0000\\uFFFD][^\\u0000\\uFFFD]*$")]
+    pub product_type: Vec<String>,
     /// Created at or after this RFC 3339 time.
     #[param(value_type = Option<Timestamp>)]
     pub created_after: Option<String>,
@@ -41,13 +47,13 @@ pub struct SearchParams {
     #[param(value_type = Option<Timestamp>)]
     pub created_before: Option<String>,
     /// `createdAt` or `updatedAt`; `-` in front for newest first. Default `-createdAt`.
-    #[param(example = "-createdAt")]
+    #[param(example = "-createdAt", pattern = "^-?(createdAt|updatedAt)$")]
     pub sort: Option<String>,
     /// 1 to 200 orders; default 50.
     #[param(value_type = Option<u16>, minimum = 1, maximum = 200)]
     pub limit: Option<String>,
     /// `nextCursor` of the page before, with the same filters and sort.
-    #[param(pattern = "^\\s*[0-9A-Fa-f]{64}\\s*$")]
+    #[param(pattern = "^[0-9A-Fa-f]{64}$")]
     pub cursor: Option<String>,
 }
 
@@ -70,6 +76,21 @@ impl Wrong {
         }
         parsed
     }
+
+    /// All values of parameter `name`, which stand for a set.
+    fn read_all<T: Ord>(
+        &mut self,
+        name: &str,
+        values: Vec<String>,
+        must: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Vec<T> {
+        let all: Option<BTreeSet<T>> = values.iter().map(|value| parse(value.trim())).collect();
+        if all.is_none() {
+            self.0.push(Invalid::new(name, must));
+        }
+        all.into_iter().flatten().collect()
+    }
 }
 
 impl SearchParams {
@@ -86,11 +107,14 @@ impl SearchParams {
             wrong.read("sort", self.sort, SORT_RULE, sort).unwrap_or((SortBy::CreatedAt, true));
         let mut query = Query {
             text: text.filter(|text| !text.is_empty()),
-            status: wrong.read("status", self.status, &status_rule(), status),
-            country: wrong.read("country", self.country, "must be two ASCII letters", country),
-            product: wrong.read("productType", self.product_type, "must not be blank", |text| {
-                (!text.is_empty()).then(|| text.to_owned())
-            }),
+            status: wrong.read_all("status", self.status, &status_rule(), status),
+            country: wrong.read_all("country", self.country, "must be two ASCII letters", country),
+            product: wrong.read_all(
+                "productType",
+                self.product_type,
+                "must not be blank",
+                |text| (!text.is_empty()).then(|| text.to_owned()),
+            ),
             created_after: wrong.read("createdAfter", self.created_after, TIME_RULE, time),
             created_before: wrong.read("createdBefore", self.created_before, TIME_RULE, time),
             sort_by,
@@ -156,11 +180,19 @@ const FINGERPRINT: Uuid = Uuid::from_u128(0x6f66_732d_6375_4273_8000_6f72_6465_7
 
 /// Stands for everything that decides which orders come in which order: all but limit and cursor.
 fn fingerprint(query: &Query) -> u64 {
-    let meaning = serde_json::json!([
+    fn set<T: Serialize>(values: &[T]) -> Value {
+        match values {
+            [] => Value::Null,
+            // As cursors were made when there could be but one.
+            [one] => json!(one),
+            all => json!(all),
+        }
+    }
+    let meaning = json!([
         query.text,
-        query.status,
-        query.country,
-        query.product,
+        set(&query.status),
+        set(&query.country),
+        set(&query.product),
         query.created_after,
         query.created_before,
         query.sort_by,
@@ -220,9 +252,9 @@ mod tests {
         )
         .expect("valid");
         assert_eq!(query.text.as_deref(), Some("phone"));
-        assert_eq!(query.status, Some(OrderStatus::PaymentFailed));
-        assert_eq!(query.country.as_deref(), Some("DE"));
-        assert_eq!(query.product.as_deref(), Some("Big Phone"));
+        assert_eq!(query.status, [OrderStatus::PaymentFailed]);
+        assert_eq!(query.country, ["DE"]);
+        assert_eq!(query.product, ["Big Phone"]);
         let (after, before) = (query.created_after, query.created_before);
         assert_eq!(before.expect("time"), after.expect("time").plus_seconds(3600));
         assert_eq!((query.sort_by, query.descending), (SortBy::UpdatedAt, false));
@@ -230,11 +262,38 @@ mod tests {
     }
 
     #[test]
+    fn a_filter_given_more_than_once_is_a_set() {
+        let query = parse("country=us&status=PaymentFailed&country=DE&status=Created&country=US");
+        let query = query.expect("valid");
+        assert_eq!(query.country, ["DE", "US"]);
+        assert_eq!(query.status, [OrderStatus::Created, OrderStatus::PaymentFailed]);
+        let cursor = encode(&query, Cursor { micros: 1, id: OrderId(Uuid::nil()) });
+        let same = "status=Created&status=PaymentFailed&country=US&country=DE";
+        assert!(parse(&format!("{same}&cursor={cursor}")).is_ok());
+        for other in ["status=Created&country=US&country=DE", "status=Created&status=PaymentFailed"]
+        {
+            let refused = parse(&format!("{other}&cursor={cursor}"));
+            assert_eq!(refused, Err(vec!["cursor".to_owned()]), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_from_before_filters_could_be_given_more_than_once_is_still_one() {
+        let filters = "country=US&status=Created&productType=Phone&sort=updatedAt";
+        let cursor = "2ed81f8c1b325cf900000000000000010000000000000000000000000000000f";
+        let query = parse(&format!("{filters}&cursor={cursor}")).expect("valid");
+        let after = Cursor { micros: 1, id: OrderId(Uuid::from_u128(15)) };
+        assert_eq!(query.after, Some(after));
+    }
+
+    #[test]
     fn whatever_is_wrong_is_named() {
         for (query, name) in [
             ("status=created", "status"),
             ("status=", "status"),
+            ("status=Created&status=", "status"),
             ("country=USA", "country"),
+            ("country=US&country=USA", "country"),
             ("country=%C3%9F", "country"),
             ("productType=%20", "productType"),
             ("createdAfter=yesterday", "createdAfter"),

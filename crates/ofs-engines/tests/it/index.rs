@@ -7,6 +7,7 @@
 
 mod alike;
 mod files;
+mod filters;
 mod generations;
 mod only_elasticsearch;
 mod overload;
@@ -111,7 +112,8 @@ macro_rules! conformance {
             generations::a_scan_pages_through_everything_by_id,
             generations::a_document_that_does_not_fit_is_refused_alone,
             generations::concurrent_puts_are_all_stored,
-            searching::filters_are_exact,
+            filters::filters_are_exact,
+            filters::a_filter_with_several_values_finds_any_of_them,
             searching::a_word_is_found_whole_or_as_a_beginning,
             searching::a_text_is_found_as_people_type_it,
             searching::nothing_a_person_types_is_an_error,
@@ -175,9 +177,9 @@ fn at_version(mut document: Document, version: u64) -> Document {
 pub fn everything() -> Query {
     Query {
         text: None,
-        status: None,
-        country: None,
-        product: None,
+        status: Vec::new(),
+        country: Vec::new(),
+        product: Vec::new(),
         created_after: None,
         created_before: None,
         sort_by: SortBy::CreatedAt,

@@ -27,7 +27,8 @@ Examples:
     #[command(before_help = "\
 Examples:
   ofs order search phone --country GB
-  ofs order search --status PaymentFailed --created-after 2026-01-31T00:00:00Z --limit 200")]
+  ofs order search --country GB --country FR --status PaymentFailed
+  ofs order search --created-after 2026-01-31T00:00:00Z --sort createdAt --limit 200")]
     Search(Box<SearchArgs>),
     /// What happened to an order, cause before effect.
     #[command(before_help = "\
@@ -94,16 +95,16 @@ pub struct SearchArgs {
     /// Words to find in id, e-mail or product.
     #[arg(value_name = "WORDS")]
     words: Vec<String>,
-    /// Exactly this status.
+    /// Exactly this status; given more than once, any of them.
     #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(
         ofs_events::OrderStatus::ALL.map(ofs_events::OrderStatus::name)))]
-    status: Option<String>,
-    /// Exactly this country.
+    status: Vec<String>,
+    /// Exactly this country; given more than once, any of them.
     #[arg(long)]
-    country: Option<String>,
-    /// Exactly this product.
+    country: Vec<String>,
+    /// Exactly this product; given more than once, any of them.
     #[arg(long, value_name = "PRODUCT")]
-    product_type: Option<String>,
+    product_type: Vec<String>,
     /// Created at or after this time, such as 2026-01-31T12:00:00Z.
     #[arg(long, value_name = "TIME")]
     created_after: Option<String>,
@@ -161,17 +162,19 @@ async fn create(format: Format, client: &Client, args: &CreateArgs) -> anyhow::R
 
 async fn search(format: Format, client: &Client, args: &SearchArgs) -> anyhow::Result<()> {
     let words = (!args.words.is_empty()).then(|| args.words.join(" "));
-    let query = [
+    let mut query = vec![
         ("q", words),
-        ("status", args.status.clone()),
-        ("country", args.country.clone()),
-        ("productType", args.product_type.clone()),
         ("createdAfter", args.created_after.clone()),
         ("createdBefore", args.created_before.clone()),
         ("sort", args.sort.clone()),
         ("limit", args.limit.map(|limit| limit.to_string())),
         ("cursor", args.cursor.clone()),
     ];
+    let filters =
+        [("status", &args.status), ("country", &args.country), ("productType", &args.product_type)];
+    for (name, values) in filters {
+        query.extend(values.iter().map(|value| (name, Some(value.clone()))));
+    }
     let found = client.get(&["orders", "search"], &query).await?;
     let heads = ["id", "created", "status", "country", "product", "e-mail"];
     let row = |order: &Value| {

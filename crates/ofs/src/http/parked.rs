@@ -4,7 +4,7 @@
 
 use super::App;
 use super::parked_view::{
-    Bulk, Chosen, Detail, Discard, Done, Listing, ParkedPage, ParkedView, Tried, chosen,
+    Bulk, Chosen, Detail, Discard, Done, Listing, ParkedPage, ParkedView, Tried,
 };
 use axum::Json;
 use axum::extract::State;
@@ -35,14 +35,23 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 /// Parked events of all services, oldest first; those that are closed stay visible for 30 days.
 #[utoipa::path(get, path = "/parked", tag = "parked", operation_id = "listParked",
     params(Listing),
-    responses((status = 200, description = "One page", body = ParkedPage),
+    responses((status = 200, description = "One page", body = ParkedPage, links(
+            ("event" = (operation_id = "getParked",
+                parameters(("id" = "$response.body#/parked/0/id")))),
+            ("retry" = (operation_id = "retryParked",
+                parameters(("id" = "$response.body#/parked/0/id")))),
+            ("discard" = (operation_id = "discardParked",
+                parameters(("id" = "$response.body#/parked/0/id")))),
+            ("next" = (operation_id = "listParked",
+                parameters(("cursor" = "$response.body#/nextCursor")))),
+        )),
         (status = 400, description = "A parameter is unknown or invalid", body = Problem,
             content_type = "application/problem+json")))]
 async fn list(
     State(app): State<App>,
     Params(asked): Params<Listing>,
 ) -> Result<Json<ParkedPage>, Problem> {
-    let (filter, limit) = asked.check(app.pipeline.stations())?;
+    let (filter, limit) = asked.check()?;
     // One more than asked for tells whether there is a next page.
     let mut found = app.store.parked(&filter, limit + 1).await?;
     let more = found.len() > limit;
@@ -53,7 +62,8 @@ async fn list(
 
 /// One parked event, with every byte of its record.
 #[utoipa::path(get, path = "/parked/{id}", tag = "parked", operation_id = "getParked",
-    params(("id" = u64, Path, description = "Its number", example = 1)),
+    params(("id" = u64, Path, description = "Its number", example = 1,
+        maximum = 9223372036854775807i64)),
     responses((status = 200, description = "The parked event", body = Detail),
         (status = 400, description = "The path holds no number", body = Problem,
             content_type = "application/problem+json"),
@@ -66,7 +76,8 @@ async fn show(State(app): State<App>, Id(id): Id<u64>) -> Result<Json<Detail>, P
 
 /// Tries one parked event now, due or not, and says what came of it.
 #[utoipa::path(post, path = "/parked/{id}/retry", tag = "parked", operation_id = "retryParked",
-    params(("id" = u64, Path, description = "Its number", example = 1)),
+    params(("id" = u64, Path, description = "Its number", example = 1,
+        maximum = 9223372036854775807i64)),
     responses((status = 200, description = "It was tried: resolved, or failed again", body = Tried),
         (status = 400, description = "The path holds no number", body = Problem,
             content_type = "application/problem+json"),
@@ -96,7 +107,8 @@ async fn retry(State(app): State<App>, Id(id): Id<u64>) -> Result<Json<Tried>, P
 
 /// Gives up one parked event; what waits behind it goes on.
 #[utoipa::path(post, path = "/parked/{id}/discard", tag = "parked", operation_id = "discardParked",
-    params(("id" = u64, Path, description = "Its number", example = 1)),
+    params(("id" = u64, Path, description = "Its number", example = 1,
+        maximum = 9223372036854775807i64)),
     request_body(content = Discard, description = "Why", content_type = "application/json"),
     responses((status = 200, description = "It is given up", body = Done),
         (status = 400, description = "The reason is missing, blank or longer than 1000 characters, \
@@ -140,8 +152,7 @@ async fn retry_many(
     State(app): State<App>,
     Params(asked): Params<Chosen>,
 ) -> Result<Json<Bulk>, Problem> {
-    let filter = chosen(&asked, app.pipeline.stations())?;
-    Ok(Json(detached(retry_heads(app, filter)).await??))
+    Ok(Json(detached(retry_heads(app, asked.filter())).await??))
 }
 
 async fn retry_heads(app: App, mut filter: ParkedFilter) -> Result<Bulk, store::Error> {

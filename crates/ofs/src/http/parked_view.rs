@@ -1,10 +1,10 @@
 //! Wire types of parked events, and the rules of their query parameters.
 
 use super::raw::Raw;
+use crate::services::ServiceName;
 use ofs_events::{EventId, OrderId, Timestamp, Topic};
 use ofs_runtime::log::Position;
 use ofs_runtime::parked::Retried;
-use ofs_runtime::pipeline::Station;
 use ofs_runtime::problem::{Invalid, Problem};
 use ofs_runtime::store::{self, ParkedFilter};
 use serde::{Deserialize, Serialize};
@@ -152,33 +152,37 @@ pub(super) struct ParkedPage {
 #[into_params(parameter_in = Query)]
 pub(super) struct Listing {
     /// Only this service's.
-    #[param(example = "payment-worker")]
-    service: Option<String>,
+    #[param(inline, example = "payment-worker")]
+    service: Option<ServiceName>,
     /// Only this order's.
     order: Option<OrderId>,
     /// Only those in this state; all if absent.
     #[param(inline)]
     state: Option<ParkedState>,
     /// Only those whose reason holds this text, in any case.
+    #[param(pattern = "^[^\\u0000\\uFFFD]*$")]
     reason: Option<String>,
     /// How many, 1 to 200.
     #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<usize>,
     /// `nextCursor` of the page before.
+    #[param(pattern = "^[0-9]{1,18}$")]
     cursor: Option<String>,
 }
 
 impl Listing {
     /// The filter and the page size it asks for.
-    pub(super) fn check(self, stations: &[Station]) -> Result<(ParkedFilter, usize), Problem> {
+    pub(super) fn check(self) -> Result<(ParkedFilter, usize), Problem> {
         let mut errors = Vec::new();
-        check_service(self.service.as_deref(), stations, &mut errors);
         let limit = self.limit.unwrap_or(DEFAULT_LIMIT);
         if !(1..=MAX_LIMIT).contains(&limit) {
             errors.push(Invalid::new("limit", format!("must be from 1 to {MAX_LIMIT}")));
         }
-        // No store gives out larger numbers than an i64.
-        let number = |cursor: String| cursor.parse::<i64>().ok().and_then(|id| id.try_into().ok());
+        // No store gives out larger numbers.
+        let number = |cursor: String| {
+            let digits = cursor.len() <= 18 && cursor.bytes().all(|byte| byte.is_ascii_digit());
+            cursor.parse::<u64>().ok().filter(|_| digits)
+        };
         let after = self.cursor.map(number);
         if after == Some(None) {
             errors.push(Invalid::new("cursor", "must be the nextCursor of an earlier page"));
@@ -188,7 +192,7 @@ impl Listing {
         }
         let state = self.state.map(Into::into);
         let filter = ParkedFilter {
-            owner: self.service,
+            owner: self.service.map(owner),
             key: self.order,
             reason: self.reason,
             state,
@@ -198,40 +202,33 @@ impl Listing {
     }
 }
 
-fn check_service(name: Option<&str>, stations: &[Station], errors: &mut Vec<Invalid>) {
-    let Some(name) = name else { return };
-    if stations.iter().any(|station| station.service == name) {
-        return;
-    }
-    let known: Vec<_> = stations.iter().map(|station| station.service).collect();
-    errors.push(Invalid::new("service", format!("must be one of {}", known.join(", "))));
-}
-
 /// Which parked events to try again.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Chosen {
     /// Only this service's.
-    #[param(example = "payment-worker")]
-    service: Option<String>,
+    #[param(inline, example = "payment-worker")]
+    service: Option<ServiceName>,
     /// Only those whose reason holds this text, in any case.
+    #[param(pattern = "^[^\\u0000\\uFFFD]*$")]
     reason: Option<String>,
 }
 
-/// The open parked events that `asked` chooses.
-pub(super) fn chosen(asked: &Chosen, stations: &[Station]) -> Result<ParkedFilter, Problem> {
-    let mut errors = Vec::new();
-    check_service(asked.service.as_deref(), stations, &mut errors);
-    if !errors.is_empty() {
-        return Err(Problem::invalid_query(errors));
+impl Chosen {
+    /// The open parked events it chooses.
+    pub(super) fn filter(self) -> ParkedFilter {
+        ParkedFilter {
+            owner: self.service.map(owner),
+            reason: self.reason,
+            state: Some(store::ParkedState::Parked),
+            ..ParkedFilter::default()
+        }
     }
-    Ok(ParkedFilter {
-        owner: asked.service.clone(),
-        reason: asked.reason.clone(),
-        state: Some(store::ParkedState::Parked),
-        ..ParkedFilter::default()
-    })
+}
+
+fn owner(service: ServiceName) -> String {
+    service.name().to_owned()
 }
 
 /// What an attempt came to.
@@ -273,7 +270,11 @@ impl Tried {
 #[serde(deny_unknown_fields)]
 pub(super) struct Discard {
     /// In words, for those who come after; not blank, at most 1000 characters.
-    #[schema(min_length = 1, max_length = 1000, example = "test order, never to be shipped")]
+    #[schema(
+        max_length = 1000,
+        pattern = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$",
+        example = "test order, never to be shipped"
+    )]
     pub(super) reason: String,
 }
 

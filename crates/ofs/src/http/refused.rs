@@ -94,7 +94,9 @@ struct Again {
 /// finds them as they were before.
 #[utoipa::path(get, path = "/index/refused", tag = "index", operation_id = "listRefused",
     params(RefusedListing),
-    responses((status = 200, description = "One page", body = RefusedPage),
+    responses((status = 200, description = "One page", body = RefusedPage, links(
+            ("next" = (operation_id = "listRefused",
+                parameters(("cursor" = "$response.body#/nextCursor")))))),
         (status = 400, description = "A parameter is unknown or invalid", body = Problem,
             content_type = "application/problem+json"),
         (status = 503, description = "The store cannot be reached", body = Problem,

@@ -95,8 +95,9 @@ impl Api {
         }
     }
 
-    /// The words that `schema` lists.
+    /// The words that `schema`, or each item of the array it describes, may be.
     pub fn words<'a>(&'a self, schema: &'a Value) -> impl Iterator<Item = &'a str> {
+        let schema = if schema["items"].is_null() { schema } else { &schema["items"] };
         let words = self.resolve(schema)["enum"].as_array().into_iter().flatten();
         words.filter_map(Value::as_str)
     }

@@ -77,6 +77,9 @@ async fn each_filter_finds_exactly_the_orders_it_describes(system: System) {
         ),
         ("q=ada&status=PaymentFailed&country=US&productType=Phone".to_owned(), vec![5]),
         ("q=ada&country=JP".to_owned(), vec![]),
+        ("country=jp&country=DE".to_owned(), vec![2, 4, 6]),
+        ("status=Created&status=PaymentFailed&country=DE&country=US".to_owned(), vec![2, 4, 5]),
+        ("productType=camera&q=ada&productType=PHONE".to_owned(), vec![0, 3, 5]),
     ]
     .into();
     for (query, expected) in cases {
@@ -86,6 +89,11 @@ async fn each_filter_finds_exactly_the_orders_it_describes(system: System) {
         assert_eq!(ids(page["orders"].as_array().expect("orders")), expected, "{query}");
         assert_eq!(page["total"], expected.len(), "{query}");
     }
+    let typed = "order search --country JP --country de --sort createdAt --json";
+    let typed: Vec<&str> = typed.split(' ').collect();
+    let found = crate::system::json(&system.ofs(Some(url), &typed));
+    let expected = [at(2, "id"), at(4, "id"), at(6, "id")];
+    assert_eq!(ids(found["orders"].as_array().expect("orders")), expected);
 }
 
 async fn pages_in_each_sort_hold_every_order_once_and_facets_count_all_of_them(system: System) {

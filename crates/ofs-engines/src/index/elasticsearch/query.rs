@@ -136,16 +136,20 @@ fn request(query: &Query) -> Value {
 
 fn filters(query: &Query) -> Vec<Value> {
     let mut all = Vec::new();
-    if let Some(status) = query.status {
-        all.push(json!({"term": {"status": status.name()}}));
+    if !query.status.is_empty() {
+        let names: Vec<&str> = query.status.iter().map(|status| status.name()).collect();
+        all.push(json!({"terms": {"status": names}}));
     }
-    if let Some(country) = &query.country {
+    if !query.country.is_empty() {
         // A longer one is in no term, and to ask for it would be an error.
-        let is_indexed = country.chars().count() <= LONGEST;
-        all.push(if is_indexed { json!({"term": {"country": country}}) } else { nothing() });
+        let is_indexed = |country: &&String| country.chars().count() <= LONGEST;
+        let countries: Vec<&String> = query.country.iter().filter(is_indexed).collect();
+        all.push(json!({"terms": {"country": countries}}));
     }
-    if let Some(product) = &query.product {
-        all.push(json!({"term": {"search.product": cut(&fold(product))}}));
+    if !query.product.is_empty() {
+        let product = |product: &String| cut(&fold(product)).to_owned();
+        let products: Vec<String> = query.product.iter().map(product).collect();
+        all.push(json!({"terms": {"search.product": products}}));
     }
     if let Some(after) = query.created_after {
         all.push(json!({"range": {"search.createdAt": {"gte": after.as_micros()}}}));

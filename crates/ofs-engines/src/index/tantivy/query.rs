@@ -42,15 +42,10 @@ pub(super) fn search(
 
 fn find(fields: &Fields, query: &Query) -> Box<dyn Find> {
     let mut all: Vec<Box<dyn Find>> = Vec::new();
-    if let Some(status) = query.status {
-        all.push(exactly(fields.status, status.name()));
-    }
-    if let Some(country) = &query.country {
-        all.push(exactly(fields.country, country));
-    }
-    if let Some(product) = &query.product {
-        all.push(exactly(fields.product, cut(&fold(product))));
-    }
+    all.extend(one_of(fields.status, query.status.iter().map(|status| status.name())));
+    all.extend(one_of(fields.country, query.country.iter().map(String::as_str)));
+    let products: Vec<String> = query.product.iter().map(|product| fold(product)).collect();
+    all.extend(one_of(fields.product, products.iter().map(|product| cut(product))));
     if query.created_after.is_some() || query.created_before.is_some() {
         let term = |micros| Term::from_field_i64(fields.created_at, micros);
         let from = query.created_after.map_or(i64::MIN, Timestamp::as_micros);
@@ -66,6 +61,15 @@ fn find(fields: &Fields, query: &Query) -> Box<dyn Find> {
     match all.len() {
         0 => Box::new(AllQuery),
         _ => Box::new(BooleanQuery::intersection(all)),
+    }
+}
+
+/// Orders that have one of `values` in `field`; no filter without values.
+fn one_of<'a>(field: Field, values: impl IntoIterator<Item = &'a str>) -> Option<Box<dyn Find>> {
+    let mut any: Vec<_> = values.into_iter().map(|value| exactly(field, value)).collect();
+    match any.len() {
+        0 | 1 => any.pop(),
+        _ => Some(Box::new(BooleanQuery::union(any))),
     }
 }
 

@@ -127,15 +127,21 @@ impl Dice {
         text.chars().take(letters).collect()
     }
 
+    /// One to three values once in `many` times, else none.
+    fn some<T>(&mut self, many: usize, mut value: impl FnMut(&mut Self) -> T) -> Vec<T> {
+        let count = if self.one_in(many) { 1 + self.below(3) } else { 0 };
+        (0..count).map(|_| value(self)).collect()
+    }
+
     fn query(&mut self, documents: &[Document]) -> Query {
         Query {
             text: (!self.one_in(3)).then(|| self.typed(documents)),
-            status: self.one_in(5).then(|| self.status()),
-            country: self.one_in(5).then(|| self.country()),
-            product: self.one_in(6).then(|| {
-                match documents[self.below(documents.len())].body["productType"].as_str() {
+            status: self.some(5, Self::status),
+            country: self.some(5, Self::country),
+            product: self.some(6, |dice| {
+                match documents[dice.below(documents.len())].body["productType"].as_str() {
                     Some(product) => product.to_uppercase(),
-                    None => self.text(2),
+                    None => dice.text(2),
                 }
             }),
             created_after: self.one_in(6).then(|| self.time()),
