@@ -34,8 +34,8 @@ impl Record {
     }
 
     /// The record that replaces `previous` (or is the first), to be committed at `now`. Members of
-    /// `previous` that `body` leaves out stay: a newer build has written them. A member is cleared
-    /// with null.
+    /// `previous` that `body` leaves out stay, also in the elements of lists: a newer build has written
+    /// them. A member is cleared with null.
     #[must_use]
     pub fn next<T: Serialize>(
         previous: Option<&Record>,
@@ -71,7 +71,23 @@ fn merge(whole: &mut Value, new: Value) {
                 merge(whole.entry(name).or_insert(Value::Null), value);
             }
         }
+        (Value::Array(whole), Value::Array(new)) => {
+            let before = std::mem::take(whole);
+            let known =
+                |new: Value| before.iter().find(|old| says(old, &new)).cloned().unwrap_or(new);
+            *whole = new.into_iter().map(known).collect();
+        }
         (whole, new) => *whole = new,
+    }
+}
+
+/// Whether `old` says all that `new` does.
+fn says(old: &Value, new: &Value) -> bool {
+    match (old, new) {
+        (Value::Object(old), Value::Object(new)) => {
+            new.iter().all(|(name, new)| old.get(name).is_some_and(|old| says(old, new)))
+        }
+        (old, new) => old == new,
     }
 }
 
@@ -84,13 +100,19 @@ mod tests {
     #[test]
     fn a_new_version_keeps_the_members_that_this_build_does_not_know() {
         let (key, now) = (OrderId(Uuid::from_u128(1)), Timestamp::from_micros(0));
-        let theirs =
-            json!({ "id": 1, "lines": [1, 2], "facts": { "paid": false, "captured": true } });
+        let theirs = json!({
+            "id": 1, "lines": [1, 2], "facts": { "paid": false, "captured": true },
+            "told": [{ "what": "a", "by": 1 }, { "what": "b", "by": 2 }],
+        });
         let before = Record::next(None, key, "any", &theirs, now);
-        let ours = json!({ "id": 1, "facts": { "paid": true }, "reason": null });
+        let ours = json!({
+            "id": 1, "facts": { "paid": true }, "reason": null,
+            "told": [{ "what": "c" }, { "what": "b" }],
+        });
         let after = Record::next(Some(&before), key, "any", &ours, now);
         let expected = json!({
-            "id": 1, "lines": [1, 2], "facts": { "paid": true, "captured": true }, "reason": null
+            "id": 1, "lines": [1, 2], "facts": { "paid": true, "captured": true },
+            "told": [{ "what": "c" }, { "what": "b", "by": 2 }], "reason": null,
         });
         assert_eq!(after.read::<Value>().ok(), Some(expected));
     }

@@ -7,6 +7,10 @@ use refinery::{Migration, Runner};
 use std::error::Error as _;
 use tokio_postgres::Client;
 
+/// What the name of a migration begins with that older builds can work beside: it only adds what they
+/// do not look at. During a rolling upgrade an old process may have to start again.
+const ADDITIVE: &str = "additive_";
+
 /// `(V<number>__<name>, SQL)`, in order; never changed once released.
 const MIGRATIONS: &[(&str, &str)] = &[
     ("V1__init", include_str!("../../../migrations/postgres/V1__init.sql")),
@@ -14,7 +18,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
         "V2__refused_documents",
         include_str!("../../../migrations/postgres/V2__refused_documents.sql"),
     ),
-    ("V3__log_ends", include_str!("../../../migrations/postgres/V3__log_ends.sql")),
+    ("V3__additive_log_ends", include_str!("../../../migrations/postgres/V3__additive_log_ends.sql")),
 ];
 
 /// Held while migrating, by whoever migrates ("ofsS").
@@ -34,7 +38,7 @@ pub async fn migrate(url: &str) -> Result<(), OpenError> {
     let (runner, known) = runner().map_err(failed)?;
     let found = version(&server, &client).await?;
     if found > known {
-        return Err(OpenError::Newer { at: server.at.clone(), found, known });
+        return beside(&server, &client, found, known).await;
     }
     // The lock is let go with the connection.
     runner.run_async(&mut client).await.map(|_| ()).map_err(|error| {
@@ -52,11 +56,28 @@ pub(super) async fn check(server: &Server, client: &Client) -> Result<(), OpenEr
     let failed = |reason: String| OpenError::Migration { at: server.at.clone(), reason };
     let (_, known) = runner().map_err(failed)?;
     let found = version(server, client).await?;
-    let at = server.at.clone();
     match found.cmp(&known) {
-        std::cmp::Ordering::Less => Err(OpenError::Older { at, found, known }),
+        std::cmp::Ordering::Less => {
+            Err(OpenError::Older { at: server.at.clone(), found, known })
+        }
         std::cmp::Ordering::Equal => Ok(()),
-        std::cmp::Ordering::Greater => Err(OpenError::Newer { at, found, known }),
+        std::cmp::Ordering::Greater => beside(server, client, found, known).await,
+    }
+}
+
+/// Makes sure that this build can work with the schema `found`, which a newer one has made.
+async fn beside(
+    server: &Server,
+    client: &Client,
+    found: i32,
+    known: i32,
+) -> Result<(), OpenError> {
+    let sql = "SELECT coalesce(bool_and(starts_with(name, $2)), true)
+               FROM refinery_schema_history WHERE version > $1";
+    let read = async { client.query_one(sql, &[&known, &ADDITIVE]).await?.try_get(0) };
+    match read.await.map_err(|error| server.refused(&error))? {
+        true => Ok(()),
+        false => Err(OpenError::Newer { at: server.at.clone(), found, known }),
     }
 }
 

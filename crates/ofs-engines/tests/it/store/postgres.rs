@@ -98,7 +98,7 @@ async fn template(server: &str) -> String {
     let schema = concat!(
         include_str!("../../../migrations/postgres/V1__init.sql"),
         include_str!("../../../migrations/postgres/V2__refused_documents.sql"),
-        include_str!("../../../migrations/postgres/V3__log_ends.sql"),
+        include_str!("../../../migrations/postgres/V3__additive_log_ends.sql"),
     );
     let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, schema.as_bytes()).simple();
     let name = format!("ofs_template_{id}");

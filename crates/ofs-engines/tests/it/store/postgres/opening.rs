@@ -46,6 +46,25 @@ async fn a_newer_builds_schema_is_refused() {
 }
 
 #[tokio::test]
+async fn a_newer_builds_schema_that_only_adds_something_is_worked_beside() {
+    let Some(database) = fresh().await else { return };
+    let applied = |version: i32, name: &str| {
+        format!(
+            "INSERT INTO refinery_schema_history (version, name, applied_on, checksum)
+             VALUES ({version}, '{name}', '2030-01-01T00:00:00Z', '1')"
+        )
+    };
+    let client = database.client().await;
+    client.batch_execute(&applied(98, "additive_notes")).await.unwrap();
+    postgres::migrate(&database.url()).await.unwrap();
+    let store = PostgresStore::open(&database.url()).await.unwrap();
+    assert_eq!(store.log_ends().await.unwrap(), []);
+    drop(store);
+    client.batch_execute(&applied(99, "split_records")).await.unwrap();
+    assert!(matches!(refused(&database.url()).await, OpenError::Newer { found: 99, .. }));
+}
+
+#[tokio::test]
 async fn a_migration_that_was_changed_is_refused() {
     let Some(database) = fresh().await else { return };
     let sql = "UPDATE refinery_schema_history SET checksum = '1'";
