@@ -8,6 +8,7 @@ mod writer;
 pub use open::OpenError;
 
 use damage::Damage;
+use ofs_runtime::context::Clock;
 use ofs_runtime::task;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 use std::fs::File;
@@ -33,6 +34,8 @@ pub struct Schema {
 pub struct Options {
     /// The most pages (of 4 KiB) the file may have; beyond that the disk counts as full.
     pub max_pages: Option<u32>,
+    /// What time it is in the database.
+    pub clock: Clock,
 }
 
 /// How SQLite failed, by whose fault it is.
@@ -129,6 +132,7 @@ impl Database {
         std::thread::spawn(move || task::guard_thread("sqlite-check", || looking.look()));
         let readers = Readers {
             path: path.to_owned(),
+            clock: options.clock,
             damage: Arc::clone(&damage),
             idle: Mutex::new(Vec::new()),
             permits: Arc::new(Semaphore::new(READERS)),
@@ -208,6 +212,7 @@ impl Database {
 #[derive(Debug)]
 struct Readers {
     path: PathBuf,
+    clock: Clock,
     damage: Arc<Damage>,
     idle: Mutex<Vec<Connection>>,
     permits: Arc<Semaphore>,
@@ -240,7 +245,7 @@ impl Readers {
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags)?;
-        open::tune(&connection)?;
+        open::tune(&connection, self.clock)?;
         Ok(connection)
     }
 }

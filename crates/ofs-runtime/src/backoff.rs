@@ -43,12 +43,14 @@ impl Backoff {
     }
 }
 
+/// No wait of a parked event is longer.
+pub const LONGEST: Duration = Duration::from_mins(15);
+
 /// When a parked event is tried again after `attempts` failures: 250 ms doubling up to 15 minutes,
 /// jittered over the upper half.
 #[must_use]
 pub fn retry_in(attempts: u32) -> Duration {
-    let whole = (Duration::from_millis(250) * 2_u32.saturating_pow(attempts.min(12)))
-        .min(Duration::from_mins(15));
+    let whole = (Duration::from_millis(250) * 2_u32.saturating_pow(attempts.min(12))).min(LONGEST);
     whole / 2 + jitter(whole / 2)
 }
 

@@ -10,6 +10,7 @@ use ofs_events::{EventId, OrderId, Timestamp, Topic};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// Where a record stands. Written `topic/partition@offset`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -252,9 +253,9 @@ pub trait Log: Send + Sync {
     /// [`Error::Unprepared`] if they are there and are others, or cannot be made so.
     async fn prepare(&self, layout: Layout) -> Result<(), Error>;
 
-    /// Drops what is older than retention, where that is not the engine's own business; but nothing
-    /// that one of `readers`, or another group the log knows, has still to read.
-    async fn tidy(&self, older_than: Timestamp, readers: &[Reader]) -> Result<(), Error>;
+    /// Drops what was appended longer ago than `kept`, where that is not the engine's own business; but
+    /// nothing that one of `readers`, or another group the log knows, has still to read.
+    async fn tidy(&self, kept: Duration, readers: &[Reader]) -> Result<(), Error>;
 }
 
 /// How far the store was when the log last saw it.

@@ -227,19 +227,23 @@ impl Pipeline {
     async fn look_at_index(&self) -> Option<Freshness> {
         let feeding = self.inner.stations.iter().find(|station| station.indexed)?;
         let began = self.inner.context.now();
-        let mut waiting = self.depths().await?.outbox;
+        let sending = self.depths().await?;
         let lags = self.lag(feeding).await?;
         if lags.iter().any(|lag| lag.leaderless) {
             return None;
         }
         let depths = self.depths().await?;
-        waiting.extend(depths.index.into_iter().filter(|owed| owed.owner == feeding.service));
+        let indexing = depths.index.iter().filter(|owed| owed.owner == feeding.service);
+        let waiting = sending.outbox.iter().map(|depth| (sending.at, depth));
+        let waiting = waiting.chain(indexing.map(|depth| (depths.at, depth)));
         let mut as_of = began;
         for lag in lags.iter().filter(|lag| lag.events > 0) {
             as_of = as_of.min(lag.oldest?);
         }
-        for depth in waiting.iter().filter(|depth| depth.rows > 0) {
-            as_of = as_of.min(depth.oldest?);
+        for (at, depth) in waiting.filter(|(_, depth)| depth.rows > 0) {
+            // The store's clock need not be ours: only ages can be compared.
+            let age = at.as_micros() - depth.oldest?.as_micros();
+            as_of = as_of.min(Timestamp::from_micros(began.as_micros() - age));
         }
         Some(Freshness { as_of, lag_seconds: began.seconds_since(as_of) })
     }
@@ -283,7 +287,8 @@ fn service_view(
     depths: Result<&Depths, &Timestamp>,
     now: Timestamp,
 ) -> ServiceView {
-    let waiting = |pick: fn(&Depths) -> &[Depth]| waiting(depths.map(pick), station.service, now);
+    let at = depths.map_or(now, |depths| depths.at);
+    let waiting = |pick: fn(&Depths) -> &[Depth]| waiting(depths.map(pick), station.service, at);
     ServiceView {
         service: station.service,
         topics: station.topics.iter().map(|topic| topic_view(*topic, lags, now)).collect(),

@@ -48,7 +48,7 @@ struct Plan {
     building: Option<Target>,
     /// All records up to here are owed to the one being built.
     marked: Option<OrderId>,
-    /// When the last record was marked.
+    /// When the last record was marked, on the store's clock.
     marked_at: Option<Timestamp>,
 }
 
@@ -266,7 +266,7 @@ impl Rebuild {
         let mut plan = targets.plan.clone();
         match page.last() {
             Some(last) => plan.marked = Some(last.key),
-            None => plan.marked_at = Some(self.books.context().now()),
+            None => plan.marked_at = Some(store.depths().await?.at),
         }
         let orders = page.iter().filter(|record| record.key != TARGETS);
         let owed = orders.map(|record| (record.key, record.version)).collect();
@@ -274,10 +274,13 @@ impl Rebuild {
         Ok(true)
     }
 
+    /// Whether all that was marked is pushed. When the store's clock was set back meanwhile, that cannot
+    /// be told; comparing will.
     async fn is_pushed(&self, marked_at: Timestamp) -> Result<bool, Error> {
         let depths = self.books.store().depths().await?;
         let mut owed = depths.index.iter().filter(|depth| depth.owner == self.books.owner());
-        Ok(owed.all(|depth| depth.oldest.is_none_or(|oldest| oldest > marked_at)))
+        let is_pushed = owed.all(|depth| depth.oldest.is_none_or(|oldest| oldest > marked_at));
+        Ok(is_pushed || depths.at < marked_at)
     }
 
     async fn complete(&self, targets: &Targets, building: Target) -> Result<bool, Error> {
@@ -291,7 +294,8 @@ impl Rebuild {
         }
         if differ > 0 {
             warn!(documents = differ, "the new index differs: pushing again");
-            let plan = Plan { marked_at: Some(self.books.context().now()), ..targets.plan.clone() };
+            // What is marked now is after all records: the next step finds no more, and notes when.
+            let plan = Plan { marked_at: None, ..targets.plan.clone() };
             targets.save(&self.books, &plan, compared.again).await?;
             return Ok(true);
         }

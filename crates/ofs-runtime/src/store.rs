@@ -205,8 +205,10 @@ pub struct Depth {
 }
 
 /// How much is owed, everywhere.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Depths {
+    /// When this was so, on the store's clock, which is also the one that `oldest` is on.
+    pub at: Timestamp,
     /// Events not yet in the log.
     pub outbox: Vec<Depth>,
     /// Records not yet in the index.

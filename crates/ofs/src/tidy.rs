@@ -1,8 +1,6 @@
 //! Tidying: drops what is past its retention, in small steps. A pause after each step leaves everybody
 //! else three quarters of the time, however long a step takes.
 
-use ofs_events::Timestamp;
-use ofs_runtime::context::Context;
 use ofs_runtime::log::{Log, Reader};
 use ofs_runtime::store::{Retention, Store};
 use std::sync::Arc;
@@ -17,15 +15,12 @@ const RETRY: Duration = Duration::from_mins(1);
 /// How much longer than a step the pause after it is.
 const SHARE: u32 = 3;
 
-/// Drops records that are older than `kept`, but none that one of `readers` has still to read, until
+/// Drops records that were appended longer ago than `kept`, but none that one of `readers` has still to read, until
 /// `stop`.
 pub async fn log(log: Arc<dyn Log>, kept: Duration, readers: Vec<Reader>, stop: CancellationToken) {
-    let kept = i64::try_from(kept.as_secs()).unwrap_or(i64::MAX);
-    let clock = Context::new("tidy");
     let mut pause = Duration::ZERO;
     while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
-        let oldest: Timestamp = clock.now().plus_seconds(-kept);
-        pause = match log.tidy(oldest, &readers).await {
+        pause = match log.tidy(kept, &readers).await {
             Ok(()) => REST,
             Err(error) => {
                 warn!(%error, "cannot drop what the log has kept long enough, will try again");

@@ -51,6 +51,9 @@ pub struct Payment {
     pub decided_at: Timestamp,
 }
 
+/// By how many seconds the clocks of two machines may differ when all is well.
+const SKEW: f64 = 60.0;
+
 /// Asks the gateway about new orders.
 pub struct Payments {
     gateway: Arc<dyn Gateway>,
@@ -72,11 +75,16 @@ impl Payments {
     ) -> Result<Verdict, Fault> {
         let key = IdempotencyKey::authorize(order.order_id);
         let charge = Charge { order: order.order_id, scenario: order.payment_scenario.clone() };
-        let age = context.now().seconds_since(event.occurred_at);
+        let now = context.now();
+        let (age, ahead) =
+            (now.seconds_since(event.occurred_at), event.occurred_at.seconds_since(now));
         let answer = tokio::time::timeout(self.timeout, async {
             // A gateway that is about to forget the key would charge again instead of answering.
             let forgetting = age > self.gateway.key_retention().as_secs_f64() / 2.0;
-            if forgetting && let Some(verdict) = self.gateway.find(&key).await? {
+            // Nor can the age be told of an event from the future: a clock was set back.
+            if (forgetting || ahead > SKEW)
+                && let Some(verdict) = self.gateway.find(&key).await?
+            {
                 return Ok(verdict);
             }
             self.gateway.authorize(&key, &charge).await
@@ -160,6 +168,7 @@ mod tests {
     use crate::simulated::Simulated;
     use ofs_events::CorrelationId;
     use ofs_runtime::log::Position;
+    use std::sync::atomic::{AtomicU32, Ordering};
     use uuid::Uuid;
 
     const CONTEXT: Context = Context::new(crate::NAME);
@@ -249,15 +258,47 @@ mod tests {
         assert_eq!(ids(), ids());
     }
 
+    /// Loses its first answer, and charges again whenever it is asked to.
+    #[derive(Default)]
+    struct Forgetful {
+        charges: AtomicU32,
+    }
+
+    #[async_trait]
+    impl Gateway for Forgetful {
+        fn key_retention(&self) -> Duration {
+            Duration::from_hours(24)
+        }
+
+        async fn authorize(
+            &self,
+            _: &IdempotencyKey,
+            _: &Charge,
+        ) -> Result<Verdict, crate::gateway::Error> {
+            match self.charges.fetch_add(1, Ordering::Relaxed) {
+                0 => Err(crate::gateway::Error::Unavailable("no answer".to_owned())),
+                _ => Ok(Verdict::Authorized),
+            }
+        }
+
+        async fn find(&self, _: &IdempotencyKey) -> Result<Option<Verdict>, crate::gateway::Error> {
+            let charged = self.charges.load(Ordering::Relaxed) > 0;
+            Ok(charged.then_some(Verdict::Authorized))
+        }
+    }
+
     #[tokio::test]
     async fn an_old_charge_is_looked_up_before_it_is_asked_for_again() {
-        let gateway = Arc::new(Simulated::default());
-        let payments = Payments::new(gateway.clone(), Duration::from_secs(1));
-        let mut event = created(0, Some("sim:lost-answer"));
-        event.occurred_at = CONTEXT.now().plus_seconds(-13 * 60 * 60);
-        assert!(matches!(handle(&payments, None, &event).await, Err(Fault::Later(_))));
-        let key = IdempotencyKey::authorize(event.order_id());
-        assert_eq!(gateway.find(&key).await, Ok(Some(Verdict::Authorized)));
-        assert!(matches!(handle(&payments, None, &event).await, Ok(Decision::Become(_))));
+        const HOUR: i64 = 60 * 60;
+        // From the future: a clock was set back, and nobody knows how old the event is.
+        for age in [13 * HOUR, -HOUR, -24 * HOUR] {
+            let gateway = Arc::new(Forgetful::default());
+            let payments = Payments::new(gateway.clone(), Duration::from_secs(1));
+            let mut event = created(0, None);
+            event.occurred_at = CONTEXT.now().plus_seconds(-age);
+            assert!(matches!(handle(&payments, None, &event).await, Err(Fault::Later(_))));
+            assert!(matches!(handle(&payments, None, &event).await, Ok(Decision::Become(_))));
+            assert_eq!(gateway.charges.load(Ordering::Relaxed), 1, "{age} s old");
+        }
     }
 }

@@ -1,7 +1,10 @@
 //! Opening a database file: lock, mark, settings, migrations. It never repairs or deletes anything.
 
 use super::{Options, Schema};
+use ofs_events::Timestamp;
+use ofs_runtime::context::Clock;
 use refinery::{Migration, Runner};
+use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, ErrorCode};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -113,7 +116,7 @@ pub(super) fn writer(
     connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(failed)?;
     // A WAL that once grew large is cut back when it starts over.
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES).map_err(failed)?;
-    tune(&connection).map_err(failed)?;
+    tune(&connection, options.clock).map_err(failed)?;
     migrate(path, &mut connection, schema, tables > 0)?;
     if let Some(pages) = options.max_pages {
         connection.pragma_update(None, "max_page_count", pages).map_err(failed)?;
@@ -121,11 +124,24 @@ pub(super) fn writer(
     Ok(connection)
 }
 
-pub(super) fn tune(connection: &Connection) -> rusqlite::Result<()> {
+pub(super) fn tune(connection: &Connection, clock: Clock) -> rusqlite::Result<()> {
+    tell_time(connection, clock)?;
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(64);
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cache_size", -16_384)
+}
+
+/// `now()`, `steady()` and `shown(steady)`, as [`Clock`] has them, in microseconds since 1970.
+fn tell_time(connection: &Connection, clock: Clock) -> rusqlite::Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DIRECTONLY;
+    connection.create_scalar_function("now", 0, flags, move |_| Ok(clock.now().as_micros()))?;
+    connection
+        .create_scalar_function("steady", 0, flags, move |_| Ok(clock.steady().as_micros()))?;
+    connection.create_scalar_function("shown", 1, flags, move |given| {
+        let steady: Option<i64> = given.get(0)?;
+        Ok(steady.map(|at| clock.shown(Timestamp::from_micros(at)).as_micros()))
+    })
 }
 
 fn migrate(

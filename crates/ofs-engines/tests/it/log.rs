@@ -12,8 +12,9 @@ mod only_sqlite;
 mod records;
 
 use bytes::Bytes;
+use ofs_engines::sqlite::Options;
 use ofs_events::Topic;
-use ofs_runtime::context::Context;
+use ofs_runtime::context::{Clock, Context};
 use ofs_runtime::log::{Layout, Log, Message, Polled, Position, Received, Subscription};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -42,12 +43,13 @@ pub trait Engine: Send + Sync {
 pub struct Sqlite {
     pub directory: TempDir,
     pub instance: Uuid,
+    pub clock: Clock,
 }
 
 impl Sqlite {
     pub async fn start() -> Self {
         let instance = Context::new("test").new_id();
-        Self { directory: TempDir::new().unwrap(), instance }
+        Self { directory: TempDir::new().unwrap(), instance, clock: Clock::movable() }
     }
 }
 
@@ -55,7 +57,7 @@ impl Sqlite {
 impl Engine for Sqlite {
     async fn open(&self) -> Arc<dyn Log> {
         let path = self.directory.path().join("log.db");
-        let options = ofs_engines::sqlite::Options::default();
+        let options = Options { clock: self.clock, ..Options::default() };
         let log = ofs_engines::log::sqlite::SqliteLog::open(&path, options, self.instance).unwrap();
         log.prepare(Layout { partitions: 3, replication: 1 }).await.unwrap();
         Arc::new(log)

@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod clock;
 mod commits;
 mod ends;
 mod keeping;
@@ -28,8 +29,8 @@ use uuid::Uuid;
 
 /// How long something that must happen may take.
 const SOON: Duration = Duration::from_secs(30);
-/// Longer than any test.
-const LONG: Duration = Duration::from_secs(3_600);
+/// Longer than any test, and as long as anything may wait.
+const LONG: Duration = Duration::from_mins(15);
 /// The owner in most tests.
 const OWNER: &str = "order-service";
 
@@ -41,6 +42,10 @@ pub trait Engine: Send + Sync {
 
     /// Runs SQL behind its back; whoever opened it before has dropped it.
     async fn execute(&self, sql: &str);
+
+    /// Sets its clock forward or back; a store that is open sees it if this was called before it was
+    /// opened, too.
+    async fn set_clock(&self, by_seconds: i64);
 }
 
 fn order(number: u128) -> OrderId {
@@ -233,6 +238,11 @@ macro_rules! conformance {
             leases::a_holder_that_goes_leaves_its_slots,
             leases::a_holder_that_dies_loses_its_slots,
             leases::groups_do_not_touch,
+            clock::what_waits_is_due_in_time_when_the_clock_is_set_back,
+            clock::a_hold_lapses_in_time_when_the_clock_is_set_back,
+            clock::a_dead_holders_slots_move_in_time_when_the_clock_is_set_back,
+            clock::depths_are_on_the_stores_clock,
+            clock::nothing_is_dropped_early_when_the_clock_is_set_forward,
             keeping::records_are_scanned_by_key_in_pages,
             keeping::old_events_leave_the_inbox,
             keeping::what_is_young_is_kept,

@@ -63,5 +63,5 @@ pub(super) async fn damage(config: &Config) -> anyhow::Result<BTreeMap<&'static 
 }
 
 fn pages(most: Option<NonZeroU32>) -> sqlite::Options {
-    sqlite::Options { max_pages: most.map(NonZeroU32::get) }
+    sqlite::Options { max_pages: most.map(NonZeroU32::get), ..sqlite::Options::default() }
 }

@@ -3,7 +3,7 @@
 use crate::server::PATIENCE;
 use crate::system::System;
 use async_trait::async_trait;
-use ofs_events::{OrderId, Timestamp, Topic};
+use ofs_events::{OrderId, Topic};
 use ofs_runtime::agreement::Agreement;
 use ofs_runtime::books::Books;
 use ofs_runtime::courier::{Courier, Lane, OutboxLane, Receipt, Receipts};
@@ -171,7 +171,7 @@ impl Log for HalfClosed {
         down()
     }
 
-    async fn tidy(&self, _: Timestamp, _: &[Reader]) -> Result<(), log::Error> {
+    async fn tidy(&self, _: Duration, _: &[Reader]) -> Result<(), log::Error> {
         down()
     }
 }

@@ -31,7 +31,7 @@ use hand::Hand;
 use member::Member;
 use note::Note;
 use observer::{FRESH, Observer, View};
-use ofs_events::{OrderId, Timestamp, Topic};
+use ofs_events::{OrderId, Topic};
 use ofs_runtime::log::{
     Appended, Bounds, Error, Lag, Layout, Log, Message, Position, Reader, Received, Reset,
     Subscription,
@@ -263,7 +263,7 @@ impl Log for KafkaLog {
     }
 
     /// Retention is the cluster's own business.
-    async fn tidy(&self, _: Timestamp, _: &[Reader]) -> Result<(), Error> {
+    async fn tidy(&self, _: Duration, _: &[Reader]) -> Result<(), Error> {
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ pub use open::OpenError;
 
 use crate::sqlite::{Abort, Database, Failure, Options};
 use async_trait::async_trait;
-use ofs_events::{Timestamp, Topic};
+use ofs_events::Topic;
 use ofs_runtime::log::{
     Bounds, Error, Lag, Layout, Log, Message, Position, Reader, Received, Reset, StoreMark,
     Subscription,
@@ -170,7 +170,9 @@ impl Log for SqliteLog {
             shared.publish(new);
             answers
         };
-        let appended = self.inner.write(move |db| shared::append(db, messages), publish).await;
+        let clock = self.inner.shared.clock;
+        let appended =
+            self.inner.write(move |db| shared::append(db, clock, messages), publish).await;
         appended.unwrap_or_else(|error| vec![Err(error); count])
     }
 
@@ -254,7 +256,7 @@ impl Log for SqliteLog {
         self.inner.database.damage()
     }
 
-    async fn tidy(&self, older_than: Timestamp, readers: &[Reader]) -> Result<(), Error> {
+    async fn tidy(&self, kept: Duration, readers: &[Reader]) -> Result<(), Error> {
         loop {
             let shared = Arc::clone(&self.inner.shared);
             let readers = readers.to_vec();
@@ -263,7 +265,7 @@ impl Log for SqliteLog {
                 published.cut(cuts);
                 more
             };
-            if !self.inner.write(move |db| shared.tidy(db, older_than, &readers), cut).await? {
+            if !self.inner.write(move |db| shared.tidy(db, kept, &readers), cut).await? {
                 return Ok(());
             }
         }

@@ -6,6 +6,7 @@ use super::shared::Shared;
 use super::tail::Tails;
 use crate::sqlite::{self, Abort, Database, Failure, Options, Schema};
 use ofs_events::Topic;
+use ofs_runtime::context::Clock;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use tokio::sync::{Notify, watch};
@@ -54,7 +55,8 @@ pub(super) fn open(
     instance: Uuid,
 ) -> Result<(Database, Shared), OpenError> {
     let database = Database::open(path, &SCHEMA, options)?;
-    let loaded = futures::executor::block_on(database.write(move |db| load(db, instance)));
+    let loaded =
+        futures::executor::block_on(database.write(move |db| load(db, options.clock, instance)));
     match loaded {
         Ok(shared) => Ok((database, shared)),
         Err(Abort::Because(found)) => {
@@ -65,7 +67,7 @@ pub(super) fn open(
 }
 
 /// Reads what the process has to know; fails with the id of the store the log belongs to.
-fn load(db: &Connection, instance: Uuid) -> Result<Shared, Abort<String>> {
+fn load(db: &Connection, clock: Clock, instance: Uuid) -> Result<Shared, Abort<String>> {
     let owner = disk::instance(db, instance)?;
     if owner != instance.to_string() {
         return Err(Abort::Because(owner));
@@ -75,6 +77,7 @@ fn load(db: &Connection, instance: Uuid) -> Result<Shared, Abort<String>> {
         tails.push(disk::bounds(db, topic)?);
     }
     Ok(Shared {
+        clock,
         tails: Tails::new(tails),
         groups: Groups::new(disk::positions(db)?),
         changed: watch::Sender::new(()),

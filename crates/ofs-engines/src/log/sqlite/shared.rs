@@ -6,12 +6,13 @@ use super::disk::{self, Inserted};
 use super::groups::{GroupPosition, Groups};
 use super::tail::{Tail, Tails};
 use crate::sqlite::{Abort, Failure};
-use ofs_events::{Timestamp, Topic};
-use ofs_runtime::context::Context;
+use ofs_events::Topic;
+use ofs_runtime::context::Clock;
 use ofs_runtime::log::{Error, Message, Position, Reader, Received};
 use rusqlite::Connection;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 /// Records of a topic that retention deletes in one job.
@@ -26,6 +27,7 @@ pub(super) type Answers = Vec<Result<Position, Error>>;
 /// What all jobs and subscriptions of one log share.
 #[derive(Debug)]
 pub(super) struct Shared {
+    pub clock: Clock,
     pub tails: Tails,
     pub groups: Groups,
     /// Changes when records came or went, and when a member left its group.
@@ -66,9 +68,10 @@ impl Along {
 /// Adds `messages`; the records that are new come back for [`Shared::publish`].
 pub(super) fn append(
     db: &Connection,
+    clock: Clock,
     messages: Vec<Message>,
 ) -> Result<(Answers, Vec<Received>), Broken> {
-    let now = Context::new("log").now();
+    let now = clock.now();
     let mut ends = [None; Topic::ALL.len()];
     let mut answers = Vec::with_capacity(messages.len());
     let mut new = Vec::with_capacity(messages.len());
@@ -114,9 +117,10 @@ impl Shared {
     pub fn tidy(
         &self,
         db: &Connection,
-        older_than: Timestamp,
+        kept: Duration,
         readers: &[Reader],
     ) -> Result<(Vec<(Topic, u64)>, bool), Broken> {
+        let older_than = self.clock.before(kept);
         let positions = disk::positions(db)?;
         let mut cuts = Vec::new();
         let mut more = false;

@@ -3,6 +3,7 @@
 
 use super::session::{Failure, Sessions, Sql, params, statements};
 use super::values::{Time, get, number};
+use ofs_events::Timestamp;
 use ofs_runtime::store::{Depth, Depths, SHARDS};
 use ofs_runtime::task;
 use std::collections::HashMap;
@@ -15,7 +16,7 @@ const CHEAP: u64 = 10_000;
 const REST: Duration = Duration::from_secs(1);
 
 statements! {
-    /// Up to `$1` rows of each owner, and the time of the oldest. Ranges in the order of an index, so
+    /// Up to `$1` rows of each owner, and the time of the oldest; the time now comes last. Ranges in the order of an index, so
     /// that the planner walks that one.
     DEPTHS = "
         WITH RECURSIVE
@@ -71,6 +72,8 @@ statements! {
              AND (e.owner, e.id) <= (p.owner, 9223372036854775807)
              ORDER BY e.owner, e.id LIMIT 1)
         FROM parking p
+        UNION ALL
+        SELECT 4, '', 0, now()
         ORDER BY 1, 2";
     COUNT_OUTBOX = "SELECT count(id) FROM outbox WHERE owner = $1";
     COUNT_INDEX = "SELECT count(since) FROM owed_index WHERE owner = $1";
@@ -103,6 +106,7 @@ pub(super) async fn depths(
     counts: &Arc<Counts>,
 ) -> Result<Depths, Failure> {
     let mut lanes = [const { Vec::new() }; 4];
+    let mut at = Timestamp::from_micros(0);
     let cheap = i64::try_from(CHEAP).unwrap_or(i64::MAX);
     let rows = sessions.query(DEPTHS, params![cheap, i32::from(SHARDS)]).await?;
     for row in &rows {
@@ -112,12 +116,13 @@ pub(super) async fn depths(
             rows = counts.of(sessions, (lane, owner.clone())).max(rows);
         }
         let oldest = get::<Option<Time>>(row, 3)?.map(|at| at.0);
-        if let Some(lane) = lanes.get_mut(lane) {
-            lane.push(Depth { owner, rows, oldest });
+        match lanes.get_mut(lane) {
+            Some(lane) => lane.push(Depth { owner, rows, oldest }),
+            None => at = oldest.unwrap_or(at),
         }
     }
     let [outbox, index, refused, parked] = lanes;
-    Ok(Depths { outbox, index, refused, parked })
+    Ok(Depths { at, outbox, index, refused, parked })
 }
 
 impl Counts {

@@ -5,7 +5,8 @@ use super::values::{get, micros};
 use std::time::Duration;
 use uuid::Uuid;
 
-// Times are of the statement, not of the transaction: it may have waited for its turn.
+// Times are of the statement, not of the transaction: it may have waited for its turn. What ends later
+// than a lease can last was written before the server's clock was set back, and is over, too.
 statements! {
     /// One holder of a group at a time.
     TURN = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
@@ -13,8 +14,12 @@ statements! {
         INSERT INTO lease_holders (name, holder, until)
         VALUES ($1, $2, statement_timestamp() + $3::bigint * interval '1 microsecond')
         ON CONFLICT (name, holder) DO UPDATE SET until = excluded.until";
-    EXPIRE_HOLDERS = "DELETE FROM lease_holders WHERE name = $1 AND until <= statement_timestamp()";
-    EXPIRE_SLOTS = "DELETE FROM leases WHERE name = $1 AND until <= statement_timestamp()";
+    EXPIRE_HOLDERS = "
+        DELETE FROM lease_holders WHERE name = $1 AND (until <= statement_timestamp()
+            OR until > statement_timestamp() + $2::bigint * interval '1 microsecond')";
+    EXPIRE_SLOTS = "
+        DELETE FROM leases WHERE name = $1 AND (until <= statement_timestamp()
+            OR until > statement_timestamp() + $2::bigint * interval '1 microsecond')";
     /// Gives up what is beyond the share: all slots are shared out, the first holders get one more.
     YIELD = "
         DELETE FROM leases WHERE name = $1 AND holder = $2 AND slot NOT IN (
@@ -54,8 +59,8 @@ pub(super) async fn lease(
     let (count, ttl) = (i32::from(slots), micros(ttl));
     let steps = transaction(vec![
         step(TURN, params![group]),
-        step(EXPIRE_HOLDERS, params![group]),
-        step(EXPIRE_SLOTS, params![group]),
+        step(EXPIRE_HOLDERS, params![group, ttl]),
+        step(EXPIRE_SLOTS, params![group, ttl]),
         step(JOIN, params![group, holder, ttl]),
         step(YIELD, params![group, holder, count]),
         step(TAKE, params![group, holder, count, ttl]),

@@ -18,7 +18,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
         "V2__refused_documents",
         include_str!("../../../migrations/postgres/V2__refused_documents.sql"),
     ),
-    ("V3__additive_log_ends", include_str!("../../../migrations/postgres/V3__additive_log_ends.sql")),
+    (
+        "V3__additive_log_ends",
+        include_str!("../../../migrations/postgres/V3__additive_log_ends.sql"),
+    ),
 ];
 
 /// Held while migrating, by whoever migrates ("ofsS").
@@ -57,21 +60,14 @@ pub(super) async fn check(server: &Server, client: &Client) -> Result<(), OpenEr
     let (_, known) = runner().map_err(failed)?;
     let found = version(server, client).await?;
     match found.cmp(&known) {
-        std::cmp::Ordering::Less => {
-            Err(OpenError::Older { at: server.at.clone(), found, known })
-        }
+        std::cmp::Ordering::Less => Err(OpenError::Older { at: server.at.clone(), found, known }),
         std::cmp::Ordering::Equal => Ok(()),
         std::cmp::Ordering::Greater => beside(server, client, found, known).await,
     }
 }
 
 /// Makes sure that this build can work with the schema `found`, which a newer one has made.
-async fn beside(
-    server: &Server,
-    client: &Client,
-    found: i32,
-    known: i32,
-) -> Result<(), OpenError> {
+async fn beside(server: &Server, client: &Client, found: i32, known: i32) -> Result<(), OpenError> {
     let sql = "SELECT coalesce(bool_and(starts_with(name, $2)), true)
                FROM refinery_schema_history WHERE version > $1";
     let read = async { client.query_one(sql, &[&known, &ADDITIVE]).await?.try_get(0) };

@@ -24,8 +24,8 @@ use async_trait::async_trait;
 use connect::Server;
 use depths::Counts;
 use group::{WRITERS, Writer};
-use ofs_events::OrderId;
-use ofs_runtime::context::Context;
+use ofs_events::{OrderId, Timestamp};
+use ofs_runtime::context::{Clock, Context};
 use ofs_runtime::log::Position;
 use ofs_runtime::store::{
     Claim, Commit, Depths, Error, Loaded, LogEnd, Outgoing, Parked, ParkedFilter, Record, Refused,
@@ -47,6 +47,22 @@ pub struct PostgresStore {
     sessions: Arc<Sessions>,
     counts: Arc<Counts>,
     instance: Uuid,
+    opened: Opened,
+}
+
+/// When the store was opened, by the server's clock and by the steady one.
+#[derive(Clone, Copy)]
+struct Opened {
+    server: Timestamp,
+    steady: Timestamp,
+}
+
+impl Opened {
+    /// What the server's clock would say now if nobody had set it since.
+    fn now(self) -> Timestamp {
+        let passed = Clock::real().steady().as_micros() - self.steady.as_micros();
+        Timestamp::from_micros(self.server.as_micros() + passed)
+    }
 }
 
 impl std::fmt::Debug for PostgresStore {
@@ -71,20 +87,25 @@ impl PostgresStore {
             at: server.at.clone(),
             reason: "it is connected, but does not answer".to_owned(),
         };
-        let instance = tokio::time::timeout(connect::ATTEMPT, looking).await.map_err(late)??;
+        let steady = Clock::real().steady();
+        let (instance, now) =
+            tokio::time::timeout(connect::ATTEMPT, looking).await.map_err(late)??;
         let unusable = |reason| OpenError::Unusable { at: server.at.clone(), reason };
         let writers = Sessions::new(&server, WRITERS).map_err(unusable)?;
         let sessions = Arc::new(Sessions::new(&server, READERS).map_err(unusable)?);
-        let counts = Arc::default();
-        Ok(PostgresStore { writer: Writer::start(writers), sessions, counts, instance })
+        let (counts, writer) = (Arc::default(), Writer::start(writers));
+        let opened = Opened { server: now, steady };
+        Ok(PostgresStore { writer, sessions, counts, instance, opened })
     }
 }
 
-/// The store's own id, drawn if this is the first time it is opened.
-async fn instance(client: &Client) -> Result<Uuid, tokio_postgres::Error> {
+/// The store's own id, drawn if this is the first time it is opened; and the server's time.
+async fn instance(client: &Client) -> Result<(Uuid, Timestamp), tokio_postgres::Error> {
     let sql = "INSERT INTO meta (name, value) VALUES ('instance', $1) ON CONFLICT DO NOTHING";
     client.execute(sql, &[&Context::new("store").new_id()]).await?;
-    client.query_one("SELECT value FROM meta WHERE name = 'instance'", &[]).await?.try_get(0)
+    let sql = "SELECT value, now() FROM meta WHERE name = 'instance'";
+    let row = client.query_one(sql, &[]).await?;
+    Ok((row.try_get(0)?, row.try_get::<_, values::Time>(1)?.0))
 }
 
 /// Every statement this engine prepares, so that a test can have a server read them all.
@@ -193,6 +214,6 @@ impl Store for PostgresStore {
     }
 
     async fn tidy(&self, retention: Retention) -> Result<bool, Error> {
-        Ok(tidy::tidy(&self.sessions, retention).await?)
+        Ok(tidy::tidy(&self.sessions, self.opened.now(), retention).await?)
     }
 }

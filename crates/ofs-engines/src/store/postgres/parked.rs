@@ -7,6 +7,7 @@ use super::values::{Time, get, int, limit, micros, number};
 use super::write::Rows;
 use bytes::Bytes;
 use ofs_events::{EventId, OrderId, Topic};
+use ofs_runtime::backoff::LONGEST;
 use ofs_runtime::log::Position;
 use ofs_runtime::store::{Claim, Parked, ParkedFilter, ParkedState, Parking, Settled};
 use std::time::Duration;
@@ -40,13 +41,37 @@ macro_rules! head {
     };
 }
 
+/// No wait and no hold is longer; what is was written before the server's clock was set back.
+macro_rules! longest {
+    () => {
+        "interval '15 minutes'"
+    };
+}
+const _: () = assert!(LONGEST.as_secs() == 15 * 60);
+
+/// Whether somebody is trying `$of` right now.
+macro_rules! held {
+    ($of:literal) => {
+        concat!(
+            "coalesce(",
+            $of,
+            ".held_until > now() AND ",
+            $of,
+            ".held_until <= now() + ",
+            longest!(),
+            ", false)"
+        )
+    };
+}
+
 /// Columns in the order [`parked`] reads them.
 macro_rules! columns {
     () => {
         concat!(
             r#"id, owner, topic, partition, "offset", key, event_id, event_type, raw_key, raw,
-            reason, unknown_type, attempts, parked_at, next_at, state, closed_at, now(),
-            held_until > now(), "#,
+            reason, unknown_type, attempts, parked_at, next_at, state, closed_at, now(), "#,
+            held!("p"),
+            ", ",
             head!("p"),
             " AS head"
         )
@@ -56,11 +81,7 @@ macro_rules! columns {
 /// Nobody holds it, and nothing in its queue goes before it.
 macro_rules! free {
     () => {
-        concat!(
-            "(held_until IS NULL OR held_until <= now()) AND coalesce(",
-            head!("p"),
-            ", id) = id"
-        )
+        concat!("NOT ", held!("p"), " AND coalesce(", head!("p"), ", id) = id")
     };
 }
 
@@ -77,6 +98,9 @@ macro_rules! take {
 }
 
 statements! {
+    OVERDUE = concat!("
+        UPDATE parked_events SET next_at = now()
+        WHERE owner = $1 AND state = 'parked' AND next_at > now() + ", longest!());
     DUE = concat!("
         WITH due AS (
             SELECT id FROM parked_events p
@@ -117,17 +141,17 @@ statements! {
             (SELECT topic, partition, "offset" FROM fresh))) END"#;
     /// Held in order of id, so that two who close the same events cannot wait for each other. One that
     /// is being tried is not discarded: its try may be charging the customer right now.
-    HOLD_PARKED = "
+    HOLD_PARKED = concat!("
         WITH given AS (
             SELECT * FROM unnest($2::bigint[], $3::integer[], $4::text[]) AS g (id, commit, state)),
         held AS (
             SELECT g.id FROM given g CROSS JOIN LATERAL (
                 SELECT FROM parked_events p
                 WHERE p.id = g.id AND p.owner = $1::text AND p.state = 'parked'
-                AND (g.state <> 'discarded' OR p.held_until IS NULL OR p.held_until <= now())
+                AND (g.state <> 'discarded' OR NOT ", held!("p"), ")
                 FOR NO KEY UPDATE) p)
         SELECT CASE WHEN (SELECT count(DISTINCT id) FROM held) < cardinality($3) THEN stale(ARRAY(
-            SELECT DISTINCT commit FROM given WHERE id NOT IN (SELECT id FROM held))) END";
+            SELECT DISTINCT commit FROM given WHERE id NOT IN (SELECT id FROM held))) END");
     /// Resolves, discards or puts off.
     CLOSE = "
         UPDATE parked_events p SET
@@ -155,7 +179,11 @@ pub(super) async fn due(
     hold: Duration,
     max: usize,
 ) -> Result<Vec<Parked>, Failure> {
-    let rows = sessions.query(DUE, params![owner, micros(hold), limit(max), known()]).await?;
+    let steps = [
+        step(OVERDUE, params![owner]),
+        step(DUE, params![owner, micros(hold), limit(max), known()]),
+    ];
+    let rows = sessions.run(&steps).await?.pop().unwrap_or_default();
     let mut due = rows.iter().filter_map(readable).collect::<Result<Vec<_>, _>>()?;
     due.sort_by_key(|parked| (parked.next_at, parked.id));
     Ok(due)
@@ -182,7 +210,7 @@ pub(super) async fn claim(sessions: &Sessions, id: u64, hold: Duration) -> Resul
         if let Some(head) = found.behind {
             return Ok(Claim::Behind(head));
         }
-        if get::<Option<bool>>(row, 18)?.unwrap_or_default() {
+        if get::<bool>(row, 18)? {
             return Ok(Claim::Busy);
         }
     }

@@ -1,6 +1,6 @@
 //! Leases: who of several couriers works on which slots. They save work; correctness needs none.
 
-use super::{Done, after, now};
+use super::{Done, after, steady};
 use rusqlite::{Connection, params};
 use std::time::Duration;
 use uuid::Uuid;
@@ -12,7 +12,7 @@ pub(super) fn lease(
     slots: u16,
     ttl: Duration,
 ) -> Done<Vec<u16>> {
-    let now = now(connection)?;
+    let now = steady(connection)?;
     let until = after(now, ttl);
     if ttl.is_zero() {
         give_back(connection, group, holder)?;

@@ -13,7 +13,7 @@ mod write;
 use crate::sqlite::{Abort, Database, Failure, OpenError, Options, Schema};
 use async_trait::async_trait;
 use ofs_events::{OrderId, Timestamp};
-use ofs_runtime::context::Context;
+use ofs_runtime::context::{Clock, Context};
 use ofs_runtime::log::Position;
 use ofs_runtime::store::{
     Claim, Commit, Depths, Error, Loaded, LogEnd, Outgoing, Parked, ParkedFilter, Record, Refused,
@@ -38,9 +38,6 @@ const SCHEMA: Schema = Schema {
     ],
 };
 
-/// The store's clock, in microseconds since 1970.
-const NOW: &str = "CAST(round(unixepoch('subsec') * 1000) AS INTEGER) * 1000";
-
 /// What a job answers.
 type Done<T> = Result<T, Abort<Error>>;
 
@@ -49,6 +46,7 @@ type Done<T> = Result<T, Abort<Error>>;
 pub struct SqliteStore {
     database: Database,
     instance: Uuid,
+    clock: Clock,
 }
 
 impl SqliteStore {
@@ -62,10 +60,11 @@ impl SqliteStore {
             tokio::task::spawn_blocking(move || Database::open(&file, &SCHEMA, options)).await;
         let failed = |reason: String| OpenError::Unusable { path: path.to_owned(), reason };
         let database = opening.map_err(|error| failed(error.to_string()))??;
-        let drawn = Context::new("store").new_id();
+        let clock = options.clock;
+        let drawn = Context::by("store", clock).new_id();
         let instance = database.write(move |connection| write::instance(connection, drawn)).await;
         let instance = instance.map_err(|abort| failed(error(abort).to_string()))?;
-        Ok(SqliteStore { database, instance })
+        Ok(SqliteStore { database, instance, clock })
     }
 
     async fn read<T: Send + 'static>(
@@ -203,7 +202,8 @@ impl Store for SqliteStore {
     }
 
     async fn tidy(&self, retention: Retention) -> Result<bool, Error> {
-        self.write(move |connection| tidy::tidy(connection, retention)).await
+        let clock = self.clock;
+        self.write(move |connection| tidy::tidy(connection, clock, retention)).await
     }
 }
 
@@ -218,9 +218,9 @@ fn error(abort: Abort<Error>) -> Error {
     }
 }
 
-/// The store's clock.
-fn now(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.prepare_cached(&format!("SELECT {NOW}"))?.query_row([], |row| row.get(0))
+/// The steady time, by which everything waits.
+fn steady(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached("SELECT steady()")?.query_row([], |row| row.get(0))
 }
 
 fn micros(duration: Duration) -> i64 {

@@ -94,7 +94,9 @@ pub(super) fn refused(
 }
 
 pub(super) fn depths(connection: &Connection) -> Done<Depths> {
+    let at = connection.prepare_cached("SELECT now()")?.query_row([], |row| row.get(0))?;
     Ok(Depths {
+        at: Timestamp::from_micros(at),
         // The lowest id is the oldest row; its time is then one look-up instead of a scan.
         outbox: depth(
             connection,

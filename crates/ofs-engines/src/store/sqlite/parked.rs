@@ -1,9 +1,10 @@
 //! Parked events: queues, their heads, claims, and what becomes of them.
 //!
 //! A queue is (owner, topic, order), its head the lowest open id; without an order each is a head.
+//! `next_at` and `held_until` are on the steady clock; only one process ever waits by them.
 
 use super::write::expect;
-use super::{Done, after, int, limit, now, uint};
+use super::{Done, after, int, limit, steady, uint};
 use crate::sqlite::{Abort, Failure};
 use bytes::Bytes;
 use ofs_events::{EventId, OrderId, Timestamp, Topic};
@@ -15,12 +16,13 @@ use tracing::warn;
 
 /// Columns in the order [`parked`] reads them; `head` is the lowest open id of the queue.
 const PARKED: &str = r#"SELECT id, owner, topic, partition, "offset", key, event_id, event_type,
-    raw_key, raw, reason, unknown_type, attempts, parked_at, next_at, state, closed_at, held_until,
+    raw_key, raw, reason, unknown_type, attempts, parked_at, shown(next_at), state, closed_at,
+    held_until > steady(), next_at - steady(),
     (SELECT min(h.id) FROM parked_events h WHERE h.owner = p.owner AND h.key = p.key
      AND h.topic = p.topic AND h.state = 'parked') AS head
     FROM parked_events p"#;
 
-/// Heads that are due and held by nobody; parameters: owner, now, how many, the topics this build knows.
+/// Heads that are due and held by nobody; parameters: owner, the steady time, how many, the topics this build knows.
 const DUE: &str = "SELECT id FROM parked_events p
     WHERE owner = ?1 AND state = 'parked' AND next_at <= ?2
     AND (held_until IS NULL OR held_until <= ?2)
@@ -30,7 +32,7 @@ const DUE: &str = "SELECT id FROM parked_events p
     ORDER BY next_at, id LIMIT ?3";
 
 pub(super) fn due(connection: &Connection, owner: &str, max: usize) -> Done<Vec<i64>> {
-    let now = now(connection)?;
+    let now = steady(connection)?;
     let mut statement = connection.prepare_cached(DUE)?;
     let known = format!("[\"{}\"]", Topic::ALL.map(Topic::name).join("\",\""));
     let ids = statement.query_map(params![owner, now, limit(max), known], |row| row.get(0))?;
@@ -44,30 +46,29 @@ pub(super) fn claim_due(
     max: usize,
 ) -> Done<Vec<Parked>> {
     let ids = due(connection, owner, max)?;
-    let now = now(connection)?;
-    ids.into_iter().map(|id| take(connection, id, now, hold)).collect()
+    ids.into_iter().map(|id| take(connection, id, hold)).collect()
 }
 
 pub(super) fn claim(connection: &Connection, id: u64, hold: Duration) -> Done<Claim> {
-    let now = now(connection)?;
-    let Some(row) = find(connection, id, now)? else { return Ok(Claim::Closed(None)) };
+    let Some(row) = find(connection, id)? else { return Ok(Claim::Closed(None)) };
     if row.event.state != ParkedState::Parked {
         return Ok(Claim::Closed(Some(row.event.state)));
     }
     if let Some(head) = row.event.behind {
         return Ok(Claim::Behind(head));
     }
-    if row.held_until.is_some_and(|until| until > now) {
+    if row.is_held {
         return Ok(Claim::Busy);
     }
-    Ok(Claim::Claimed(Box::new(take(connection, int(id)?, now, hold)?)))
+    Ok(Claim::Claimed(Box::new(take(connection, int(id)?, hold)?)))
 }
 
 /// Holds a head. The try is counted as it begins, so that one that kills the process counts too.
-fn take(connection: &Connection, id: i64, now: i64, hold: Duration) -> Done<Parked> {
+fn take(connection: &Connection, id: i64, hold: Duration) -> Done<Parked> {
     let sql = "UPDATE parked_events SET held_until = ?, attempts = attempts + 1 WHERE id = ?";
-    connection.prepare_cached(sql)?.execute(params![after(now, hold), id])?;
-    let found = find(connection, uint(id), now)?;
+    let until = after(steady(connection)?, hold);
+    connection.prepare_cached(sql)?.execute(params![until, id])?;
+    let found = find(connection, uint(id))?;
     found.map(|row| row.event).ok_or(Abort::Failed(Failure::Refused(format!("{id} is gone"))))
 }
 
@@ -79,9 +80,9 @@ pub(super) fn close(
     id: u64,
     discarded: Option<&str>,
 ) -> Done<()> {
-    let (id, now) = (int(id)?, now(connection)?);
+    let (id, now) = (int(id)?, steady(connection)?);
     let sql = "UPDATE parked_events
-               SET state = iif(?1 IS NULL, 'resolved', 'discarded'), closed_at = ?2,
+               SET state = iif(?1 IS NULL, 'resolved', 'discarded'), closed_at = now(),
                    next_at = NULL, held_until = NULL,
                    reason = iif(?1 IS NULL, reason, reason || '; discarded: ' || ?1)
                WHERE id = ?3 AND owner = ?4 AND state = 'parked'
@@ -104,7 +105,7 @@ pub(super) fn defer(
     retry_in: Option<Duration>,
 ) -> Done<()> {
     let next_at = match retry_in {
-        Some(wait) => Some(after(now(connection)?, wait)),
+        Some(wait) => Some(after(steady(connection)?, wait)),
         None => None,
     };
     let sql = "UPDATE parked_events SET reason = ?, next_at = ?, held_until = NULL
@@ -114,8 +115,7 @@ pub(super) fn defer(
 }
 
 pub(super) fn one(connection: &Connection, id: u64) -> Done<Option<Parked>> {
-    let now = now(connection)?;
-    Ok(find(connection, id, now)?.map(|row| row.event))
+    Ok(find(connection, id)?.map(|row| row.event))
 }
 
 pub(super) fn list(
@@ -123,7 +123,6 @@ pub(super) fn list(
     filter: &ParkedFilter,
     max: usize,
 ) -> Done<Vec<Parked>> {
-    let now = now(connection)?;
     let after = filter.after.map(int).transpose()?;
     let (key, state) = (filter.key.map(|key| key.0), filter.state.map(state_name));
     let reason = filter.reason.as_ref().map(|reason| reason.to_lowercase());
@@ -154,36 +153,36 @@ pub(super) fn list(
         // Compared here, because SQLite folds the case of ASCII letters only.
         let text: String = row.get("reason")?;
         if reason.as_ref().is_none_or(|reason| text.to_lowercase().contains(reason)) {
-            found.extend(readable(row, now)?.map(|found| found.event));
+            found.extend(readable(row)?.map(|found| found.event));
         }
     }
     Ok(found)
 }
 
-/// A parked event and who holds it until when.
+/// A parked event, and whether somebody holds it.
 struct Found {
     event: Parked,
-    held_until: Option<i64>,
+    is_held: bool,
 }
 
-fn find(connection: &Connection, id: u64, now: i64) -> Done<Option<Found>> {
+fn find(connection: &Connection, id: u64) -> Done<Option<Found>> {
     let Ok(id) = i64::try_from(id) else { return Ok(None) };
     let mut statement = connection.prepare_cached(&format!("{PARKED} WHERE id = ?"))?;
-    let found = statement.query_row([id], |row| Ok(readable(row, now))).optional()?;
+    let found = statement.query_row([id], |row| Ok(readable(row))).optional()?;
     Ok(found.transpose()?.flatten())
 }
 
 /// The event in `row`; none if it is of a topic that this build does not know: a newer one reads it.
-fn readable(row: &Row<'_>, now: i64) -> Done<Option<Found>> {
+fn readable(row: &Row<'_>) -> Done<Option<Found>> {
     let (id, name): (i64, String) = (row.get(0)?, row.get(2)?);
     let Ok(topic) = name.parse() else {
         warn!(id, topic = name, "left out a parked event of a topic that this build does not know");
         return Ok(None);
     };
-    parked(row, topic, now).map(Some)
+    parked(row, topic).map(Some)
 }
 
-fn parked(row: &Row<'_>, topic: Topic, now: i64) -> Done<Found> {
+fn parked(row: &Row<'_>, topic: Topic) -> Done<Found> {
     let id = uint(row.get(0)?);
     let next_at: Option<i64> = row.get(14)?;
     let state = match row.get_ref(15)?.as_str().unwrap_or_default() {
@@ -191,9 +190,9 @@ fn parked(row: &Row<'_>, topic: Topic, now: i64) -> Done<Found> {
         "discarded" => ParkedState::Discarded,
         _ => ParkedState::Parked,
     };
-    let head: Option<i64> = row.get(18)?;
+    let head: Option<i64> = row.get(19)?;
     let behind = head.map(uint).filter(|head| state == ParkedState::Parked && *head != id);
-    let left = |at: i64| Duration::from_micros(uint(at.saturating_sub(now)));
+    let left = |micros: i64| Duration::from_micros(uint(micros));
     let event = Parking {
         at: Position { topic, partition: row.get(3)?, offset: uint(row.get(4)?) },
         key: row.get::<_, Option<_>>(5)?.map(OrderId),
@@ -203,7 +202,7 @@ fn parked(row: &Row<'_>, topic: Topic, now: i64) -> Done<Found> {
         raw: Bytes::from(row.get::<_, Vec<u8>>(9)?),
         reason: row.get(10)?,
         unknown_type: row.get(11)?,
-        retry_in: next_at.map(left),
+        retry_in: row.get::<_, Option<_>>(18)?.map(left),
     };
     let event = Parked {
         id,
@@ -216,7 +215,7 @@ fn parked(row: &Row<'_>, topic: Topic, now: i64) -> Done<Found> {
         closed_at: row.get::<_, Option<i64>>(16)?.map(Timestamp::from_micros),
         behind,
     };
-    Ok(Found { event, held_until: row.get(17)? })
+    Ok(Found { event, is_held: row.get::<_, Option<_>>(17)?.unwrap_or_default() })
 }
 
 fn state_name(state: ParkedState) -> &'static str {

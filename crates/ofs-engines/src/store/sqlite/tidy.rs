@@ -1,29 +1,27 @@
 //! Dropping what is past its retention, a bounded number of rows at a time.
 
-use super::{Done, now};
-use ofs_events::Timestamp;
+use super::Done;
+use ofs_runtime::context::Clock;
 use ofs_runtime::store::Retention;
 use rusqlite::{Connection, OptionalExtension, params};
+use std::time::Duration;
 
 /// Rows of one kind dropped per call, so that commits never wait long behind it.
 const BATCH: usize = 1_000;
-const HOUR: i64 = 3_600_000_000;
-const DAY: i64 = 24 * HOUR;
 
-pub(super) fn tidy(connection: &Connection, retention: Retention) -> Done<bool> {
-    let now = now(connection)?;
-    let today = Timestamp::from_micros(now).day();
-    let mut more = inbox(connection, today.saturating_sub(i32::from(retention.inbox_days)))?;
+pub(super) fn tidy(connection: &Connection, clock: Clock, retention: Retention) -> Done<bool> {
+    let before = |hours: u64| clock.before(Duration::from_hours(hours));
+    let mut more = inbox(connection, before(24 * u64::from(retention.inbox_days)).day())?;
     let old_keys = "DELETE FROM idempotency_keys WHERE (owner, key) IN (
                         SELECT owner, key FROM idempotency_keys WHERE created_at < ?
                         ORDER BY created_at LIMIT ?)";
-    let before = now - i64::from(retention.once_hours) * HOUR;
-    more |= drop_batch(connection, old_keys, before)?;
+    let old = before(retention.once_hours.into()).as_micros();
+    more |= drop_batch(connection, old_keys, old)?;
     let old_parked = "DELETE FROM parked_events WHERE id IN (
                           SELECT id FROM parked_events WHERE state <> 'parked' AND closed_at < ?
                           ORDER BY closed_at LIMIT ?)";
-    let before = now - i64::from(retention.parked_days) * DAY;
-    more |= drop_batch(connection, old_parked, before)?;
+    let old = before(24 * u64::from(retention.parked_days)).as_micros();
+    more |= drop_batch(connection, old_parked, old)?;
     Ok(more)
 }
 

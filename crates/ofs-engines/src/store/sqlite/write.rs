@@ -1,8 +1,9 @@
 //! The one transaction: everything a commit changes, and the conflicts that undo it.
 
-use super::{Done, NOW, after, int, now, parked};
+use super::{Done, after, int, micros, parked, steady};
 use crate::sqlite::Abort;
 use ofs_events::OrderId;
+use ofs_runtime::backoff::LONGEST;
 use ofs_runtime::log::Message;
 use ofs_runtime::store::Settled;
 use ofs_runtime::store::{Commit, Error, Guard, Once, Parking, Record, Seen, shard_of};
@@ -19,6 +20,10 @@ pub(super) fn instance(connection: &Connection, drawn: Uuid) -> Done<Uuid> {
     let sql = "UPDATE parked_events SET held_until = NULL
                WHERE state = 'parked' AND held_until IS NOT NULL";
     connection.execute(sql, [])?;
+    // It was written before the clock was set back.
+    let sql = "UPDATE parked_events SET next_at = steady()
+               WHERE state = 'parked' AND next_at > steady() + ?";
+    connection.execute(sql, [micros(LONGEST)])?;
     let sql = "INSERT INTO meta (name, value) VALUES ('instance', ?) ON CONFLICT DO NOTHING";
     connection.execute(sql, [drawn])?;
     let sql = "SELECT value FROM meta WHERE name = 'instance'";
@@ -94,10 +99,10 @@ fn outgoing(
     messages: &[Message],
     written: &HashSet<OrderId>,
 ) -> Done<()> {
-    let mut statement = connection.prepare_cached(&format!(
+    let mut statement = connection.prepare_cached(
         "INSERT INTO outbox (owner, shard, topic, key, event_id, headers, value, created_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, {NOW})"
-    ))?;
+         VALUES (?, ?, ?, ?, ?, ?, ?, now())",
+    )?;
     for message in messages {
         let key = order_of(message).filter(|key| written.contains(key)).ok_or_else(|| {
             rejected("an outgoing event's key must be an order whose record is in the commit")
@@ -125,10 +130,10 @@ fn park(connection: &Connection, owner: &str, parkings: &[Parking]) -> Done<()> 
     if parkings.is_empty() {
         return Ok(());
     }
-    let now = now(connection)?;
+    let now = steady(connection)?;
     let sql = r#"INSERT INTO parked_events (owner, topic, partition, "offset", key, event_id,
-                     event_type, raw_key, raw, reason, unknown_type, parked_at, next_at)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"#;
+                     event_type, raw_key, raw, reason, unknown_type, next_at, parked_at)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, now())"#;
     for parking in parkings {
         let row = params![
             owner,
@@ -142,7 +147,6 @@ fn park(connection: &Connection, owner: &str, parkings: &[Parking]) -> Done<()> 
             &parking.raw[..],
             parking.reason,
             parking.unknown_type,
-            now,
             parking.retry_in.map(|wait| after(now, wait)),
         ];
         insert(connection, sql, row, Error::Stale)?;
@@ -196,22 +200,20 @@ fn refuse(
     version: u64,
     reason: &str,
 ) -> Done<()> {
-    let sql = format!(
-        "INSERT INTO refused_documents (owner, key, version, reason, since)
-         VALUES (?, ?, ?, ?, {NOW})
-         ON CONFLICT (owner, key) DO UPDATE
-         SET version = excluded.version, reason = excluded.reason"
-    );
+    let sql = "INSERT INTO refused_documents (owner, key, version, reason, since)
+               VALUES (?, ?, ?, ?, now())
+               ON CONFLICT (owner, key) DO UPDATE
+               SET version = excluded.version, reason = excluded.reason";
     let row = params![owner, key.0, int(version)?, reason];
-    connection.prepare_cached(&sql)?.execute(row)?;
+    connection.prepare_cached(sql)?.execute(row)?;
     Ok(())
 }
 
 fn owe_index(connection: &Connection, owner: &str, owed: &[(OrderId, u64)]) -> Done<()> {
-    let mut statement = connection.prepare_cached(&format!(
-        "INSERT INTO owed_index (owner, key, version, since) VALUES (?, ?, ?, {NOW})
-         ON CONFLICT (owner, key) DO UPDATE SET version = max(version, excluded.version)"
-    ))?;
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO owed_index (owner, key, version, since) VALUES (?, ?, ?, now())
+         ON CONFLICT (owner, key) DO UPDATE SET version = max(version, excluded.version)",
+    )?;
     for (key, version) in owed {
         statement.execute(params![owner, key.0, int(*version)?])?;
     }
@@ -219,12 +221,10 @@ fn owe_index(connection: &Connection, owner: &str, owed: &[(OrderId, u64)]) -> D
 }
 
 fn remember(connection: &Connection, owner: &str, once: &Once) -> Done<()> {
-    let sql = format!(
-        "INSERT INTO idempotency_keys (owner, key, fingerprint, answer, created_at)
-         VALUES (?, ?, ?, ?, {NOW})"
-    );
+    let sql = "INSERT INTO idempotency_keys (owner, key, fingerprint, answer, created_at)
+               VALUES (?, ?, ?, ?, now())";
     let row = params![owner, once.key, once.fingerprint, once.answer];
-    insert(connection, &sql, row, Error::KeyTaken)
+    insert(connection, sql, row, Error::KeyTaken)
 }
 
 /// Inserts one row; a key that is there already is `conflict`, not the row's fault.

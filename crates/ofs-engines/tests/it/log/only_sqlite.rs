@@ -1,8 +1,6 @@
 //! What the log promises only in a SQLite file: events once, retention, a full disk, whose file it is.
 
-use super::{
-    Engine, Sqlite, ack, append, clock_moves_on, message, next, nothing, numbered, take, values,
-};
+use super::{Engine, Sqlite, ack, append, message, next, nothing, numbered, take, values};
 use bytes::Bytes;
 use ofs_engines::log::sqlite::{OpenError, SqliteLog};
 use ofs_engines::sqlite::{self, Options};
@@ -10,6 +8,8 @@ use ofs_events::{EventId, Topic};
 use ofs_runtime::context::Context;
 use ofs_runtime::log::{Bounds, Error, Log, Message, Reader, Reset};
 use std::time::Duration;
+
+const HOUR: Duration = Duration::from_hours(1);
 
 fn event(n: u128, value: &str) -> Message {
     let event_id = Some(EventId(uuid::Uuid::from_u128(n)));
@@ -47,7 +47,7 @@ async fn the_same_event_appended_at_once_stands_once() {
 async fn a_full_disk_says_so_and_appends_go_on_when_there_is_room() {
     let engine = Sqlite::start().await;
     let path = engine.directory.path().join("log.db");
-    let options = Options { max_pages: Some(100) };
+    let options = Options { max_pages: Some(100), clock: engine.clock };
     let log = SqliteLog::open(&path, options, engine.instance).unwrap();
     let mut subscription = log.subscribe("g", &[Topic::Orders]).await.unwrap();
     let mut taken = 0;
@@ -64,7 +64,8 @@ async fn a_full_disk_says_so_and_appends_go_on_when_there_is_room() {
     ack(&mut *subscription, &records);
     assert_eq!(log.bounds(Topic::Orders).await.unwrap()[0].end, taken as u64);
 
-    log.tidy(Context::new("test").now().plus_seconds(1), &[]).await.unwrap();
+    engine.clock.pass(HOUR);
+    log.tidy(HOUR / 2, &[]).await.unwrap();
     let at = append(&log, numbered(Topic::Orders, "a", 0..1)).await[0];
     assert_eq!(at.offset, taken as u64, "a failed append takes no offset");
     assert_eq!(values(&take(&mut *subscription, 1).await), ["a:0"]);
@@ -75,17 +76,16 @@ async fn a_full_disk_says_so_and_appends_go_on_when_there_is_room() {
 async fn retention_removes_the_old_and_never_gives_an_offset_twice() {
     let engine = Sqlite::start().await;
     let log = engine.open().await;
-    let now = || Context::new("test").now();
     append(&*log, numbered(Topic::Orders, "a", 0..5000)).await;
-    clock_moves_on().await;
-    let between = now();
+    engine.clock.pass(HOUR);
     append(&*log, numbered(Topic::Orders, "b", 0..3)).await;
-    log.tidy(between, &[]).await.unwrap();
+    log.tidy(HOUR / 2, &[]).await.unwrap();
     let bounds = Bounds { partition: 0, first: 5000, end: 5003 };
     assert_eq!(log.bounds(Topic::Orders).await.unwrap(), [bounds]);
     assert_eq!(log.read(Topic::Orders, 0, 0, 1).await.unwrap()[0].at.offset, 5000);
 
-    log.tidy(now().plus_seconds(1), &[]).await.unwrap();
+    engine.clock.pass(HOUR);
+    log.tidy(HOUR / 2, &[]).await.unwrap();
     drop(log);
     let log = engine.open().await;
     let bounds = Bounds { partition: 0, first: 5003, end: 5003 };
@@ -96,29 +96,49 @@ async fn retention_removes_the_old_and_never_gives_an_offset_twice() {
 }
 
 #[tokio::test]
+async fn retention_goes_by_the_time_that_has_passed_however_the_clock_is_set() {
+    const SECONDS: i64 = 3600;
+    const DAY: i64 = 24 * SECONDS;
+    for steps in [[SECONDS, 0], [DAY, 0], [-SECONDS, SECONDS], [-DAY, DAY], [DAY, -DAY]] {
+        let engine = Sqlite::start().await;
+        let log = engine.open().await;
+        for by in steps {
+            append(&*log, numbered(Topic::Orders, "a", 0..1)).await;
+            engine.clock.set(by);
+        }
+        log.tidy(HOUR / 2, &[]).await.unwrap();
+        assert_eq!(log.bounds(Topic::Orders).await.unwrap()[0].first, 0, "{steps:?}");
+        // Never early, and no later than by how far it was set back.
+        engine.clock.pass(26 * HOUR);
+        log.tidy(HOUR / 2, &[]).await.unwrap();
+        assert_eq!(log.bounds(Topic::Orders).await.unwrap()[0].first, 2, "{steps:?}");
+    }
+}
+
+#[tokio::test]
 async fn retention_keeps_what_a_known_group_has_not_read() {
     let engine = Sqlite::start().await;
     let log = engine.open().await;
-    let far = || Context::new("test").now().plus_seconds(3600);
     let readers = [Reader { group: "later".to_owned(), topics: &[Topic::Orders] }];
     append(&*log, numbered(Topic::Orders, "a", 0..10)).await;
     append(&*log, numbered(Topic::Payments, "a", 0..10)).await;
     let mut subscription = log.subscribe("g", &[Topic::Orders]).await.unwrap();
     let first = async |topic| log.bounds(topic).await.unwrap()[0].first;
+    engine.clock.pass(HOUR);
 
-    log.tidy(far(), &[]).await.unwrap();
+    log.tidy(HOUR / 2, &[]).await.unwrap();
     assert_eq!(first(Topic::Orders).await, 0, "a member that has acknowledged nothing");
     assert_eq!(first(Topic::Payments).await, 10, "read by no group");
     let records = next(&mut *subscription, 4).await;
     ack(&mut *subscription, &records);
-    log.tidy(far(), &readers).await.unwrap();
+    log.tidy(HOUR / 2, &readers).await.unwrap();
     assert_eq!(first(Topic::Orders).await, 0, "a reader that has not begun");
-    log.tidy(far(), &[]).await.unwrap();
+    log.tidy(HOUR / 2, &[]).await.unwrap();
     assert_eq!(first(Topic::Orders).await, 4);
     let left = next(&mut *subscription, 10).await;
     assert_eq!(left.len(), 6);
     subscription.close().await.unwrap();
-    log.tidy(far(), &[]).await.unwrap();
+    log.tidy(HOUR / 2, &[]).await.unwrap();
     assert_eq!(first(Topic::Orders).await, 4, "a group that has left and will be back");
 }
 
@@ -134,7 +154,8 @@ async fn a_group_that_retention_overtook_is_told_and_can_be_reset() {
     let engine = Sqlite::start().await;
     let log = engine.open().await;
     append(&*log, numbered(Topic::Orders, "a", 0..10)).await;
-    log.tidy(Context::new("test").now().plus_seconds(1), &[]).await.unwrap();
+    engine.clock.pass(HOUR);
+    log.tidy(HOUR / 2, &[]).await.unwrap();
     append(&*log, numbered(Topic::Orders, "b", 0..2)).await;
     drop(log);
     lag_behind(&engine, "g", 4);

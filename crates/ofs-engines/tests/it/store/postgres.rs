@@ -45,6 +45,23 @@ impl Engine for Postgres {
     async fn execute(&self, sql: &str) {
         self.client().await.batch_execute(sql).await.unwrap();
     }
+
+    /// Sessions that begin from then on find these functions before the server's own.
+    async fn set_clock(&self, by_seconds: i64) {
+        let sql = format!(
+            "CREATE SCHEMA IF NOT EXISTS clock;
+             CREATE TABLE IF NOT EXISTS clock.set (by interval NOT NULL);
+             INSERT INTO clock.set VALUES (interval '{by_seconds} s');
+             CREATE OR REPLACE FUNCTION clock.now() RETURNS timestamptz STABLE LANGUAGE sql AS
+                 'SELECT pg_catalog.now() + sum(by) FROM clock.set';
+             CREATE OR REPLACE FUNCTION clock.statement_timestamp() RETURNS timestamptz
+                 STABLE LANGUAGE sql AS
+                 'SELECT pg_catalog.statement_timestamp() + sum(by) FROM clock.set';
+             ALTER DATABASE {} SET search_path = clock, pg_catalog, public",
+            self.name
+        );
+        self.execute(&sql).await;
+    }
 }
 
 impl Drop for Postgres {

@@ -3,16 +3,19 @@
 use super::*;
 use ofs_engines::sqlite::{OpenError, Options};
 use ofs_engines::store::sqlite::SqliteStore;
+use ofs_runtime::context::Clock;
+use ofs_runtime::store::{ParkedFilter, Retention};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 pub struct Sqlite {
     directory: TempDir,
+    clock: Clock,
 }
 
 impl Sqlite {
     fn new() -> Self {
-        Self { directory: tempfile::tempdir().unwrap() }
+        Self { directory: tempfile::tempdir().unwrap(), clock: Clock::movable() }
     }
 
     fn path(&self) -> PathBuf {
@@ -23,11 +26,16 @@ impl Sqlite {
 #[async_trait::async_trait]
 impl Engine for Sqlite {
     async fn open(&self) -> Arc<dyn Store> {
-        Arc::new(SqliteStore::open(&self.path(), Options::default()).await.unwrap())
+        let options = Options { clock: self.clock, ..Options::default() };
+        Arc::new(SqliteStore::open(&self.path(), options).await.unwrap())
     }
 
     async fn execute(&self, sql: &str) {
         rusqlite::Connection::open(self.path()).unwrap().execute_batch(sql).unwrap();
+    }
+
+    async fn set_clock(&self, by_seconds: i64) {
+        self.clock.set(by_seconds);
     }
 }
 
@@ -60,7 +68,7 @@ async fn fill(store: &Arc<dyn Store>, first: u128) -> u128 {
 #[tokio::test]
 async fn a_full_disk_stops_writing_but_not_reading_and_heals_when_there_is_room() {
     let engine = Sqlite::new();
-    let small = Options { max_pages: Some(200) };
+    let small = Options { max_pages: Some(200), ..Options::default() };
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&engine.path(), small).await.unwrap());
     let refused = fill(&store, 1).await;
     assert_eq!(store.commit(heavy(refused)).await, Err(Error::Full));
@@ -173,4 +181,75 @@ async fn what_a_dead_process_was_trying_is_due_again_as_soon_as_the_file_is_open
     drop(store);
     let claimed = engine.open().await.due(OWNER, HOUR, 10).await.unwrap();
     assert_eq!(claimed[0].attempts, 2, "the try that died counts");
+}
+
+const HOUR: i64 = 3_600;
+const DAY: i64 = 24 * HOUR;
+
+#[tokio::test]
+async fn nothing_that_waits_or_is_held_ends_early_when_the_clock_is_set_forward() {
+    let engine = Sqlite::new();
+    let store = engine.open().await;
+    store.commit(parked([parking(Some(order(1)), 1, Some(LONG))])).await.unwrap();
+    store.commit(parked([parking(Some(order(2)), 2, Some(Duration::ZERO))])).await.unwrap();
+    let held = store.due(OWNER, LONG, 10).await.unwrap()[0].id;
+    let lease = async |holder| store.lease("outbox", Uuid::from_u128(holder), 8, LONG).await;
+    assert_eq!(lease(1).await.unwrap().len(), 8);
+    for by in [HOUR, DAY] {
+        engine.clock.set(by);
+        assert!(store.due(OWNER, LONG, 10).await.unwrap().is_empty());
+        let given_up = settled([Settled::Discarded(held, "early".to_owned())]);
+        assert_eq!(store.commit(given_up).await, Err(Error::Stale));
+        assert!(lease(2).await.unwrap().is_empty());
+    }
+    engine.clock.pass(LONG);
+    assert_eq!(store.due(OWNER, LONG, 10).await.unwrap().len(), 2);
+    assert_eq!(lease(2).await.unwrap().len(), 8);
+}
+
+#[tokio::test]
+async fn what_was_stamped_while_the_clock_was_behind_is_not_old_when_it_is_set_right() {
+    for behind in [HOUR, DAY] {
+        let engine = Sqlite::new();
+        let store = engine.open().await;
+        engine.clock.set(-behind);
+        store.commit(Commit { once: Some(once("k")), ..empty() }).await.unwrap();
+        engine.clock.set(behind);
+        let retention = Retention { inbox_days: 0, once_hours: 1, parked_days: 0 };
+        let wanted =
+            Wanted { owner: OWNER.to_owned(), once: Some("k".to_owned()), ..Wanted::default() };
+        let kept = async || store.load(&wanted).await.unwrap().once.is_some();
+        assert!(!store.tidy(retention).await.unwrap());
+        assert!(kept().await);
+        engine.clock.pass(Duration::from_hours(26));
+        assert!(!store.tidy(retention).await.unwrap());
+        assert!(!kept().await);
+    }
+}
+
+#[tokio::test]
+async fn the_next_try_is_shown_by_the_clock_as_it_is() {
+    let engine = Sqlite::new();
+    let store = engine.open().await;
+    store.commit(parked([parking(Some(order(1)), 1, Some(LONG))])).await.unwrap();
+    for by in [-DAY, HOUR] {
+        engine.clock.set(by);
+        let parked = store.parked(&ParkedFilter::default(), 1).await.unwrap().remove(0);
+        let wait = parked.next_at.unwrap().seconds_since(engine.clock.now());
+        assert!((wait - LONG.as_secs_f64()).abs() < 60.0, "{wait} s, set by {by} s");
+    }
+}
+
+#[tokio::test]
+async fn a_wait_that_began_before_the_clock_was_set_back_is_over_at_the_next_start() {
+    for by in [-HOUR, -DAY] {
+        let mut engine = Sqlite::new();
+        let store = engine.open().await;
+        store.commit(parked([parking(Some(order(1)), 1, Some(LONG))])).await.unwrap();
+        drop(store);
+        // The next process starts after the clock was set.
+        engine.clock = Clock::movable();
+        engine.clock.set(by);
+        assert_eq!(engine.open().await.due(OWNER, LONG, 10).await.unwrap().len(), 1, "{by}");
+    }
 }

@@ -8,7 +8,7 @@ use ofs_engines::index::tantivy::{self, TantivyIndex};
 use ofs_engines::log::sqlite::SqliteLog;
 use ofs_engines::sqlite::Options;
 use ofs_engines::store::sqlite::SqliteStore;
-use ofs_events::{CorrelationId, Event, OrderId, Payload, PaymentAuthorizedV1, Timestamp, Topic};
+use ofs_events::{CorrelationId, Event, OrderId, Payload, PaymentAuthorizedV1, Topic};
 use ofs_runtime::books::Books;
 use ofs_runtime::context::Context;
 use ofs_runtime::log::{Bounds, Lag, Layout, Log, Message, Position, Received, Reset};
@@ -21,6 +21,7 @@ use ofs_runtime::store::{Commit, Parking, Record, Store};
 use ofs_runtime::trouble::Troubles;
 use serde_json::Value;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -81,7 +82,7 @@ impl Log for Unreachable {
     async fn prepare(&self, _: Layout) -> Result<(), Error> {
         down()
     }
-    async fn tidy(&self, _: Timestamp, _: &[ofs_runtime::log::Reader]) -> Result<(), Error> {
+    async fn tidy(&self, _: Duration, _: &[ofs_runtime::log::Reader]) -> Result<(), Error> {
         down()
     }
 }

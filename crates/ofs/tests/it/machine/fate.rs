@@ -2,7 +2,7 @@
 //! is refused, before the call is done or after.
 
 use async_trait::async_trait;
-use ofs_events::{OrderId, Timestamp, Topic};
+use ofs_events::{OrderId, Topic};
 use ofs_runtime::index::{self, Document, Found, Index, Put, Query, Status, Target};
 use ofs_runtime::log::{
     self, Bounds, Lag, Layout, Log, Message, Position, Reader, Received, Reset, Subscription,
@@ -305,8 +305,8 @@ impl Log for Scripted {
         self.log.engine.prepare(layout).await
     }
 
-    async fn tidy(&self, older_than: Timestamp, readers: &[Reader]) -> Result<(), log::Error> {
-        self.log.engine.tidy(older_than, readers).await
+    async fn tidy(&self, kept: Duration, readers: &[Reader]) -> Result<(), log::Error> {
+        self.log.engine.tidy(kept, readers).await
     }
 }
 
