@@ -31,7 +31,13 @@ impl Books {
     /// The books of `service` in `store`.
     #[must_use]
     pub fn new(service: &'static str, store: Arc<dyn Store>) -> Self {
-        Self { context: Context::new(service), store, bell: Arc::new(Bell::default()) }
+        Self::of(Context::new(service), store)
+    }
+
+    /// The books of the service whose `context` this is.
+    #[must_use]
+    pub fn of(context: Context, store: Arc<dyn Store>) -> Self {
+        Self { context, store, bell: Arc::new(Bell::default()) }
     }
 
     /// Whose books they are.

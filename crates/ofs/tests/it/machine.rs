@@ -1,5 +1,6 @@
-//! The machine as a whole: events that come twice or late, processes that die, freeze or are refused
-//! at any of their calls. Whatever happens, all orders end as if nothing had.
+//! The machine as a whole: events that come twice or late, clocks that are set, logs that are cut,
+//! processes that die, freeze or are refused at any of their calls. Whatever happens, all orders end as
+//! if nothing had.
 
 mod fate;
 mod rig;
@@ -45,14 +46,26 @@ enum Step {
     Thaw {
         nth: usize,
     },
+    SetClock {
+        by_hours: i64,
+    },
+    Tidy,
+    /// A part of the log takes nothing from now on, or takes again.
+    TurnPart {
+        nth: usize,
+    },
     /// Payment and fulfillment go on without trouble, so that there is much to read for the others.
     Flow,
 }
 
 /// At one of the first `calls` calls, if at all.
 fn trouble(calls: usize) -> impl Strategy<Value = Option<Trouble>> {
-    let kind =
-        prop_oneof![1 => Just(Kind::Dies), 2 => Just(Kind::Freezes), 1 => Just(Kind::IsRefused)];
+    let kind = prop_oneof![
+        1 => Just(Kind::Dies),
+        1 => Just(Kind::Panics),
+        4 => Just(Kind::Freezes),
+        2 => Just(Kind::IsRefused),
+    ];
     let trouble = (kind, 0..calls, any::<bool>());
     prop::option::weighted(0.6, trouble.prop_map(|(kind, nth, done)| Trouble { kind, nth, done }))
 }
@@ -70,6 +83,13 @@ fn work() -> impl Strategy<Value = Step> {
 
 fn thaw() -> impl Strategy<Value = Step> {
     (0..3_usize).prop_map(|nth| Step::Thaw { nth })
+}
+
+/// By an hour, a day, or more than anything but a record of an order is kept.
+fn set_clock() -> impl Strategy<Value = Step> {
+    const DAY: i64 = 24;
+    let by_hours = prop::sample::select(&[-40 * DAY, -DAY, -1, 1, DAY, 4 * DAY, 40 * DAY]);
+    by_hours.prop_map(|by_hours| Step::SetClock { by_hours })
 }
 
 fn push() -> impl Strategy<Value = Step> {
@@ -91,6 +111,9 @@ fn anything() -> impl Strategy<Value = Vec<Step>> {
         1 => rebuild(),
         4 => thaw(),
         1 => Just(Step::Flow),
+        2 => set_clock(),
+        2 => Just(Step::Tidy),
+        1 => (0..6_usize).prop_map(|nth| Step::TurnPart { nth }),
     ];
     prop::collection::vec(step, 20..120)
 }
@@ -138,6 +161,9 @@ impl Step {
             Step::Thaw { nth } => {
                 rig.thaw(nth).await;
             }
+            Step::SetClock { by_hours } => rig.clock.set(by_hours * 3_600),
+            Step::Tidy => rig.tidy().await,
+            Step::TurnPart { nth } => rig.turn_part(nth),
         }
     }
 }
@@ -150,12 +176,14 @@ async fn finish(rig: &mut Rig, placed: &[&str], again: bool) -> Vec<OrderId> {
         orders.push(rig.place(nth, scenario, None).await.expect("an order that is taken"));
     }
     while rig.thaw(0).await {}
+    rig.heal().await;
     for round in 0..20 {
         for service in 0..rig.services.len() {
             rig.work_all(service, again && round == 0).await;
             rig.deliver(service, None).await;
         }
         rig.retry(None).await;
+        rig.heal().await;
         rig.push(None).await;
         if rig.is_quiet().await {
             return orders;
@@ -168,7 +196,7 @@ async fn finish(rig: &mut Rig, placed: &[&str], again: bool) -> Vec<OrderId> {
 async fn history(rig: &Rig) -> HashMap<OrderId, Vec<(&'static str, EventId, Option<EventId>)>> {
     let mut history: HashMap<OrderId, Vec<_>> = HashMap::new();
     for topic in Topic::ALL {
-        for record in rig.log.read(topic, 0, 0, 10_000).await.expect("the log") {
+        for record in rig.history(topic).await {
             let event = Event::decode(topic, record.key.as_deref(), &record.value);
             let event = event.expect("an event");
             let known = history.entry(event.order_id()).or_default();

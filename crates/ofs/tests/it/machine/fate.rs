@@ -1,5 +1,5 @@
-//! What befalls one process, and engines that let it happen: at one of its calls it dies, freezes or
-//! is refused, before the call is done or after.
+//! What befalls one process, and engines that let it happen: at one of its calls it dies, panics,
+//! freezes or is refused, before the call is done or after.
 
 use async_trait::async_trait;
 use ofs_events::{OrderId, Topic};
@@ -11,7 +11,7 @@ use ofs_runtime::store::{
     self, Claim, Commit, Depths, Loaded, LogEnd, Outgoing, Parked, ParkedFilter, Record, Refused,
     Retention, Store, Wanted,
 };
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,6 +21,7 @@ use uuid::Uuid;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Dies,
+    Panics,
     /// Until it is thawed, by when others have done its work.
     Freezes,
     IsRefused,
@@ -49,8 +50,8 @@ impl Fate {
         Arc::new(Self { trouble, calls: AtomicUsize::new(0), reached, thawed })
     }
 
-    pub fn is_frozen(&self) -> bool {
-        self.trouble.is_some_and(|trouble| trouble.kind == Kind::Freezes)
+    pub fn is(&self, kind: Kind) -> bool {
+        self.trouble.is_some_and(|trouble| trouble.kind == kind)
     }
 
     /// `life`, all of which stands still once it is struck, until it is thawed.
@@ -77,10 +78,17 @@ impl Fate {
         if self.strikes(trouble.kind).await { refused() } else { answer }
     }
 
+    /// Whether what is refused is done all the same.
+    fn was_done(&self) -> bool {
+        self.trouble.is_some_and(|trouble| trouble.done)
+    }
+
     /// Answers whether the call is refused.
     async fn strikes(&self, kind: Kind) -> bool {
         match kind {
             Kind::IsRefused => true,
+            // Without a word from the panic hook: it is what is wanted.
+            Kind::Panics => std::panic::resume_unwind(Box::new(refused())),
             Kind::Dies => {
                 self.reached.cancel();
                 std::future::pending().await
@@ -226,8 +234,13 @@ impl Store for Fated<dyn Store> {
 #[async_trait]
 impl Index for Fated<dyn Index> {
     async fn put(&self, target: &Target, documents: &[Document]) -> Result<Vec<Put>, index::Error> {
-        let put = self.engine.put(target, documents);
-        self.fate.meets(put, || Err(index::Error::Unavailable(refused()))).await
+        let put = async { (true, self.engine.put(target, documents).await) };
+        let (done, answer) =
+            self.fate.meets(put, || (false, Err(index::Error::Unavailable(refused())))).await;
+        if done || self.fate.was_done() {
+            return answer;
+        }
+        Ok(vec![Put::Refused(refused()); documents.len()])
     }
 
     async fn search(&self, query: &Query) -> Result<Found, index::Error> {
@@ -262,7 +275,12 @@ impl Index for Fated<dyn Index> {
 pub struct Scripted {
     pub log: Fated<dyn Log>,
     pub script: Mutex<Option<Script>>,
+    /// Where it takes nothing at present.
+    pub closed: HashSet<Part>,
 }
+
+/// A part of the log: the orders with an even or an odd id, on one topic.
+pub type Part = (Topic, bool);
 
 #[async_trait]
 impl Log for Scripted {
@@ -272,6 +290,10 @@ impl Log for Scripted {
         let append = self.log.engine.append(again.collect());
         let refused = || vec![Err(log::Error::Unavailable(refused())); count];
         self.log.fate.meets(append, refused).await
+    }
+
+    fn takes(&self, topic: Topic, key: OrderId) -> bool {
+        !self.closed.contains(&(topic, key.0.as_u128().is_multiple_of(2)))
     }
 
     async fn subscribe(&self, _: &str, _: &[Topic]) -> Result<Box<dyn Subscription>, log::Error> {
@@ -313,7 +335,7 @@ impl Log for Scripted {
 /// What a subscriber is given, batch by batch; once it is done with all of it, `stop` is rung.
 pub struct Script {
     pub batches: VecDeque<Vec<Received>>,
-    pub ends: std::collections::HashMap<Topic, u64>,
+    pub ends: HashMap<Topic, u64>,
     pub stop: CancellationToken,
 }
 

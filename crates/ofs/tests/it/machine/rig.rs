@@ -1,7 +1,9 @@
 //! The four services over one set of embedded engines, moved by hand: every process does one thing,
 //! meets its fate meanwhile, and is gone.
 
-use super::fate::{Fate, Fated, Script, Scripted, Trouble};
+mod world;
+
+use super::fate::{Fate, Fated, Kind, Part, Script, Scripted, Trouble};
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use ofs_engines::index::tantivy::{self, TantivyIndex};
@@ -11,6 +13,7 @@ use ofs_engines::store::sqlite::SqliteStore;
 use ofs_events::{OrderId, Topic};
 use ofs_runtime::agreement::Agreement;
 use ofs_runtime::books::Books;
+use ofs_runtime::context::{Clock, Context};
 use ofs_runtime::courier::{Courier, IndexLane, OutboxLane};
 use ofs_runtime::desk::Desk;
 use ofs_runtime::index::Index;
@@ -23,7 +26,7 @@ use ofs_runtime::store::{ParkedFilter, ParkedState, Store};
 use ofs_runtime::trouble::Troubles;
 use ofs_runtime::worker::Worker;
 use payment_worker::simulated::Simulated;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -42,6 +45,10 @@ pub struct Rig {
     pub log: Arc<dyn Log>,
     pub index: Arc<dyn Index>,
     pub services: Vec<Service>,
+    pub clock: Clock,
+    /// What was in the log before retention cut it.
+    cut: HashMap<Topic, Vec<Received>>,
+    closed: HashSet<Part>,
     groups: HashMap<(usize, Topic), Group>,
     frozen: VecDeque<Frozen>,
     _dir: TempDir,
@@ -67,8 +74,10 @@ impl Rig {
     pub async fn start() -> Self {
         let dir = TempDir::new().expect("a directory");
         let (store, log) = (dir.path().join("store.db"), dir.path().join("log.db"));
-        let store = SqliteStore::open(&store, sqlite::Options::default()).await.expect("a store");
-        let log = SqliteLog::open(&log, sqlite::Options::default(), store.instance());
+        let clock = Clock::movable();
+        let options = sqlite::Options { clock, ..sqlite::Options::default() };
+        let store = SqliteStore::open(&store, options).await.expect("a store");
+        let log = SqliteLog::open(&log, options, store.instance());
         let options =
             tantivy::Options { commit_interval: Duration::ZERO, ..tantivy::Options::default() };
         let index = TantivyIndex::open(dir.path().join("index"), options).expect("an index");
@@ -83,6 +92,9 @@ impl Rig {
             log: Arc::new(log.expect("a log")),
             index: Arc::new(index),
             services,
+            clock,
+            cut: HashMap::new(),
+            closed: HashSet::new(),
             groups: HashMap::new(),
             frozen: VecDeque::new(),
             _dir: dir,
@@ -98,9 +110,13 @@ impl Rig {
         Process { store: Arc::new(store), index: Arc::new(index), fate }
     }
 
+    fn books(&self, service: usize, store: &Arc<dyn Store>) -> Books {
+        Books::of(Context::by(self.services[service].name, self.clock), Arc::clone(store))
+    }
+
     fn log(&self, process: &Process, script: Option<Script>) -> Arc<dyn Log> {
         let log = Fated { engine: Arc::clone(&self.log), fate: Arc::clone(&process.fate) };
-        Arc::new(Scripted { log, script: Mutex::new(script) })
+        Arc::new(Scripted { log, script: Mutex::new(script), closed: self.closed.clone() })
     }
 
     /// Lets a process live until it ends, dies or freezes; whether it came to its end.
@@ -117,12 +133,13 @@ impl Rig {
             () = fate.reached.cancelled() => None,
         };
         match ended {
+            Some(Err(panic)) if fate.is(Kind::Panics) => assert!(panic.is_panic()),
             Some(ended) => {
                 ended.expect("a process that does not panic");
                 self.acknowledge(acks);
                 return true;
             }
-            None if fate.is_frozen() => self.frozen.push_back(Frozen { task, fate, acks }),
+            None if fate.is(Kind::Freezes) => self.frozen.push_back(Frozen { task, fate, acks }),
             None => task.abort(),
         }
         false
@@ -157,7 +174,7 @@ impl Rig {
     ) -> Option<OrderId> {
         let process = self.fated(trouble);
         let service = &self.services[ORDER_SERVICE];
-        let books = Books::new(service.name, Arc::clone(&process.store));
+        let books = self.books(ORDER_SERVICE, &process.store);
         let pipeline = Pipeline::new(Arc::clone(&self.store), Arc::clone(&self.log), Vec::new());
         let desk = Desk::new(books, Arc::clone(&self.index), Arc::new(pipeline));
         let (routes, _) = (service.routes)().with_state(desk).split_for_parts();
@@ -191,7 +208,7 @@ impl Rig {
         batches: &[(usize, usize)],
         trouble: Option<Trouble>,
     ) {
-        let Service { name, handler, .. } = self.services[service].clone();
+        let handler = Arc::clone(&self.services[service].handler);
         let mut next = HashMap::new();
         let mut given = VecDeque::new();
         for (topic, count) in batches {
@@ -215,8 +232,8 @@ impl Rig {
         let stop = CancellationToken::new();
         let script = Script { batches: given, ends, stop: stop.clone() };
         let log = self.log(&process, Some(script));
-        let worker =
-            Worker::new(Books::new(name, process.store), handler, log, Troubles::default());
+        let books = self.books(service, &process.store);
+        let worker = Worker::new(books, handler, log, Troubles::default());
         self.live(process.fate, acks, worker.run(stop)).await;
     }
 
@@ -241,14 +258,14 @@ impl Rig {
         let log = self.log(&process, None);
         let agreement = Agreement::new(Arc::clone(&process.store), Arc::clone(&log));
         let lane = OutboxLane::new(log, agreement);
-        let books = Books::new(self.services[service].name, process.store);
+        let books = self.books(service, &process.store);
         self.live(process.fate, Acks::new(), Courier::new(books, lane).run(stopped())).await;
     }
 
     /// A courier carries what is owed to the index.
     pub async fn push(&mut self, trouble: Option<Trouble>) {
         let process = self.fated(trouble);
-        let books = Books::new(self.services[SEARCH_INDEXER].name, process.store);
+        let books = self.books(SEARCH_INDEXER, &process.store);
         let courier = Courier::new(books, IndexLane::new(process.index));
         self.live(process.fate, Acks::new(), courier.run(stopped())).await;
     }
@@ -257,9 +274,8 @@ impl Rig {
     pub async fn retry(&mut self, trouble: Option<Trouble>) {
         let process = self.fated(trouble);
         let mut redrive = Redrive::default();
-        for service in &self.services {
-            let books = Books::new(service.name, Arc::clone(&process.store));
-            redrive.add(books, Arc::clone(&service.handler));
+        for (nth, service) in self.services.iter().enumerate() {
+            redrive.add(self.books(nth, &process.store), Arc::clone(&service.handler));
         }
         let open = ParkedFilter { state: Some(ParkedState::Parked), ..ParkedFilter::default() };
         let parked = self.store.parked(&open, 1000).await.expect("the store");
@@ -275,7 +291,7 @@ impl Rig {
     /// The index is built anew, and what is owed to it is carried meanwhile.
     pub async fn rebuild(&mut self, trouble: Option<Trouble>) {
         let process = self.fated(trouble);
-        let books = Books::new(self.services[SEARCH_INDEXER].name, Arc::clone(&process.store));
+        let books = self.books(SEARCH_INDEXER, &process.store);
         let rebuild = Rebuild::new(books.clone(), Arc::clone(&process.index));
         let courier = Courier::new(books, IndexLane::new(process.index));
         let watch = self.watch();
@@ -296,7 +312,7 @@ impl Rig {
 
     /// Looks at the index without a fate.
     pub fn watch(&self) -> Rebuild {
-        let books = Books::new(self.services[SEARCH_INDEXER].name, Arc::clone(&self.store));
+        let books = self.books(SEARCH_INDEXER, &self.store);
         Rebuild::new(books, Arc::clone(&self.index))
     }
 
@@ -336,6 +352,7 @@ impl Rig {
     pub async fn is_quiet(&self) -> bool {
         let depths = self.store.depths().await.expect("the store");
         let all = depths.outbox.iter().chain(&depths.index).chain(&depths.parked);
+        let all = all.chain(&depths.refused);
         all.map(|depth| depth.rows).sum::<u64>() == 0 && self.behind().await.is_empty()
     }
 }
