@@ -1,4 +1,4 @@
-//! Context: the only source of time and of new ids, and the maker of events.
+//! Context: the only source of time, of new ids and of secrets, and the maker of events.
 
 mod clock;
 
@@ -45,6 +45,16 @@ impl Context {
     #[expect(clippy::disallowed_methods, reason = "the one place that draws ids")]
     pub fn new_id(&self) -> Uuid {
         Uuid::now_v7()
+    }
+
+    /// 256 bits that nobody can guess.
+    ///
+    /// # Errors
+    /// If the system has none to give.
+    pub fn new_bits(&self) -> Result<[u8; 32], getrandom::Error> {
+        let mut bits = [0; 32];
+        getrandom::fill(&mut bits)?;
+        Ok(bits)
     }
 
     /// The first event of a new chain.

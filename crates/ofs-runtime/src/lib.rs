@@ -1,7 +1,8 @@
-//! The machine: three ports (log, store, index) and the loops that connect them.
+//! The machine: four ports (log, store, index, access) and the loops that connect them.
 //!
 //! Knows events, orders' keys and versions; knows no engine and no service.
 
+pub mod access;
 pub mod agreement;
 pub mod backoff;
 pub mod books;

@@ -3,7 +3,7 @@
 //! Holds the list of all kinds. Details speak to the client and never carry SQL, paths or traces.
 
 use crate::{index, store};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -54,6 +54,8 @@ kinds! {
     HEADERS_TOO_LARGE = "headers-too-large", 431, "The headers are too many or too long";
     REQUEST_TIMEOUT = "request-timeout", 408, "The body took too long";
     FOREIGN_HOST = "foreign-host", 421, "The request means another server";
+    UNAUTHENTICATED = "unauthenticated", 401, "The request needs a key";
+    MISSING_SCOPE = "missing-scope", 403, "The key may not do this";
     FOREIGN_ORIGIN = "foreign-origin", 403, "A page of another site sent the request";
     ENCODED_BODY = "encoded-body", 415, "The body is encoded";
     UNKNOWN_ROUTE = "unknown-route", 404, "There is nothing at this path";
@@ -110,7 +112,7 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<Box<str>>,
     #[serde(skip)]
-    retry_after: Option<u32>,
+    headers: Option<Box<HeaderMap>>,
 }
 
 impl Problem {
@@ -124,7 +126,7 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
             request_id: None,
-            retry_after: None,
+            headers: None,
         }
     }
 
@@ -137,8 +139,14 @@ impl Problem {
 
     /// With a `Retry-After` header, in seconds.
     #[must_use]
-    pub fn retry_after(mut self, seconds: u32) -> Self {
-        self.retry_after = Some(seconds);
+    pub fn retry_after(self, seconds: u32) -> Self {
+        self.with_header(header::RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    /// With this response header.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.get_or_insert_default().insert(name, value);
         self
     }
 
@@ -323,8 +331,8 @@ impl IntoResponse for Problem {
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
         let mut response = (status, content_type, body).into_response();
-        if let Some(seconds) = self.retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        if let Some(headers) = self.headers {
+            response.headers_mut().extend(*headers);
         }
         response
     }

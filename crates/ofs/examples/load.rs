@@ -5,7 +5,9 @@
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
+use ofs::config::{self, Config, Flag, Inputs};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -22,6 +24,9 @@ struct Args {
     /// Orders of all clients together.
     #[arg(long, default_value_t = 20_000)]
     orders: usize,
+    /// File with the key to send; else OFS_API_KEY or OFS_API_KEY_FILE.
+    #[arg(long)]
+    api_key_file: Option<PathBuf>,
     /// Every client waits for its order's final status before it places the next one.
     #[arg(long)]
     follow: bool,
@@ -31,6 +36,8 @@ struct Args {
 struct Client {
     stream: TcpStream,
     server: String,
+    /// The header with the key, if there is one, and its line's end.
+    key: String,
 }
 
 #[derive(Default)]
@@ -40,17 +47,19 @@ struct Times {
 }
 
 impl Client {
-    async fn connect(server: &str) -> anyhow::Result<Self> {
+    async fn connect(server: &str, key: Option<&str>) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(server).await.context("reach the server")?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, server: server.to_owned() })
+        let key = key.map(|key| format!("Authorization: Bearer {key}\r\n")).unwrap_or_default();
+        Ok(Self { stream, server: server.to_owned(), key })
     }
 
     async fn ask(&mut self, method: &str, path: &str, body: &str) -> anyhow::Result<(u16, Value)> {
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\n\r\n{body}",
+             {}Content-Length: {}\r\n\r\n{body}",
             self.server,
+            self.key,
             body.len()
         );
         self.stream.write_all(request.as_bytes()).await?;
@@ -97,8 +106,8 @@ fn head(read: &[u8]) -> Option<(u16, usize, usize)> {
     Some((status, end + 4, length.trim().parse().ok()?))
 }
 
-async fn client(args: Args, orders: usize) -> anyhow::Result<Times> {
-    let mut client = Client::connect(&args.server).await?;
+async fn client(args: Args, key: Option<String>, orders: usize) -> anyhow::Result<Times> {
+    let mut client = Client::connect(&args.server, key.as_deref()).await?;
     let mut times = Times::default();
     for _ in 0..orders {
         let began = Instant::now();
@@ -113,10 +122,13 @@ async fn client(args: Args, orders: usize) -> anyhow::Result<Times> {
 }
 
 /// Waits until nothing is left to read, send or index anywhere.
-async fn drain(server: &str) -> anyhow::Result<()> {
-    let mut client = Client::connect(server).await?;
+async fn drain(server: &str, key: Option<&str>) -> anyhow::Result<()> {
+    let mut client = Client::connect(server, key).await?;
     loop {
-        let (_, view) = client.ask("GET", "/pipeline", "").await?;
+        let (status, view) = client.ask("GET", "/pipeline", "").await?;
+        if status != 200 {
+            bail!("GET /pipeline answered {status}: {view}");
+        }
         let services = view["services"].as_array().context("services")?;
         let idle = services.iter().all(|service| {
             let read = service["topics"].as_array().is_some_and(|topics| {
@@ -151,10 +163,14 @@ fn per_second(orders: usize, time: Duration) -> f64 {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    let file = args.api_key_file.as_deref().map(config::secret).transpose()?;
+    let flag = file.map(|value| Flag { key: "api-key", name: "--api-key-file", value });
+    let inputs = Inputs::of_process(None, flag.into_iter().collect());
+    let key = Config::load(&inputs)?.api_key;
     let each = args.orders.div_ceil(args.clients);
     let began = Instant::now();
     let clients: Vec<_> =
-        (0..args.clients).map(|_| tokio::spawn(client(args.clone(), each))).collect();
+        (0..args.clients).map(|_| tokio::spawn(client(args.clone(), key.clone(), each))).collect();
     let mut all = Times::default();
     for client in clients {
         let times = client.await??;
@@ -162,7 +178,7 @@ async fn main() -> anyhow::Result<()> {
         all.finished.extend(times.finished);
     }
     let placed = began.elapsed();
-    drain(&args.server).await?;
+    drain(&args.server, key.as_deref()).await?;
     let drained = began.elapsed();
     let orders = all.answered.len();
     println!("{orders} orders, {} clients", args.clients);

@@ -10,8 +10,8 @@ use tracing::warn;
 const PRODUCTS: [&str; 5] = ["Phone", "Laptop", "Camera", "Headphones", "Book"];
 const COUNTRIES: [&str; 6] = ["US", "DE", "FR", "JP", "BR", "IN"];
 
-/// Sends `rate` orders a second to the API at `address` until `stop`.
-pub async fn run(address: SocketAddr, rate: f64, stop: CancellationToken) {
+/// Sends `rate` orders a second to the API at `address`, with `key` if there is one, until `stop`.
+pub async fn run(address: SocketAddr, key: Option<String>, rate: f64, stop: CancellationToken) {
     let client = reqwest::Client::new();
     let url = format!("http://{address}/orders");
     let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / rate));
@@ -21,7 +21,12 @@ pub async fn run(address: SocketAddr, rate: f64, stop: CancellationToken) {
         if stop.run_until_cancelled(ticks.tick()).await.is_none() {
             return;
         }
-        let sent = client.post(&url).json(&order(nth)).send().await;
+        let request = client.post(&url).json(&order(nth));
+        let request = match &key {
+            Some(key) => request.bearer_auth(key),
+            None => request,
+        };
+        let sent = request.send().await;
         match sent.and_then(reqwest::Response::error_for_status) {
             Ok(_) => backoff.reset(),
             Err(_) if stop.is_cancelled() => return,

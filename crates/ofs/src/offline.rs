@@ -2,6 +2,7 @@
 
 mod repair;
 
+use crate::cli::door::entry;
 use crate::cli::{MigrateArgs, RepairArgs, ResetArgs, ResetTo, RunArgs};
 use crate::config::{Config, Inputs};
 use crate::run::{self, Plan};
@@ -28,7 +29,8 @@ pub async fn run(config: Config, args: &RunArgs) -> anyhow::Result<()> {
     if args.migrate {
         engines::migrate(&config).await?;
     }
-    run::run(config, Plan { services, demo: args.demo }, metrics).await
+    let plan = Plan { services, demo: args.demo, first_key: args.print_first_key };
+    run::run(config, plan, metrics).await
 }
 
 /// Moves a consumer group. The server must be stopped.
@@ -49,6 +51,8 @@ pub async fn reset(config: Config, args: &ResetArgs) -> anyhow::Result<Value> {
     };
     let engines =
         engines::open(&config, &[]).await.context("`ofs events reset` needs a stopped server")?;
+    let entry = entry("events.reset").with(format!("{} to {:?}", args.group, args.to));
+    engines.access.note(&entry.text()).await?;
     engines.log.reset(&args.group, &topics, to).await?;
     Ok(json!({ "group": args.group, "topics": topics }))
 }
@@ -79,6 +83,9 @@ pub async fn repair(config: Config, args: &RepairArgs) -> anyhow::Result<Value> 
     let services = services::all(&config)?;
     let engines =
         engines::open(&config, &[]).await.context("`ofs repair` needs a stopped server")?;
+    if args.apply {
+        engines.access.note(&entry("repair").text()).await?;
+    }
     let repaired = repair::repair(&engines, &services, args.apply).await?;
     Ok(serde_json::to_value(repaired)?)
 }

@@ -1,11 +1,13 @@
 //! `ofs run`: opens the engines, starts the chosen services, serves HTTP, and ends in order.
 
-use crate::config::{Config, Setting, Source};
+use crate::cli::door::entry;
+use crate::config::{AuthMode, Config, Setting, Source};
 use crate::engines::{self, Engines, Set};
-use crate::http::{self, App, Hosts};
+use crate::http::{self, App, Guard, Hosts, Refusals};
 use crate::{demo, services, tidy};
 use anyhow::{Context as _, bail};
 use metrics_exporter_prometheus::PrometheusHandle;
+use ofs_runtime::access::{Audit, Keyring, Scopes};
 use ofs_runtime::agreement::Agreement;
 use ofs_runtime::books::Books;
 use ofs_runtime::courier::{Courier, IndexLane, OutboxLane, RetryLane};
@@ -34,6 +36,8 @@ pub struct Plan {
     pub services: Vec<&'static str>,
     /// Orders a second that the demo makes, if it runs.
     pub demo: Option<f64>,
+    /// Whether to print a key if there is none.
+    pub first_key: bool,
 }
 
 /// How the process ends: first nothing new comes in, then what is in hand is finished.
@@ -113,6 +117,8 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
     }
     let agreement = Agreement::new(Arc::clone(&engines.store), Arc::clone(&engines.log));
     compare(&agreement, &troubles).await;
+    let keyring = Keyring::new(Arc::clone(&engines.access));
+    let guard = guard(&engines, keyring.clone(), &config, address.ip().is_loopback(), &stages);
     let app = App {
         store: Arc::clone(&engines.store),
         log: Arc::clone(&engines.log),
@@ -121,6 +127,9 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
         redrive: start(&running, &engines, &agreement, &troubles, &stages),
         rebuild,
         troubles: troubles.clone(),
+        keyring: keyring.clone(),
+        guard,
+        audit: Audit::new(Arc::clone(&engines.access)),
         hosts: Hosts::new(address, &config.hosts),
         draining: stages.doors.stop.clone(),
         metrics,
@@ -130,19 +139,65 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
     tidying(&config, &engines, &pipeline, &stages);
     stages.delivery.spawn("agreement".to_owned(), |stop| agreement.run(troubles, stop));
     if let Some(rate) = plan.demo {
-        stages.doors.spawn("demo".to_owned(), |stop| demo::run(address, rate, stop));
+        stages.doors.spawn("demo".to_owned(), |stop| {
+            demo::run(address, config.api_key.clone(), rate, stop)
+        });
     }
     banner(&config, &plan, address);
+    if config.auth_mode == Some(AuthMode::Required) {
+        first_key(&keyring, plan.first_key).await?;
+    }
+    work(signals, stages, config.shutdown_timeout).await
+}
+
+/// Lets everything run until a signal, then ends it within `limit`.
+async fn work(mut signals: Signals, stages: Stages, limit: Duration) -> anyhow::Result<()> {
     tokio::select! {
         () = signals.next() => info!("shutting down"),
         how = task::failed() => bail!("{how}; whatever it left undone is done after the next start"),
     }
     tokio::select! {
-        ended = tokio::time::timeout(config.shutdown_timeout, end(stages)) => {
+        ended = tokio::time::timeout(limit, end(stages)) => {
             ended.context("work in hand was not finished in time; it is done again after the start")
         }
         () = signals.next() => bail!("stopped by a second signal"),
     }
+}
+
+/// Whom this process lets in; starts what writes of it.
+fn guard(
+    engines: &Engines,
+    keyring: Keyring,
+    config: &Config,
+    local: bool,
+    stages: &Stages,
+) -> Guard {
+    let refusals = Refusals::default();
+    let (uses, told) = (keyring.clone(), refusals.clone());
+    stages.intake.spawn("keys".to_owned(), |stop| uses.run(stop));
+    let access = Arc::clone(&engines.access);
+    stages.intake.spawn("refusals".to_owned(), |stop| told.run(access, stop));
+    let keyring = (config.auth_mode == Some(AuthMode::Required)).then_some(keyring);
+    Guard { keyring, local, refusals }
+}
+
+/// Where there is no key yet: makes one and prints it, if that is wanted; else says how to.
+#[expect(
+    clippy::print_stderr,
+    reason = "the key is for the person who started this, and in no log"
+)]
+async fn first_key(keyring: &Keyring, wanted: bool) -> anyhow::Result<()> {
+    if !wanted {
+        if keyring.list().await?.is_empty() {
+            warn!("requests need a key, and there is none; `ofs keys create` makes one");
+        }
+        return Ok(());
+    }
+    let made = keyring.create("first", Scopes::all(), None, true, entry("key.create")).await?;
+    if let Some((_, secret)) = made {
+        eprintln!("  Key   {} (may do everything; not shown again)", secret.text());
+    }
+    Ok(())
 }
 
 /// The routes of the services that run here, and the reads of all.

@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use ofs_events::OrderId;
+use ofs_runtime::access::Caller;
 use ofs_runtime::desk::{Command, Desk, Executed};
 use ofs_runtime::extract::{Body, Id};
 use ofs_runtime::problem::Problem;
@@ -32,7 +33,8 @@ pub fn routes() -> OpenApiRouter<Desk> {
 /// The order is durable when this answers 201. Send an `Idempotency-Key` and the request can be
 /// repeated safely for 72 hours: the same body gets the first answer, another body gets 422.
 #[utoipa::path(
-    post, path = "/orders", tag = "orders", operation_id = "placeOrder", request_body = NewOrder,
+    post, path = "/orders", tag = "orders", operation_id = "placeOrder",
+    security(("key" = ["orders:write"])), request_body = NewOrder,
     params(("Idempotency-Key" = Option<String>, Header,
         pattern = "^(\"[!-~]{1,255}\"|[!#-~][!-~]{0,254})$",
         description = "1 to 255 visible ASCII characters, quoted or bare")),
@@ -66,10 +68,11 @@ pub fn routes() -> OpenApiRouter<Desk> {
 )]
 async fn place_order(
     State(desk): State<Desk>,
+    caller: Caller,
     headers: HeaderMap,
     Body(new): Body<NewOrder>,
 ) -> Result<Response, Problem> {
-    let key = idempotency_key(&headers)?;
+    let key = idempotency_key(&headers)?.map(|key| caller.own(key));
     let new = new.accept().map_err(Problem::invalid_request)?;
     let fingerprint = new.fingerprint();
     if let Some(key) = &key
@@ -137,6 +140,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 /// Exact: read from the store. The search index may be a moment behind.
 #[utoipa::path(
     get, path = "/orders/{id}", tag = "orders", operation_id = "getOrder",
+    security(("key" = ["orders:read"])),
     params(("id" = OrderId, Path, description = "the order")),
     responses(
         (status = 200, body = OrderView, description = "the order as it stands"),

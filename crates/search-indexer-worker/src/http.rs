@@ -7,6 +7,7 @@ use crate::query::{self, SearchParams};
 use axum::Json;
 use axum::extract::State;
 use ofs_events::Timestamp;
+use ofs_runtime::access::{Caller, Scope};
 use ofs_runtime::desk::Desk;
 use ofs_runtime::extract::Params;
 use ofs_runtime::index::FacetCount;
@@ -56,7 +57,8 @@ pub struct Facets {
 ///
 /// Reads the search index, which follows the events: `asOf` and `lagSeconds` say how closely.
 #[utoipa::path(
-    get, path = "/orders/search", tag = "orders", operation_id = "searchOrders", params(SearchParams),
+    get, path = "/orders/search", tag = "orders", operation_id = "searchOrders",
+    security(("key" = ["orders:read"])), params(SearchParams),
     responses(
         (status = 200, body = SearchPage, description = "one page", links(
             ("order" = (operation_id = "getOrder",
@@ -73,15 +75,23 @@ pub struct Facets {
         )),
         (status = 400, body = Problem, content_type = "application/problem+json",
             description = "a parameter is unknown, repeated or invalid"),
+        (status = 403, body = Problem, content_type = "application/problem+json",
+            description = "the key lacks the scope; searching for words (`q`) needs `pii`, too, because \
+                they are looked for in e-mail addresses"),
         (status = 503, body = Problem, content_type = "application/problem+json",
             description = "the index cannot be reached"),
     )
 )]
 async fn search_orders(
     State(desk): State<Desk>,
+    caller: Caller,
     Params(params): Params<SearchParams>,
 ) -> Result<Json<SearchPage>, Problem> {
     let query = params.parse().map_err(Problem::invalid_query)?;
+    if query.text.is_some() {
+        // Words are looked for in e-mail addresses, too.
+        caller.needs(Scope::Pii)?;
+    }
     // Before the search: what is found can then only be newer than what is promised.
     let freshness = desk.freshness().await;
     let found = desk.search(&query).await?;

@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod access;
 mod clock;
 mod commits;
 mod ends;
@@ -18,6 +19,7 @@ mod sqlite;
 
 use bytes::Bytes;
 use ofs_events::{EventId, OrderId, Timestamp, Topic};
+use ofs_runtime::access::Access;
 use ofs_runtime::log::{Message, Position};
 use ofs_runtime::store::{
     Commit, Error, Guard, Loaded, Once, Parking, Record, SHARDS, Seen, Settled, Store, Wanted,
@@ -40,8 +42,20 @@ pub trait Engine: Send + Sync {
     /// Opens it; whoever opened it before has dropped it.
     async fn open(&self) -> Arc<dyn Store>;
 
-    /// Runs SQL behind its back; whoever opened it before has dropped it.
-    async fn execute(&self, sql: &str);
+    /// Opens it as the port of keys and the audit trail; whoever opened it before has dropped it.
+    async fn access(&self) -> Arc<dyn Access>;
+
+    /// Runs SQL behind its back, and answers with what is wrong with it; whoever opened it before has
+    /// dropped it.
+    async fn try_execute(&self, sql: &str) -> Result<(), String>;
+
+    /// As [`Engine::try_execute`].
+    async fn execute(&self, sql: &str) {
+        self.try_execute(sql).await.unwrap();
+    }
+
+    /// Changes the audit trail, which nothing but ill will can.
+    async fn tamper(&self, sql: &str);
 
     /// Sets its clock forward or back; a store that is open sees it if this was called before it was
     /// opened, too.
@@ -243,6 +257,13 @@ macro_rules! conformance {
             clock::a_dead_holders_slots_move_in_time_when_the_clock_is_set_back,
             clock::depths_are_on_the_stores_clock,
             clock::nothing_is_dropped_early_when_the_clock_is_set_forward,
+            access::a_key_is_read_back_as_it_was_given,
+            access::only_one_key_is_the_first,
+            access::a_key_is_revoked_once,
+            access::the_last_use_of_a_key_is_the_latest,
+            access::the_trail_holds_every_entry_in_one_chain,
+            access::an_entry_that_is_altered_missing_or_moved_is_found,
+            access::the_trail_cannot_be_changed_by_mistake,
             keeping::records_are_scanned_by_key_in_pages,
             keeping::old_events_leave_the_inbox,
             keeping::what_is_young_is_kept,

@@ -1,7 +1,9 @@
 //! Arguments: every command, its flags, and the examples its help starts with. Does nothing.
 
+use super::audit::AuditCommand;
 use super::events::TailArgs;
 use super::index::IndexCommand;
+use super::keys::KeysCommand;
 use super::order::OrderCommand;
 use super::parked::ParkedCommand;
 use crate::services::NAMES;
@@ -32,6 +34,9 @@ pub struct Cli {
     /// Server that client commands talk to; else OFS_SERVER, else http://127.0.0.1:8080.
     #[arg(long, global = true, value_name = "URL", help_heading = "Global options")]
     pub server: Option<String>,
+    /// File with the key that client commands and --demo send; else OFS_API_KEY or OFS_API_KEY_FILE.
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
+    pub api_key_file: Option<PathBuf>,
     /// Data as JSON on stdout, failures as JSON on stderr.
     #[arg(long, global = true, help_heading = "Global options")]
     pub json: bool,
@@ -97,6 +102,29 @@ Examples:
         /// What to do.
         #[command(subcommand)]
         command: IndexCommand,
+    },
+    /// API keys: who may do what.
+    #[command(before_help = "\
+Examples:
+  ofs keys create --name 'web shop' --scope orders:read --scope orders:write
+  ofs keys list
+
+On a running server if --server or OFS_SERVER names one (scope `admin`), or if it has the data
+directory; else in the store itself, which needs no key.")]
+    Keys {
+        /// What to do.
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
+    /// The audit trail: who did what, when, from where and why.
+    #[command(before_help = "\
+Examples:
+  ofs audit list
+  ofs audit verify")]
+    Audit {
+        /// What to do.
+        #[command(subcommand)]
+        command: AuditCommand,
     },
     /// Make or update the tables of the store and the topics of the log.
     #[command(before_help = "\
@@ -164,6 +192,9 @@ pub struct RunArgs {
     /// First make or update the tables of the store and the topics of the log.
     #[arg(long)]
     pub migrate: bool,
+    /// If requests need a key and there is none yet, make one that may do everything, and print it.
+    #[arg(long)]
+    pub print_first_key: bool,
     /// Address of the HTTP server (key `listen`).
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,

@@ -1,7 +1,9 @@
 //! Client: JSON over HTTP to a running server; every way it can fail becomes a [`Failure`].
 
 use super::failure::{Exit, Failure};
+use super::output;
 use futures::{Stream, StreamExt as _};
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response, Url};
 use serde_json::Value;
 use std::time::Duration;
@@ -27,11 +29,11 @@ pub struct Client {
 pub type Query<'a> = &'a [(&'static str, Option<String>)];
 
 impl Client {
-    /// Talks to `server`, an `http://` or `https://` URL; nothing is connected yet.
+    /// Talks to `server`, an `http://` or `https://` URL, and sends it `key`; nothing is connected yet.
     ///
     /// # Errors
-    /// [`Exit::Usage`] if it is no URL, [`Exit::Failed`] if the system has no usable certificates.
-    pub fn new(server: &str) -> Result<Self, Failure> {
+    /// [`Exit::Usage`] if it is no URL or the key is none, [`Exit::Failed`] if the system has no usable certificates.
+    pub fn new(server: &str, key: Option<&str>) -> Result<Self, Failure> {
         let usage = |error| Failure::new(Exit::Usage, format!("server `{server}`: {error}"));
         let server = Url::parse(server).map_err(usage)?;
         let mut builder =
@@ -42,6 +44,14 @@ impl Client {
         }
         if is_loopback(&server) {
             builder = builder.no_proxy();
+        } else if key.is_some() && server.scheme() == "http" {
+            output::note("warning: the key is sent unencrypted; ask the server by https://");
+        }
+        if let Some(key) = key {
+            let wrong = |_| Failure::new(Exit::Usage, "the key is not one; check api-key");
+            let mut value = HeaderValue::from_str(&format!("Bearer {key}")).map_err(wrong)?;
+            value.set_sensitive(true);
+            builder = builder.default_headers([(AUTHORIZATION, value)].into_iter().collect());
         }
         let http = builder.build().map_err(|error| {
             Failure::new(Exit::Failed, format!("make an HTTP client: {}", innermost(&error)))

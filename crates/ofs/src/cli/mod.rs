@@ -1,12 +1,15 @@
 //! The command line: what there is, and which function does it. Client commands only speak HTTP.
 
 mod args;
+mod audit;
 pub mod client;
 mod config;
+pub(crate) mod door;
 mod events;
 pub mod failure;
 mod health;
 mod index;
+mod keys;
 mod order;
 pub mod output;
 mod parked;
@@ -70,7 +73,7 @@ fn report(format: Format, failure: &Failure) -> ExitCode {
 }
 
 async fn dispatch(cli: Cli, format: Format) -> anyhow::Result<()> {
-    let inputs = Inputs::of_process(cli.config.clone(), cli.flags());
+    let inputs = Inputs::of_process(cli.config.clone(), cli.flags()?);
     match &cli.command {
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -112,6 +115,8 @@ async fn with_config(format: Format, config: Config, command: &Command) -> anyho
             let done = offline::repair(config, args).await?;
             return Ok(output::document(format, &done)?);
         }
+        Command::Keys { command } => return keys::run(format, &config, command).await,
+        Command::Audit { command } => return audit::run(format, &config, command).await,
         Command::Events { command: EventsCommand::Reset(args) } => {
             telemetry::logs(&config)?;
             let done = offline::reset(config, args).await?;
@@ -119,7 +124,7 @@ async fn with_config(format: Format, config: Config, command: &Command) -> anyho
         }
         _ => {}
     }
-    let client = Client::new(&config.server)?;
+    let client = Client::new(&config.server, config.api_key.as_deref())?;
     match command {
         Command::Order { command } => order::run(format, &client, command).await,
         Command::Events { command: EventsCommand::Tail(args) } => {
@@ -134,6 +139,8 @@ async fn with_config(format: Format, config: Config, command: &Command) -> anyho
         | Command::Doctor
         | Command::Repair(_)
         | Command::Events { .. }
+        | Command::Keys { .. }
+        | Command::Audit { .. }
         | Command::Config { .. }
         | Command::Openapi
         | Command::Completions { .. } => Ok(()),
@@ -141,7 +148,7 @@ async fn with_config(format: Format, config: Config, command: &Command) -> anyho
 }
 
 impl Cli {
-    fn flags(&self) -> Vec<Flag> {
+    fn flags(&self) -> Result<Vec<Flag>, crate::config::Error> {
         let flag = |key, name, value: Option<String>| Some(Flag { key, name, value: value? });
         let mut flags: Vec<_> =
             flag("server", "--server", self.server.clone()).into_iter().collect();
@@ -149,6 +156,8 @@ impl Cli {
             flags.extend(flag("listen", "--listen", run.listen.clone()));
             flags.extend(flag("data-dir", "--data-dir", run.data_dir.clone()));
         }
-        flags
+        let key = self.api_key_file.as_deref().map(crate::config::secret).transpose()?;
+        flags.extend(flag("api-key", "--api-key-file", key));
+        Ok(flags)
     }
 }

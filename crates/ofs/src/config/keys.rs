@@ -21,6 +21,8 @@ pub enum Kind {
     Count,
     /// A log filter, such as `info` or `info,ofs_engines=debug`.
     Filter,
+    /// A secret word, such as an API key.
+    Secret,
     /// One of these words.
     OneOf(&'static [&'static str]),
     /// `point` or `point:nth`, where to die.
@@ -74,6 +76,11 @@ pub const KEYS: &[Key] = &[
         "http.hosts",
         Kind::Names,
         "Names, with commas between, under which the server is asked besides localhost; unset beyond loopback: any",
+    ),
+    unset(
+        "auth.mode",
+        Kind::OneOf(&["none", "required"]),
+        "Whether requests need a key (required) or not (none); unset: none on the loopback, and beyond it a refusal to start",
     ),
     key("data-dir", "./ofs-data", Kind::Path, "Directory of the embedded engines' files"),
     url("log.url", "sqlite:", "Log: sqlite: (in data-dir) or kafka://host:port"),
@@ -136,6 +143,13 @@ pub const KEYS: &[Key] = &[
         "What is worth a line: error, warn, info, debug, trace",
     ),
     key("server", "http://127.0.0.1:8080", Kind::Http, "Server that the client commands talk to"),
+    Key {
+        name: "api-key",
+        default: None,
+        doc: "Key that the client commands and `--demo` send",
+        secret: true,
+        kind: Kind::Secret,
+    },
     #[cfg(debug_assertions)]
     unset("crash-at", Kind::CrashAt, "Kill point and pass at which a debug build dies"),
 ];

@@ -1,7 +1,7 @@
 //! Merging: which value each key has, and where it comes from. Does not interpret the values.
 
 use super::Error;
-use super::keys::{KEYS, Key, find, nearest};
+use super::keys::{KEYS, Key, Kind, find, nearest};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
@@ -51,7 +51,11 @@ impl Setting {
     #[must_use]
     pub fn shown(&self) -> Option<String> {
         let value = self.value.as_deref()?;
-        Some(if self.key.secret { masked(value) } else { value.to_owned() })
+        Some(match (self.key.secret, self.key.kind) {
+            (true, Kind::Secret) => "***".to_owned(),
+            (true, _) => masked(value),
+            (false, _) => value.to_owned(),
+        })
     }
 }
 
@@ -206,7 +210,11 @@ fn ours(variables: &[(OsString, OsString)]) -> Result<BTreeMap<String, String>, 
     Ok(ours)
 }
 
-fn secret(path: &Path) -> Result<String, Error> {
+/// What the file at `path` holds, without the line break at its end.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn secret(path: &Path) -> Result<String, Error> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Error::File { path: path.to_owned(), reason: error.to_string() })?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())

@@ -7,8 +7,8 @@ mod merge;
 mod value;
 
 pub use keys::{KEYS, Key, Kind, nearest};
-pub use merge::{Flag, Inputs, Setting, Settings, Source};
-pub use value::{Config, CrashAt, LogFormat};
+pub use merge::{Flag, Inputs, Setting, Settings, Source, secret};
+pub use value::{AuthMode, Config, CrashAt, LogFormat};
 
 use std::path::PathBuf;
 

@@ -17,6 +17,15 @@ pub enum LogFormat {
     Json,
 }
 
+/// Whether requests need a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthMode {
+    /// Anyone may do everything.
+    None,
+    /// A key with the scope of the route.
+    Required,
+}
+
 /// Where a debug build is to die.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CrashAt {
@@ -33,6 +42,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// `http.hosts`.
     pub hosts: Vec<String>,
+    /// `auth.mode`.
+    pub auth_mode: Option<AuthMode>,
     /// `data-dir`.
     pub data_dir: PathBuf,
     /// `log.url`.
@@ -71,6 +82,8 @@ pub struct Config {
     pub log_level: String,
     /// `server`, without a slash at its end.
     pub server: String,
+    /// `api-key`.
+    pub api_key: Option<String>,
     /// `crash-at`; always none in release builds.
     pub crash_at: Option<CrashAt>,
     /// Every key with its text and source.
@@ -103,6 +116,7 @@ impl Config {
         Ok(Self {
             listen: required(s, "listen", address)?,
             hosts: optional(s, "http.hosts", names)?.unwrap_or_default(),
+            auth_mode: optional(s, "auth.mode", auth_mode)?,
             data_dir: required(s, "data-dir", path)?,
             log_url: required(s, "log.url", url)?,
             store_url: required(s, "store.url", url)?,
@@ -122,6 +136,7 @@ impl Config {
             log_format: required(s, "logs.format", log_format)?,
             log_level: required(s, "logs.level", filter)?,
             server: required(s, "server", http)?,
+            api_key: optional(s, "api-key", secret)?,
             crash_at: optional(s, "crash-at", crash_at)?,
             settings,
         })
@@ -143,6 +158,7 @@ fn check(settings: &Settings) -> Vec<Invalid> {
             Kind::Duration => duration(text).map(drop),
             Kind::Count => count(text).map(drop),
             Kind::Filter => filter(text).map(drop),
+            Kind::Secret => secret(text).map(drop),
             Kind::OneOf(words) => one_of(text, words),
             Kind::CrashAt => crash_at(text).map(drop),
         };
@@ -245,6 +261,19 @@ fn one_of(text: &str, words: &[&str]) -> Parsed<()> {
 fn log_format(text: &str) -> Parsed<LogFormat> {
     one_of(text, &["text", "json"])?;
     Ok(if text == "json" { LogFormat::Json } else { LogFormat::Text })
+}
+
+fn auth_mode(text: &str) -> Parsed<AuthMode> {
+    one_of(text, &["none", "required"])?;
+    Ok(if text == "required" { AuthMode::Required } else { AuthMode::None })
+}
+
+/// It goes into a header. No message repeats it.
+fn secret(text: &str) -> Parsed<String> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(text.to_owned());
+    }
+    Err("it must be visible ASCII characters, without spaces".to_owned())
 }
 
 fn crash_at(text: &str) -> Parsed<CrashAt> {

@@ -6,6 +6,7 @@ use crate::config::Config;
 use ofs_engines::index::elasticsearch::ElasticsearchIndex;
 use ofs_engines::log::kafka::KafkaLog;
 use ofs_engines::store::postgres::{self, PostgresStore};
+use ofs_runtime::access::Access;
 use ofs_runtime::index::{self, Index as _};
 use ofs_runtime::log::{self, Layout, Log as _};
 use std::num::NonZeroU32;
@@ -22,9 +23,7 @@ pub(super) async fn open(config: &Config, services: &[&str]) -> anyhow::Result<E
     let index = ElasticsearchIndex::open(&config.index_url)?;
     let indexing = services.contains(&search_indexer_worker::NAME);
     let (store, log, ()) = tokio::try_join!(
-        reach(STORE, patience, async || PostgresStore::open(&config.store_url)
-            .await
-            .map_err(store_trouble)),
+        store(config),
         reach(LOG, patience, async || prepared_log(config).await),
         async {
             if indexing {
@@ -33,7 +32,18 @@ pub(super) async fn open(config: &Config, services: &[&str]) -> anyhow::Result<E
             Ok(())
         },
     )?;
-    Ok(Engines { store: Arc::new(store), log: Arc::new(log), index: Arc::new(index) })
+    let (log, index) = (Arc::new(log), Arc::new(index));
+    Ok(Engines { access: Arc::<PostgresStore>::clone(&store), store, log, index })
+}
+
+/// Keys and the audit trail.
+pub(super) async fn access(config: &Config) -> anyhow::Result<Arc<dyn Access>> {
+    Ok(store(config).await?)
+}
+
+async fn store(config: &Config) -> anyhow::Result<Arc<PostgresStore>> {
+    let open = async || PostgresStore::open(&config.store_url).await.map_err(store_trouble);
+    Ok(Arc::new(reach(STORE, config.startup_timeout, open).await?))
 }
 
 /// Makes the tables and the topics. The search index is made by the service that fills it.

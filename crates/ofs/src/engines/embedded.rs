@@ -42,7 +42,9 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<Engines> {
     let index = tokio::task::spawn_blocking(move || TantivyIndex::open(folder, options))
         .await?
         .context("cannot open the search index")?;
-    Ok(Engines { store: Arc::new(store), log: Arc::new(log), index: Arc::new(index) })
+    let store = Arc::new(store);
+    let (log, index) = (Arc::new(log), Arc::new(index));
+    Ok(Engines { access: Arc::<SqliteStore>::clone(&store), store, log, index })
 }
 
 /// What is damaged in the databases there are.

@@ -8,6 +8,8 @@ mod reach;
 
 use crate::config::Config;
 use anyhow::bail;
+use ofs_engines::sqlite::OpenError;
+use ofs_runtime::access::Access;
 use ofs_runtime::index::Index;
 use ofs_runtime::log::Log;
 use ofs_runtime::store::Store;
@@ -23,6 +25,8 @@ pub struct Engines {
     pub log: Arc<dyn Log>,
     /// The search index.
     pub index: Arc<dyn Index>,
+    /// Keys and the audit trail, kept where the store is.
+    pub access: Arc<dyn Access>,
 }
 
 /// A set of engines that is supported and tested as one.
@@ -79,6 +83,23 @@ pub async fn open(config: &Config, services: &[&str]) -> anyhow::Result<Engines>
         Set::Embedded => embedded::open(config).await,
         Set::Cluster => cluster::open(config, services).await,
     }
+}
+
+/// Opens keys and the audit trail alone, for a command that needs no more.
+///
+/// # Errors
+/// As [`open`]; of the embedded set, also if a server runs on it ([`is_in_use`]).
+pub async fn access(config: &Config) -> anyhow::Result<Arc<dyn Access>> {
+    match Set::of(config)? {
+        Set::Embedded => Ok(embedded::open(config).await?.access),
+        Set::Cluster => cluster::access(config).await,
+    }
+}
+
+/// Whether `error` says that another process has the files of the embedded set.
+#[must_use]
+pub fn is_in_use(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| matches!(cause.downcast_ref(), Some(OpenError::InUse(_))))
 }
 
 /// What is damaged, by file; looked for in the embedded set's files only, because servers look after

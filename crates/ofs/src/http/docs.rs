@@ -2,12 +2,14 @@
 //!
 //! Adds to the description what holds for every route, so that no route has to repeat it.
 
+use super::gate::Needs;
 use axum::http::header;
 use axum::response::Redirect;
 use axum::routing::get;
 use ofs_runtime::problem::Problem;
 use std::sync::Arc;
 use utoipa::openapi::path::{Operation, ParameterIn};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
     ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, Ref, RefOr, ResponseBuilder, Schema,
     ServerBuilder,
@@ -31,6 +33,19 @@ const EVERYWHERE: [(&str, &str); 8] = [
 const CHANGES: [(&str, &str); 2] =
     [("403", "A page of another site sent the request"), ("408", "The body took longer than 15 s")];
 
+/// Answers that every route may give that needs a scope.
+const SCOPED: [(&str, &str); 2] =
+    [("401", "No key was sent, or one that is not taken"), ("403", "The key lacks the scope")];
+
+const BEARER: &str = "A key made with `ofs keys create`, where `auth.mode` is `required`. The words beside an \
+                      operation are the scopes that it needs.";
+
+/// The name of the one way to authenticate.
+pub(super) const KEY: &str = "key";
+
+/// The routes that are not described; what they show holds no data.
+pub(super) const PAGES: [&str; 5] = ["/", "/openapi.json", "/docs", "/docs/", "/docs/{*rest}"];
+
 /// `described` with title, the schema of problems, and the answers that every route may give.
 pub(super) fn complete(mut described: OpenApi) -> OpenApi {
     described.info = InfoBuilder::new()
@@ -46,6 +61,9 @@ pub(super) fn complete(mut described: OpenApi) -> OpenApi {
         .build();
     described.servers = Some(vec![ServerBuilder::new().url("/").build()]);
     let components = described.components.get_or_insert_default();
+    let bearer =
+        HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(BEARER)).build();
+    components.security_schemes.insert(KEY.to_owned(), RefOr::T(SecurityScheme::Http(bearer)));
     let mut schemas = Vec::new();
     Problem::schemas(&mut schemas);
     schemas.push((Problem::name().into_owned(), Problem::schema()));
@@ -60,7 +78,19 @@ pub(super) fn complete(mut described: OpenApi) -> OpenApi {
             [&mut item.get, &mut item.post, &mut item.put, &mut item.delete, &mut item.patch];
         operations.into_iter().flatten().for_each(|operation| answers(operation, &EVERYWHERE));
         let changes = [&mut item.post, &mut item.put, &mut item.delete, &mut item.patch];
-        changes.into_iter().flatten().for_each(|operation| answers(operation, &CHANGES));
+        changes.into_iter().flatten().for_each(|operation| {
+            answers(operation, &CHANGES);
+            if let Some(RefOr::T(refused)) = operation.responses.responses.get_mut("403") {
+                refused.description.push_str(", or the key lacks the scope");
+            }
+        });
+        let operations =
+            [&mut item.get, &mut item.post, &mut item.put, &mut item.delete, &mut item.patch];
+        let scoped = operations
+            .into_iter()
+            .flatten()
+            .filter(|operation| !matches!(Needs::of(operation), None | Some(Needs::Nothing)));
+        scoped.for_each(|operation| answers(operation, &SCOPED));
     }
     described
 }

@@ -2,6 +2,8 @@
 //!
 //! Query strings and bodies are never logged; they may hold personal data.
 
+use super::gate::{Asking, Gate};
+use super::masked::masked;
 use super::origin::Hosts;
 use axum::Router;
 use axum::body::HttpBody;
@@ -11,6 +13,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use metrics::{counter, histogram};
+use ofs_runtime::access::Scope;
 use ofs_runtime::context::Context;
 use ofs_runtime::extract::MAX_BODY_BYTES;
 use ofs_runtime::metrics::{HTTP_REQUEST_SECONDS, HTTP_REQUESTS};
@@ -47,13 +50,21 @@ pub(super) struct Doors {
     pub plain: Plain,
     /// The names under which the server is asked.
     pub hosts: Hosts,
+    /// Who may ask for what.
+    pub gate: Gate,
     /// What is damaged of what the server has stored, if anything is.
     pub damage: Box<dyn Fn() -> Option<String> + Send + Sync>,
 }
 
 impl Doors {
-    fn check(&self, asked: &Asked, request: &Request) -> Result<(), Problem> {
+    /// What `request` asks of the gate.
+    fn read(&self, asked: &Asked, request: &Request) -> Result<Asking, Problem> {
         self.hosts.check(request)?;
+        self.gate.read(asked.route.as_ref().map(MatchedPath::as_str), request, &self.hosts)
+    }
+
+    /// Whether a request that may reach its route can be answered by it.
+    fn check(&self, asked: &Asked, request: &Request) -> Result<(), Problem> {
         self.plain.check(asked, request.uri().query())?;
         let reads = [Method::GET, Method::HEAD].contains(request.method());
         match (self.damage)().filter(|_| !reads) {
@@ -166,15 +177,24 @@ impl Asked {
     }
 }
 
-async fn edge(doors: Arc<Doors>, limit: Duration, request: Request, next: Next) -> Response {
+async fn edge(doors: Arc<Doors>, limit: Duration, mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let asked = Asked::of(&request);
     let limit = if LONG.contains(&asked.route()) { LONG_TIMEOUT } else { limit };
     let answer = async {
-        match doors.check(&asked, &request) {
-            Ok(()) => doors.explain(answer(&asked, limit, request, next).await),
-            Err(problem) => problem.into_response(),
-        }
+        let admitted = match doors.read(&asked, &request) {
+            Ok(asking) => doors.gate.admit(asking).await,
+            Err(problem) => Err(problem),
+        };
+        let fit = |caller| doors.check(&asked, &request).map(|()| caller);
+        let caller = match admitted.and_then(fit) {
+            Ok(caller) => caller,
+            Err(problem) => return problem.into_response(),
+        };
+        let sees_all = caller.may(Scope::Pii);
+        request.extensions_mut().insert(caller);
+        let response = doors.explain(answer(&asked, limit, request, next).await);
+        if sees_all { response } else { masked(response).await }
     };
     let mut response = problem::with_request_id(id.clone(), answer).await;
     if let Ok(value) = HeaderValue::from_str(&id) {
@@ -243,6 +263,8 @@ fn as_problem(asked: &Asked, response: Response) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::gate::{Guard, Needs, Rules};
+    use crate::http::refusals::Refusals;
     use axum::body::{Body, to_bytes};
     use axum::routing::{get, post};
     use tower::ServiceExt;
@@ -251,9 +273,17 @@ mod tests {
         let routes = Router::new()
             .route("/panics", get(|| async { panic!("on purpose") as &'static str }))
             .route("/slow", get(std::future::pending::<&'static str>))
-            .route("/takes", post(|_: axum::body::Bytes| async { "taken" }));
+            .route("/takes", post(|_: axum::body::Bytes| async { "taken" }))
+            .route("/forgotten", get(|| async { "served" }));
         let plain = [("POST", "/takes".to_owned())].into_iter().collect();
-        let doors = Doors { plain, hosts: Hosts::default(), damage: Box::new(|| None) };
+        let guard = Guard { keyring: None, local: true, refusals: Refusals::default() };
+        let rules = Rules::default().with_pages(&["/panics", "/slow"], Needs::Nothing).with(
+            "POST",
+            "/takes",
+            Needs::Nothing,
+        );
+        let gate = Gate { guard, rules };
+        let doors = Doors { plain, hosts: Hosts::default(), gate, damage: Box::new(|| None) };
         around_within(routes, doors, Duration::from_millis(200))
     }
 
@@ -274,6 +304,7 @@ mod tests {
         let long = "x".repeat(MAX_BODY_BYTES + 1);
         for (method, path, body, status, kind) in [
             ("GET", "/nowhere", "", 404, "unknown-route"),
+            ("GET", "/forgotten", "", 404, "unknown-route"),
             ("DELETE", "/takes", "", 405, "method-not-allowed"),
             ("GET", "/panics", "", 500, "internal"),
             ("GET", "/slow", "", 503, "unavailable"),

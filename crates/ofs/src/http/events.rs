@@ -131,6 +131,7 @@ impl Line {
 /// `curl 'localhost:8080/events?topic=orders.events.v1'`,
 /// `curl -N -H 'Accept: text/event-stream' 'localhost:8080/events?from=latest'`
 #[utoipa::path(get, path = "/events", tag = "events", operation_id = "readEvents",
+    security(("key" = ["events:read"])),
     params(Asked, ("Last-Event-ID" = Option<String>, Header,
         description = "The `id` of the last server-sent event received; goes on behind it")),
     responses((status = 200, description = "Records", content(

@@ -61,6 +61,7 @@ struct Ready {
 
 /// Whether the process lives; asks no dependency.
 #[utoipa::path(get, path = "/health/live", tag = "operations", operation_id = "live",
+    security(()),
     responses((status = 200, description = "It lives", body = Live)))]
 async fn live() -> Json<Live> {
     Json(Live { live: true })
@@ -68,6 +69,7 @@ async fn live() -> Json<Live> {
 
 /// Whether requests should be sent to this process.
 #[utoipa::path(get, path = "/health/ready", tag = "operations", operation_id = "ready",
+    security(()),
     responses((status = 200, description = "Ready", body = Ready),
         (status = 503, description = "Not ready: the store does not answer, something does not \
             work until a person acts, or the process is shutting down", body = Ready)))]

@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use ofs_events::OrderId;
+use ofs_runtime::access::{Caller, Entry};
 use ofs_runtime::index::Target;
 use ofs_runtime::problem::Problem;
 use ofs_runtime::rebuild::{self, RebuildState, Verified};
@@ -118,6 +119,7 @@ pub(super) fn problem(error: rebuild::Error) -> Problem {
 
 /// What the search index holds, and what is being built.
 #[utoipa::path(get, path = "/index", tag = "index", operation_id = "getIndex",
+    security(("key" = ["operate"])),
     responses((status = 200, description = "The index", body = IndexView),
         (status = 503, description = "The store or the index cannot be reached", body = Problem,
             content_type = "application/problem+json")))]
@@ -129,11 +131,16 @@ async fn show(State(app): State<App>) -> Result<Json<IndexView>, Problem> {
 ///
 /// Asked again while one is being built, it answers with that one.
 #[utoipa::path(post, path = "/index/rebuild", tag = "index", operation_id = "rebuildIndex",
+    security(("key" = ["operate"])),
     responses((status = 202, description = "It is being built; GET /index shows how far it is",
             body = Building),
         (status = 503, description = "The store cannot be reached", body = Problem,
             content_type = "application/problem+json")))]
-async fn build(State(app): State<App>) -> Result<(StatusCode, Json<Building>), Problem> {
+async fn build(
+    State(app): State<App>,
+    caller: Caller,
+) -> Result<(StatusCode, Json<Building>), Problem> {
+    app.audit.note(&Entry::by(&caller, "index.rebuild")).await?;
     // In its own task: the order is written even if the client is gone by then.
     let rebuild = app.rebuild.clone();
     let started = tokio::spawn(async move { rebuild.start().await }).await;
@@ -143,6 +150,7 @@ async fn build(State(app): State<App>) -> Result<(StatusCode, Json<Building>), P
 
 /// Compares every document with its record. Reads everything, so it takes a while.
 #[utoipa::path(post, path = "/index/verify", tag = "index", operation_id = "verifyIndex",
+    security(("key" = ["operate"])),
     responses((status = 200, description = "What was found; no differences means they agree",
             body = Comparison),
         (status = 503, description = "The store or the index cannot be reached, or there is no \

@@ -15,6 +15,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 ///
 /// Gauges of what waits are looked up for the scrape; those that cannot be known are `NaN`.
 #[utoipa::path(get, path = "/metrics", tag = "operations", operation_id = "metrics",
+    security((), ("key" = ["operate"])),
     responses((status = 200, description = "All metrics", content_type = "text/plain",
         body = String)))]
 async fn scrape(State(app): State<App>) -> impl IntoResponse {

@@ -5,8 +5,11 @@
 mod docs;
 mod edge;
 mod events;
+mod gate;
 mod health;
 mod index;
+mod keys;
+mod masked;
 mod metrics;
 mod origin;
 mod parked;
@@ -14,6 +17,7 @@ mod parked_view;
 mod pipeline;
 mod place;
 mod raw;
+mod refusals;
 mod refused;
 mod serve;
 mod socket;
@@ -22,10 +26,15 @@ mod tail;
 mod tests;
 mod timeline;
 
+pub use gate::Guard;
+pub(crate) use keys::{KeyList, KeyView, MadeKey, NewKey, Trail};
 pub use origin::Hosts;
+pub use refusals::Refusals;
 pub use serve::serve;
 
+use gate::{Gate, Needs, Rules};
 use metrics_exporter_prometheus::PrometheusHandle;
+use ofs_runtime::access::{Audit, Keyring};
 use ofs_runtime::index::Index;
 use ofs_runtime::log::Log;
 use ofs_runtime::parked::Redrive;
@@ -55,6 +64,12 @@ pub struct App {
     pub rebuild: Rebuild,
     /// What keeps the process from its work until a person acts.
     pub troubles: Troubles,
+    /// Every key there is.
+    pub keyring: Keyring,
+    /// Whom this process lets in.
+    pub guard: Guard,
+    /// Tells of what was done.
+    pub audit: Audit,
     /// The names under which this process is asked.
     pub hosts: Hosts,
     /// Cancelled when the process begins to shut down: not ready any more, endless answers end.
@@ -72,6 +87,7 @@ fn operations() -> OpenApiRouter<App> {
         .merge(parked::routes())
         .merge(index::routes())
         .merge(refused::routes())
+        .merge(keys::routes())
         .merge(health::routes())
         .merge(metrics::routes())
 }
@@ -79,7 +95,7 @@ fn operations() -> OpenApiRouter<App> {
 /// The whole surface: `service_routes` and the operator's, with everything around them (request ids,
 /// problems, limits, log lines, metrics), and its description.
 pub fn router(app: App, service_routes: Vec<OpenApiRouter>) -> (axum::Router, OpenApi) {
-    let hosts = app.hosts.clone();
+    let (hosts, guard) = (app.hosts.clone(), app.guard.clone());
     let damage = {
         let (store, log) = (Arc::clone(&app.store), Arc::clone(&app.log));
         Box::new(move || store.damage().or_else(|| log.damage()))
@@ -96,8 +112,10 @@ pub fn router(app: App, service_routes: Vec<OpenApiRouter>) -> (axum::Router, Op
     }
     let plain = docs::operations(&described).filter(|(.., operation)| !docs::has_query(operation));
     let plain = plain.map(|(method, route, _)| (method, route.to_owned())).collect();
+    let rules = Rules::of(&described).with_pages(&docs::PAGES, Needs::Nothing);
     let routes = routes.merge(docs::routes(&described));
-    (edge::around(routes, edge::Doors { plain, hosts, damage }), described)
+    let doors = edge::Doors { plain, hosts, gate: Gate { guard, rules }, damage };
+    (edge::around(routes, doors), described)
 }
 
 /// The description of the whole surface, where `services` describe the routes of the services.

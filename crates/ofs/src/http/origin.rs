@@ -45,6 +45,18 @@ impl Hosts {
         Ok(())
     }
 
+    /// Whether a page of this server has sent `request`, as far as the browser says, or a person who
+    /// typed its address. What says nothing may read, for no other site's page sees the answer.
+    pub(super) fn is_own_page(&self, request: &Request) -> bool {
+        let headers = request.headers();
+        let reads = [Method::GET, Method::HEAD].contains(request.method());
+        if let Some(site) = headers.get(SEC_FETCH_SITE) {
+            return site == "same-origin" || (site == "none" && reads);
+        }
+        let own = || host(request).is_ok_and(|host| !self.is_foreign(headers, &host));
+        reads || (headers.contains_key(header::ORIGIN) && own())
+    }
+
     fn knows(&self, host: &str) -> bool {
         let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
         let is = |name: &str| host.eq_ignore_ascii_case(name);
@@ -121,6 +133,26 @@ mod tests {
         let two = [("host", "localhost"), ("host", "localhost")];
         for headers in [&[] as &[_], &two, &[("host", "")], &[("host", "a b")]] {
             assert_eq!(status(&local(), "GET", headers), 400, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_counts_only_from_a_page_of_this_server() {
+        let own = |method: &str, headers: &[(&str, &str)]| {
+            let request = Request::builder().method(method).uri("/").header("host", "localhost");
+            let request = headers.iter().fold(request, |request, (n, v)| request.header(*n, *v));
+            local().is_own_page(&request.body(Body::empty()).expect("a request"))
+        };
+        for (headers, get, post) in [
+            (&[("sec-fetch-site", "same-origin")][..], true, true),
+            (&[("sec-fetch-site", "none")], true, false),
+            (&[("sec-fetch-site", "same-site")], false, false),
+            (&[("sec-fetch-site", "cross-site")], false, false),
+            (&[], true, false),
+            (&[("origin", "http://localhost")], true, true),
+            (&[("origin", "http://evil.example")], true, false),
+        ] {
+            assert_eq!((own("GET", headers), own("POST", headers)), (get, post), "{headers:?}");
         }
     }
 

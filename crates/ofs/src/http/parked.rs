@@ -8,6 +8,7 @@ use super::parked_view::{
 };
 use axum::Json;
 use axum::extract::State;
+use ofs_runtime::access::{Caller, Entry};
 use ofs_runtime::extract::{Body, Id, Params};
 use ofs_runtime::parked::{Discarded, Retried};
 use ofs_runtime::problem::{Invalid, Problem};
@@ -34,6 +35,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 
 /// Parked events of all services, oldest first; those that are closed stay visible for 30 days.
 #[utoipa::path(get, path = "/parked", tag = "parked", operation_id = "listParked",
+    security(("key" = ["operate"])),
     params(Listing),
     responses((status = 200, description = "One page", body = ParkedPage, links(
             ("event" = (operation_id = "getParked",
@@ -62,6 +64,7 @@ async fn list(
 
 /// One parked event, with every byte of its record.
 #[utoipa::path(get, path = "/parked/{id}", tag = "parked", operation_id = "getParked",
+    security(("key" = ["operate"])),
     params(("id" = u64, Path, description = "Its number", example = 1,
         maximum = 9223372036854775807i64)),
     responses((status = 200, description = "The parked event", body = Detail),
@@ -76,6 +79,7 @@ async fn show(State(app): State<App>, Id(id): Id<u64>) -> Result<Json<Detail>, P
 
 /// Tries one parked event now, due or not, and says what came of it.
 #[utoipa::path(post, path = "/parked/{id}/retry", tag = "parked", operation_id = "retryParked",
+    security(("key" = ["operate"])),
     params(("id" = u64, Path, description = "Its number", example = 1,
         maximum = 9223372036854775807i64)),
     responses((status = 200, description = "It was tried: resolved, or failed again", body = Tried),
@@ -86,7 +90,12 @@ async fn show(State(app): State<App>, Id(id): Id<u64>) -> Result<Json<Detail>, P
         (status = 409, description = "Another one has to go first (the problem names it), it is \
             closed, it is being tried right now, or its service runs in another process",
             body = Problem, content_type = "application/problem+json")))]
-async fn retry(State(app): State<App>, Id(id): Id<u64>) -> Result<Json<Tried>, Problem> {
+async fn retry(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<u64>,
+) -> Result<Json<Tried>, Problem> {
+    app.audit.note(&Entry::by(&caller, "parked.retry").with(id)).await?;
     let redrive = app.redrive.clone();
     let retried = detached(async move { redrive.retry(id).await }).await??;
     match retried {
@@ -107,6 +116,7 @@ async fn retry(State(app): State<App>, Id(id): Id<u64>) -> Result<Json<Tried>, P
 
 /// Gives up one parked event; what waits behind it goes on.
 #[utoipa::path(post, path = "/parked/{id}/discard", tag = "parked", operation_id = "discardParked",
+    security(("key" = ["operate"])),
     params(("id" = u64, Path, description = "Its number", example = 1,
         maximum = 9223372036854775807i64)),
     request_body(content = Discard, description = "Why", content_type = "application/json"),
@@ -123,6 +133,7 @@ async fn retry(State(app): State<App>, Id(id): Id<u64>) -> Result<Json<Tried>, P
             content_type = "application/problem+json")))]
 async fn discard(
     State(app): State<App>,
+    caller: Caller,
     Id(id): Id<u64>,
     Body(asked): Body<Discard>,
 ) -> Result<Json<Done>, Problem> {
@@ -131,6 +142,7 @@ async fn discard(
         let rule = format!("must say in 1 to {MAX_REASON} characters why the event is given up");
         return Err(Problem::invalid_request(vec![Invalid::new("/reason", rule)]));
     }
+    app.audit.note(&Entry::by(&caller, "parked.discard").with(id).because(&reason)).await?;
     let redrive = app.redrive.clone();
     match detached(async move { redrive.discard(id, reason).await }).await?? {
         Discarded::Done => Ok(Json(Done::discarded(id))),
@@ -144,15 +156,23 @@ async fn discard(
 ///
 /// Only services of this process are tried. Stops after 20 seconds; `more` says that it did.
 #[utoipa::path(post, path = "/parked/retry", tag = "parked", operation_id = "retryAllParked",
+    security(("key" = ["operate"])),
     params(Chosen),
     responses((status = 200, description = "What came of it", body = Bulk),
         (status = 400, description = "A parameter is unknown or invalid", body = Problem,
             content_type = "application/problem+json")))]
 async fn retry_many(
     State(app): State<App>,
+    caller: Caller,
     Params(asked): Params<Chosen>,
 ) -> Result<Json<Bulk>, Problem> {
-    Ok(Json(detached(retry_heads(app, asked.filter())).await??))
+    let filter = asked.filter();
+    let part = |name, value: &Option<String>| value.as_ref().map(|value| format!("{name} {value}"));
+    let parts = [part("service", &filter.owner), part("reason", &filter.reason)];
+    let chosen = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let subject = if chosen.is_empty() { "all".to_owned() } else { chosen };
+    app.audit.note(&Entry::by(&caller, "parked.retry").with(subject)).await?;
+    Ok(Json(detached(retry_heads(app, filter)).await??))
 }
 
 async fn retry_heads(app: App, mut filter: ParkedFilter) -> Result<Bulk, store::Error> {

@@ -16,6 +16,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 ///
 /// A part that cannot be reached is `null` and says `unreachableSince`; it is never shown as 0.
 #[utoipa::path(get, path = "/pipeline", tag = "operations", operation_id = "pipeline",
+    security(("key" = ["operate"])),
     responses((status = 200, description = "What waits where", body = PipelineView)))]
 async fn show(State(app): State<App>) -> impl IntoResponse {
     Json(app.pipeline.sample().await).into_response()

@@ -11,6 +11,8 @@ pub(super) enum Encoding {
     Text,
     /// RFC 4648 base64 with padding.
     Base64,
+    /// The bytes may hold an e-mail address, and the caller lacks the scope `pii`: `value` is empty.
+    Withheld,
 }
 
 /// Bytes of a record, every one of them.
@@ -24,6 +26,16 @@ pub(super) struct Raw {
 }
 
 impl Raw {
+    /// This text.
+    pub(super) const fn text(value: String) -> Self {
+        Raw { encoding: Encoding::Text, value }
+    }
+
+    /// Bytes that are not shown.
+    pub(super) const fn withheld() -> Self {
+        Raw { encoding: Encoding::Withheld, value: String::new() }
+    }
+
     /// Whether `value` is the bytes as they are.
     pub(super) fn is_text(&self) -> bool {
         self.encoding == Encoding::Text
@@ -33,7 +45,7 @@ impl Raw {
 impl From<&Bytes> for Raw {
     fn from(bytes: &Bytes) -> Self {
         match std::str::from_utf8(bytes) {
-            Ok(text) => Raw { encoding: Encoding::Text, value: text.to_owned() },
+            Ok(text) => Raw::text(text.to_owned()),
             Err(_) => Raw { encoding: Encoding::Base64, value: base64(bytes) },
         }
     }

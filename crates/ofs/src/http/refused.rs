@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use ofs_events::{OrderId, Timestamp};
+use ofs_runtime::access::{Caller, Entry};
 use ofs_runtime::extract::Params;
 use ofs_runtime::problem::{Invalid, Problem};
 use ofs_runtime::store;
@@ -93,6 +94,7 @@ struct Again {
 /// Orders whose document the search index refuses, with the reason. Search does not find them, or
 /// finds them as they were before.
 #[utoipa::path(get, path = "/index/refused", tag = "index", operation_id = "listRefused",
+    security(("key" = ["operate"])),
     params(RefusedListing),
     responses((status = 200, description = "One page", body = RefusedPage, links(
             ("next" = (operation_id = "listRefused",
@@ -118,11 +120,16 @@ async fn list(
 ///
 /// A changed order is pushed again by itself.
 #[utoipa::path(post, path = "/index/refused/retry", tag = "index", operation_id = "retryRefused",
+    security(("key" = ["operate"])),
     responses((status = 202, description = "They are being pushed; GET /index/refused lists those \
             that are refused again", body = Again),
         (status = 503, description = "The store cannot be reached", body = Problem,
             content_type = "application/problem+json")))]
-async fn retry(State(app): State<App>) -> Result<(StatusCode, Json<Again>), Problem> {
+async fn retry(
+    State(app): State<App>,
+    caller: Caller,
+) -> Result<(StatusCode, Json<Again>), Problem> {
+    app.audit.note(&Entry::by(&caller, "index.retry")).await?;
     let rebuild = app.rebuild.clone();
     let retried = tokio::spawn(async move { rebuild.retry_refused().await }).await;
     let pushed = retried.map_err(|_| Problem::internal())?.map_err(problem)?;

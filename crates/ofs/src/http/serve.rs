@@ -11,6 +11,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, getrlimit};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -58,8 +59,8 @@ async fn accept(
     };
     while let Some((permit, accepted)) = stop.run_until_cancelled(next()).await {
         match accepted {
-            Ok((stream, _)) => {
-                let connection = connection(stream, router.clone(), stop.clone());
+            Ok((stream, peer)) => {
+                let connection = connection(stream, peer, router.clone(), stop.clone());
                 let cut = cut.clone();
                 connections.spawn(async move {
                     cut.run_until_cancelled(connection).await;
@@ -80,13 +81,14 @@ fn most() -> usize {
     usize::try_from((open / 2).clamp(1, MOST)).unwrap_or(usize::MAX)
 }
 
-async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) {
+async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stop: CancellationToken) {
     // An answer is written at once, and waits for nothing that may follow.
     let _ = stream.set_nodelay(true);
     let asked = Arc::new(AtomicBool::new(false));
     let mark = Arc::clone(&asked);
-    let service = router.map_request(move |request: Request<Incoming>| {
+    let service = router.map_request(move |mut request: Request<Incoming>| {
         mark.store(true, Ordering::Relaxed);
+        request.extensions_mut().insert(peer);
         request
     });
     let mut builder = Builder::new(TokioExecutor::new());

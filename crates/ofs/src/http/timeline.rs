@@ -34,6 +34,7 @@ struct Timeline {
 /// Every event once, causes before effects. Whatever is durable is shown; the `position` of what has
 /// not been read from the log yet is null.
 #[utoipa::path(get, path = "/orders/{id}/timeline", tag = "orders", operation_id = "getTimeline",
+    security(("key" = ["orders:read"])),
     params(("id" = OrderId, Path, description = "the order")),
     responses((status = 200, body = Timeline, description = "its events"),
         (status = 400, body = Problem, content_type = "application/problem+json",

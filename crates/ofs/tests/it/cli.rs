@@ -128,6 +128,8 @@ fn an_unreachable_server_ends_every_client_command_with_5() {
         vec!["index", "status"],
         vec!["index", "rebuild"],
         vec!["index", "verify"],
+        vec!["keys", "list"],
+        vec!["audit", "list"],
         vec!["health"],
     ] {
         let mut plain = arguments.clone();

@@ -14,6 +14,7 @@ mod couriers;
 mod crashes;
 mod dialects;
 mod directory;
+mod doors;
 mod full;
 mod fuzz;
 mod gateway;

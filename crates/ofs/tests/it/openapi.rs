@@ -1,7 +1,7 @@
 //! The description of the surface is fresh, complete, and true.
 
 use crate::api::Api;
-use crate::server::{get, http, order, place, until, until_status};
+use crate::server::{get, http, order, place, post, until, until_status};
 use crate::system::{System, record};
 use ofs_events::Topic;
 use ofs_runtime::problem::Problem;
@@ -57,7 +57,10 @@ async fn furnished(system: &System) -> (crate::server::Server, BTreeMap<&'static
     let parked = format!("{}/parked?service=payment-worker", server.url);
     let page = until(&parked, "one", |_, page| page["parked"][0]["id"].is_u64()).await;
     let parked = page["parked"][0]["id"].to_string();
-    (server, [("orders", id), ("parked", parked)].into())
+    let new = json!({"name": "test", "scopes": ["pii"]});
+    let (_, key) = post(&format!("{}/keys", server.url), Some(&new)).await;
+    let key = key["id"].as_str().expect("an id").to_owned();
+    (server, [("orders", id), ("parked", parked), ("keys", key)].into())
 }
 
 #[tokio::test]
@@ -66,7 +69,7 @@ async fn every_request_made_from_the_examples_works_and_is_answered_as_described
     let (server, ids) = furnished(&system).await;
     let api = Api::of(&server.url).await;
     let operations = api.operations();
-    assert!(operations.len() >= 17, "{}", operations.len());
+    assert!(operations.len() >= 22, "{}", operations.len());
     // Discarding is last: then nothing is left to be tried.
     let (last, first): (Vec<_>, Vec<_>) =
         operations.iter().partition(|operation| operation.path.ends_with("/discard"));

@@ -22,6 +22,11 @@ const MIGRATIONS: &[(&str, &str)] = &[
         "V3__additive_log_ends",
         include_str!("../../../migrations/postgres/V3__additive_log_ends.sql"),
     ),
+    (
+        "V4__additive_api_keys",
+        include_str!("../../../migrations/postgres/V4__additive_api_keys.sql"),
+    ),
+    ("V5__additive_audit", include_str!("../../../migrations/postgres/V5__additive_audit.sql")),
 ];
 
 /// Held while migrating, by whoever migrates ("ofsS").

@@ -2,6 +2,7 @@
 //!
 //! This file maps the port to the jobs in the files beside it, by subject.
 
+mod access;
 mod connect;
 mod depths;
 mod ends;
@@ -110,7 +111,7 @@ async fn instance(client: &Client) -> Result<(Uuid, Timestamp), tokio_postgres::
 
 /// Every statement this engine prepares, so that a test can have a server read them all.
 pub fn statements() -> impl Iterator<Item = &'static str> {
-    let work = [write::ALL, parked::ALL, lease::ALL, tidy::ALL];
+    let work = [write::ALL, parked::ALL, lease::ALL, tidy::ALL, access::ALL];
     let reading = [session::ALL, load::ALL, owed::ALL, depths::ALL, ends::ALL];
     reading.into_iter().chain(work).flatten().map(|sql| sql.text)
 }

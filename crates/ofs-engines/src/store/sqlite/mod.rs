@@ -2,6 +2,7 @@
 //!
 //! This file maps the port to SQL jobs; the jobs are in the files beside it, by subject.
 
+mod access;
 mod ends;
 mod lease;
 mod load;
@@ -35,6 +36,8 @@ const SCHEMA: Schema = Schema {
         ),
         ("V3__parked_by_order", include_str!("../../../migrations/sqlite/V3__parked_by_order.sql")),
         ("V4__log_ends", include_str!("../../../migrations/sqlite/V4__log_ends.sql")),
+        ("V5__api_keys", include_str!("../../../migrations/sqlite/V5__api_keys.sql")),
+        ("V6__audit", include_str!("../../../migrations/sqlite/V6__audit.sql")),
     ],
 };
 

@@ -42,8 +42,17 @@ impl Engine for Postgres {
         self.store().await
     }
 
-    async fn execute(&self, sql: &str) {
-        self.client().await.batch_execute(sql).await.unwrap();
+    async fn access(&self) -> Arc<dyn Access> {
+        Arc::new(PostgresStore::open(&self.url()).await.unwrap())
+    }
+
+    async fn try_execute(&self, sql: &str) -> Result<(), String> {
+        let done = self.client().await.batch_execute(sql).await;
+        done.map_err(|error| error.as_db_error().unwrap().message().to_owned())
+    }
+
+    async fn tamper(&self, sql: &str) {
+        self.execute(&format!("ALTER TABLE audit DISABLE TRIGGER USER; {sql}")).await;
     }
 
     /// Sessions that begin from then on find these functions before the server's own.
@@ -116,6 +125,8 @@ async fn template(server: &str) -> String {
         include_str!("../../../migrations/postgres/V1__init.sql"),
         include_str!("../../../migrations/postgres/V2__refused_documents.sql"),
         include_str!("../../../migrations/postgres/V3__additive_log_ends.sql"),
+        include_str!("../../../migrations/postgres/V4__additive_api_keys.sql"),
+        include_str!("../../../migrations/postgres/V5__additive_audit.sql"),
     );
     let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, schema.as_bytes()).simple();
     let name = format!("ofs_template_{id}");

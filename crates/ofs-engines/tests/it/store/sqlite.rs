@@ -30,8 +30,21 @@ impl Engine for Sqlite {
         Arc::new(SqliteStore::open(&self.path(), options).await.unwrap())
     }
 
-    async fn execute(&self, sql: &str) {
-        rusqlite::Connection::open(self.path()).unwrap().execute_batch(sql).unwrap();
+    async fn access(&self) -> Arc<dyn Access> {
+        Arc::new(SqliteStore::open(&self.path(), Options::default()).await.unwrap())
+    }
+
+    async fn try_execute(&self, sql: &str) -> Result<(), String> {
+        let connection = rusqlite::Connection::open(self.path()).unwrap();
+        connection.execute_batch(sql).map_err(|error| error.to_string())
+    }
+
+    async fn tamper(&self, sql: &str) {
+        let connection = rusqlite::Connection::open(self.path()).unwrap();
+        let guards = "SELECT group_concat('DROP TRIGGER ' || name, ';') FROM sqlite_schema
+                      WHERE type = 'trigger' AND tbl_name = 'audit'";
+        let guards: Option<String> = connection.query_row(guards, [], |row| row.get(0)).unwrap();
+        connection.execute_batch(&format!("{};{sql}", guards.unwrap_or_default())).unwrap();
     }
 
     async fn set_clock(&self, by_seconds: i64) {

@@ -1,6 +1,6 @@
 //! What the tests stand on: the embedded engines in a directory of their own, and one client.
 
-use crate::http::{App, Hosts, router};
+use crate::http::{App, Guard, Hosts, Refusals, router};
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -9,6 +9,7 @@ use ofs_engines::log::sqlite::SqliteLog;
 use ofs_engines::sqlite::Options;
 use ofs_engines::store::sqlite::SqliteStore;
 use ofs_events::{CorrelationId, Event, OrderId, Payload, PaymentAuthorizedV1, Topic};
+use ofs_runtime::access::{Access, Audit, Keyring};
 use ofs_runtime::books::Books;
 use ofs_runtime::context::Context;
 use ofs_runtime::log::{Bounds, Lag, Layout, Log, Message, Position, Received, Reset};
@@ -99,7 +100,9 @@ pub(super) async fn house() -> House {
 pub(super) async fn house_with(change: impl FnOnce(Arc<dyn Log>) -> Arc<dyn Log>) -> House {
     let dir = tempfile::tempdir().expect("directory");
     let store = SqliteStore::open(&dir.path().join("store.db"), Options::default()).await;
-    let store: Arc<dyn Store> = Arc::new(store.expect("store"));
+    let store = Arc::new(store.expect("store"));
+    let access: Arc<dyn Access> = store.clone();
+    let store: Arc<dyn Store> = store;
     let log = SqliteLog::open(&dir.path().join("log.db"), Options::default(), store.instance())
         .expect("log");
     let log = change(Arc::new(log));
@@ -115,6 +118,9 @@ pub(super) async fn house_with(change: impl FnOnce(Arc<dyn Log>) -> Arc<dyn Log>
         redrive,
         rebuild: Rebuild::new(indexer, index.clone()),
         troubles: Troubles::default(),
+        keyring: Keyring::new(Arc::clone(&access)),
+        guard: Guard { keyring: None, local: true, refusals: Refusals::default() },
+        audit: Audit::new(access),
         hosts: Hosts::default(),
         draining: CancellationToken::new(),
         metrics: PrometheusBuilder::new().build_recorder().handle(),
