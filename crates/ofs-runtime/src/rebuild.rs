@@ -284,7 +284,7 @@ impl Rebuild {
     }
 
     async fn complete(&self, targets: &Targets, building: Target) -> Result<bool, Error> {
-        let compared = self.compare(&building).await?;
+        let compared = self.compare(&building, &|_| ()).await?;
         let differ = compared.again.len();
         if differ >= compare::AGAIN {
             warn!("much of the new index differs: pushing everything again");

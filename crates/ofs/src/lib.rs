@@ -1,9 +1,11 @@
 //! The program `ofs`: command line, configuration, engines, services, HTTP. No business rules.
 
+mod about;
 pub mod cli;
 pub mod config;
 mod demo;
 pub mod engines;
+mod history;
 pub mod http;
 pub mod offline;
 mod run;

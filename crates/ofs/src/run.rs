@@ -1,9 +1,11 @@
 //! `ofs run`: opens the engines, starts the chosen services, serves HTTP, and ends in order.
 
+use crate::about::About;
 use crate::cli::door::entry;
 use crate::config::{AuthMode, Config, Setting, Source};
 use crate::engines::{self, Engines, Set};
-use crate::http::{self, App, Guard, Hosts, Refusals};
+use crate::history::History;
+use crate::http::{self, App, Guard, Hosts, Refusals, Verify};
 use crate::{demo, services, tidy};
 use anyhow::{Context as _, bail};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -115,8 +117,7 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
     if plan.services.contains(&indexer.owner()) {
         make_empty(&rebuild).await;
     }
-    let agreement = Agreement::new(Arc::clone(&engines.store), Arc::clone(&engines.log));
-    compare(&agreement, &troubles).await;
+    let agreement = compare(&engines, &troubles).await;
     let keyring = Keyring::new(Arc::clone(&engines.access));
     let guard = guard(&engines, keyring.clone(), &config, address.ip().is_loopback(), &stages);
     let app = App {
@@ -133,6 +134,9 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
         hosts: Hosts::new(address, &config.hosts),
         draining: stages.doors.stop.clone(),
         metrics,
+        about: Arc::new(About::of(&config, &plan.services, address)),
+        history: watch(&engines, &pipeline, &stages),
+        verify: Verify::default(),
     };
     let (router, _) = http::router(app, routes(&running, &elsewhere, &engines, &pipeline));
     stages.doors.spawn("http".to_owned(), |stop| http::serve(listener, router, stop));
@@ -144,9 +148,7 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
         });
     }
     banner(&config, &plan, address);
-    if config.auth_mode == Some(AuthMode::Required) {
-        first_key(&keyring, plan.first_key).await?;
-    }
+    first_key(&config, &keyring, plan.first_key).await?;
     work(signals, stages, config.shutdown_timeout).await
 }
 
@@ -186,7 +188,10 @@ fn guard(
     clippy::print_stderr,
     reason = "the key is for the person who started this, and in no log"
 )]
-async fn first_key(keyring: &Keyring, wanted: bool) -> anyhow::Result<()> {
+async fn first_key(config: &Config, keyring: &Keyring, wanted: bool) -> anyhow::Result<()> {
+    if config.auth_mode != Some(AuthMode::Required) {
+        return Ok(());
+    }
     if !wanted {
         if keyring.list().await?.is_empty() {
             warn!("requests need a key, and there is none; `ofs keys create` makes one");
@@ -198,6 +203,14 @@ async fn first_key(keyring: &Keyring, wanted: bool) -> anyhow::Result<()> {
         eprintln!("  Key   {} (may do everything; not shown again)", secret.text());
     }
     Ok(())
+}
+
+/// Keeps what is seen of the pipeline, for people.
+fn watch(engines: &Engines, pipeline: &Pipeline, stages: &Stages) -> History {
+    let history = History::default();
+    let (kept, pipeline, log) = (history.clone(), pipeline.clone(), Arc::clone(&engines.log));
+    stages.intake.spawn("history".to_owned(), |stop| kept.run(pipeline, log, stop));
+    history
 }
 
 /// The routes of the services that run here, and the reads of all.
@@ -258,12 +271,14 @@ fn start(
 }
 
 /// Before anything is appended, so that what is missing is counted in full.
-async fn compare(agreement: &Agreement, troubles: &Troubles) {
+async fn compare(engines: &Engines, troubles: &Troubles) -> Agreement {
+    let agreement = Agreement::new(Arc::clone(&engines.store), Arc::clone(&engines.log));
     match tokio::time::timeout(Duration::from_secs(5), agreement.report(troubles)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => warn!(%error, "cannot compare store and log yet, will try again"),
         Err(_) => warn!("cannot compare store and log in time, will try again"),
     }
+    agreement
 }
 
 /// Searches are answered from the start where there is nothing to be found yet.
@@ -342,7 +357,7 @@ fn data(config: &Config) -> String {
 fn banner(config: &Config, plan: &Plan, address: SocketAddr) {
     eprintln!("ofs {} · {}", env!("CARGO_PKG_VERSION"), plan.services.join(", "));
     eprintln!("  API   http://{address}");
-    eprintln!("  Docs  http://{address}/docs");
+    eprintln!("  Look  http://{address}/ (orders), http://{address}/docs (API)");
     eprintln!("  Data  {}", data(config));
     if let Some(rate) = plan.demo {
         eprintln!("  Demo  {rate} orders a second, some of them declined");

@@ -10,7 +10,7 @@ use ofs_events::Timestamp;
 use ofs_runtime::access::{Caller, Scope};
 use ofs_runtime::desk::Desk;
 use ofs_runtime::extract::Params;
-use ofs_runtime::index::FacetCount;
+use ofs_runtime::index::{FacetCount, Query};
 use ofs_runtime::problem::Problem;
 use serde::Serialize;
 use serde_json::Value;
@@ -92,15 +92,23 @@ async fn search_orders(
         // Words are looked for in e-mail addresses, too.
         caller.needs(Scope::Pii)?;
     }
+    search(&desk, &query).await.map(Json)
+}
+
+/// The page that `query` asks for.
+///
+/// # Errors
+/// If the index cannot be reached.
+pub async fn search(desk: &Desk, query: &Query) -> Result<SearchPage, Problem> {
     // Before the search: what is found can then only be newer than what is promised.
     let freshness = desk.freshness().await;
-    let found = desk.search(&query).await?;
-    Ok(Json(SearchPage {
+    let found = desk.search(query).await?;
+    Ok(SearchPage {
         orders: found.orders,
         total: found.total,
         facets: Facets { status: found.status, country: found.country },
-        next_cursor: found.next.map(|cursor| query::encode(&query, cursor)),
+        next_cursor: found.next.map(|cursor| query::encode(query, cursor)),
         as_of: freshness.map(|freshness| freshness.as_of),
         lag_seconds: freshness.map(|freshness| freshness.lag_seconds),
-    }))
+    })
 }

@@ -24,8 +24,9 @@ pub const MAX_TEXT: usize = 256;
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub struct SearchParams {
-    /// Words to be found (whole, or as a beginning) in id, e-mail or product, in any case; at most 256
-    /// characters. Where words are not written apart, as in `携帯電話`, a part of one is found, too.
+    /// Words to be found (whole, or as a beginning) in id, e-mail or product, in any case, or in the
+    /// order's correlation id or the id of one of its events; at most 256 characters. Where words are
+    /// not written apart, as in `携帯電話`, a part of one is found, too.
     #[param(max_length = 256, pattern = "^[^\\u0000\\uFFFD]*$")]
     pub q: Option<String>,
     /// Exactly this status; given more than once, any of them.

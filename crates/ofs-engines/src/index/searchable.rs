@@ -11,7 +11,10 @@ use serde_json::{Map, Value};
 /// The number of the way in which documents are indexed, for all engines. A generation with another
 /// one is built anew by itself, so count on whenever a schema, a mapping or what is written into them
 /// changes.
-pub(super) const LAYOUT: u32 = 2;
+pub(super) const LAYOUT: u32 = 3;
+
+/// Events of one order whose ids can be searched for; bounds what a hostile document can cause.
+const EVENTS: usize = 320;
 
 /// One document, taken apart for searches.
 pub(super) struct Searchable<'a> {
@@ -51,9 +54,18 @@ impl<'a> Searchable<'a> {
         self.product.as_deref().map(cut)
     }
 
-    /// Product and e-mail from each of their words' beginnings on; some may come twice.
+    /// Product and e-mail from each of their words' beginnings on, the correlation id, and the ids of
+    /// the events; some may come twice.
     pub(super) fn words(&self) -> impl Iterator<Item = &str> {
-        [&self.product, &self.email].into_iter().flatten().flat_map(|text| beginnings(text))
+        let texts = [&self.product, &self.email].into_iter().flatten();
+        texts.flat_map(|text| beginnings(text)).chain(self.ids())
+    }
+
+    fn ids(&self) -> impl Iterator<Item = &str> {
+        let events = self.body.get("timeline").and_then(Value::as_array).into_iter().flatten();
+        let events = events.take(EVENTS).filter_map(|event| event.get("eventId"));
+        let ids = self.body.get("correlationId").into_iter().chain(events);
+        ids.filter_map(Value::as_str).map(cut)
     }
 }
 

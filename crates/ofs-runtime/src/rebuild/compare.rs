@@ -62,19 +62,32 @@ impl Rebuild {
     /// # Errors
     /// If store or index cannot be reached, or there is no active target.
     pub async fn verify(&self) -> Result<Verified, Error> {
+        self.verify_telling(&|_| ()).await
+    }
+
+    /// As [`Rebuild::verify`]; says again and again how many records are compared.
+    ///
+    /// # Errors
+    /// As [`Rebuild::verify`].
+    pub async fn verify_telling(&self, told: &(dyn Fn(u64) + Sync)) -> Result<Verified, Error> {
         let status = self.index.status().await?;
         let none =
             || index::Error::Missing("it has no active target; it is being built".to_owned());
         let active = status.active.ok_or_else(none)?;
-        Ok(self.compare(&active).await?.verified)
+        Ok(self.compare(&active, told).await?.verified)
     }
 
-    pub(super) async fn compare(&self, target: &Target) -> Result<Compared, Error> {
+    pub(super) async fn compare(
+        &self,
+        target: &Target,
+        told: &(dyn Fn(u64) + Sync),
+    ) -> Result<Compared, Error> {
         let mut compared = Compared::default();
         let mut after = None;
         loop {
             let (checked, suspects, last) = self.compare_page(target, after).await?;
             compared.verified.checked += checked;
+            told(compared.verified.checked);
             self.recheck(target, suspects, &mut compared).await?;
             let Some(last) = last else { return Ok(compared) };
             after = Some(last);

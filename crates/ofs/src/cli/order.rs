@@ -1,4 +1,4 @@
-//! `ofs order`: create, get, search, timeline, watch.
+//! `ofs order`: create, get, search, timeline, explain, watch.
 
 use super::client::Client;
 use super::output::{self, Format, text};
@@ -35,6 +35,11 @@ Examples:
 Examples:
   ofs order timeline 0198c0de-0000-7000-8000-000000000001")]
     Timeline(IdArgs),
+    /// What an order waits for, since when, and what is in the way.
+    #[command(before_help = "\
+Examples:
+  ofs order explain 0198c0de-0000-7000-8000-000000000001")]
+    Explain(IdArgs),
     /// Show an order's events until it is final: 0 if it is on its way, 10 if payment failed.
     #[command(before_help = "\
 Examples:
@@ -135,6 +140,7 @@ pub(super) async fn run(
         }
         OrderCommand::Search(args) => search(format, client, args).await,
         OrderCommand::Timeline(args) => timeline(format, client, &args.id).await,
+        OrderCommand::Explain(args) => explain(format, client, &args.id).await,
         OrderCommand::Watch(args) => watch::watch(format, client, &args.id, args.timeout).await,
     }
 }
@@ -215,4 +221,19 @@ async fn timeline(format: Format, client: &Client, id: &str) -> anyhow::Result<(
     let rows: Vec<_> = items(&timeline, "events").map(row).collect();
     let heads = ["occurred", "event", "event id", "position"];
     Ok(output::list(format, &timeline, &heads, &rows)?)
+}
+
+async fn explain(format: Format, client: &Client, id: &str) -> anyhow::Result<()> {
+    let told = client.get(&["orders", id, "explain"], &[]).await?;
+    if format == Format::Json {
+        return Ok(output::json(&told)?);
+    }
+    output::line(&text(&told, "/summary"))?;
+    for obstacle in items(&told, "blockedBy") {
+        output::line(&format!("- {}", text(obstacle, "/detail")))?;
+    }
+    if told["command"].is_string() {
+        output::line(&format!("Try: {}", text(&told, "/command")))?;
+    }
+    Ok(())
 }

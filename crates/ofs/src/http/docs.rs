@@ -4,7 +4,6 @@
 
 use super::gate::Needs;
 use axum::http::header;
-use axum::response::Redirect;
 use axum::routing::get;
 use ofs_runtime::problem::Problem;
 use std::sync::Arc;
@@ -136,7 +135,7 @@ fn answers(operation: &mut Operation, all: &[(&str, &str)]) {
     }
 }
 
-/// The two routes, and `/` for people who open the address in a browser; none describes itself.
+/// The two routes; neither describes itself.
 pub(super) fn routes(described: &OpenApi) -> axum::Router {
     let json: Arc<str> = described.to_pretty_json().unwrap_or_default().into();
     let openapi = move || {
@@ -146,6 +145,5 @@ pub(super) fn routes(described: &OpenApi) -> axum::Router {
     // Relative to /docs/, so that it also works behind a path prefix.
     let page =
         SwaggerUi::new("/docs").config(Config::new(["../openapi.json"]).try_it_out_enabled(true));
-    let front = get(|| async { Redirect::temporary("docs/") });
-    axum::Router::new().route("/", front).route("/openapi.json", get(openapi)).merge(page)
+    axum::Router::new().route("/openapi.json", get(openapi)).merge(page)
 }

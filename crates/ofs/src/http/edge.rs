@@ -2,6 +2,7 @@
 //!
 //! Query strings and bodies are never logged; they may hold personal data.
 
+use super::console::Refusal;
 use super::gate::{Asking, Gate};
 use super::masked::masked;
 use super::origin::Hosts;
@@ -52,11 +53,20 @@ pub(super) struct Doors {
     pub hosts: Hosts,
     /// Who may ask for what.
     pub gate: Gate,
+    /// How browsers are told; none where there are no pages.
+    pub pages: Option<Refusal>,
     /// What is damaged of what the server has stored, if anything is.
     pub damage: Box<dyn Fn() -> Option<String> + Send + Sync>,
 }
 
 impl Doors {
+    async fn refuse(&self, path: String, problem: Problem) -> Response {
+        match &self.pages {
+            Some(pages) => pages.answer(&path, problem).await,
+            None => problem.into_response(),
+        }
+    }
+
     /// What `request` asks of the gate.
     fn read(&self, asked: &Asked, request: &Request) -> Result<Asking, Problem> {
         self.hosts.check(request)?;
@@ -189,7 +199,10 @@ async fn edge(doors: Arc<Doors>, limit: Duration, mut request: Request, next: Ne
         let fit = |caller| doors.check(&asked, &request).map(|()| caller);
         let caller = match admitted.and_then(fit) {
             Ok(caller) => caller,
-            Err(problem) => return problem.into_response(),
+            Err(problem) => {
+                let path = request.uri().path_and_query().map(ToString::to_string);
+                return doors.refuse(path.unwrap_or_default(), problem).await;
+            }
         };
         let sees_all = caller.may(Scope::Pii);
         request.extensions_mut().insert(caller);
@@ -236,7 +249,8 @@ fn as_problem(asked: &Asked, response: Response) -> Response {
     let content_type = response.headers().get(header::CONTENT_TYPE);
     let ours = content_type.is_some_and(|value| {
         let value = value.as_bytes();
-        value == PROBLEM.as_bytes() || value.starts_with(b"application/json")
+        let media = [PROBLEM.as_bytes(), b"application/json", b"text/html"];
+        media.iter().any(|media| value.starts_with(media))
     });
     if ours || !(status.is_client_error() || status.is_server_error()) {
         return response;
@@ -283,7 +297,8 @@ mod tests {
             Needs::Nothing,
         );
         let gate = Gate { guard, rules };
-        let doors = Doors { plain, hosts: Hosts::default(), gate, damage: Box::new(|| None) };
+        let doors =
+            Doors { plain, hosts: Hosts::default(), gate, pages: None, damage: Box::new(|| None) };
         around_within(routes, doors, Duration::from_millis(200))
     }
 

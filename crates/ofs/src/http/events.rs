@@ -55,7 +55,7 @@ struct Asked {
 /// A record of the log.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Line {
+pub(super) struct Line {
     /// Where it stands.
     #[schema(value_type = String, example = "orders.events.v1/0@17")]
     position: Position,
@@ -74,7 +74,7 @@ struct Line {
     /// The event's envelope, with all its members; absent if the record is no event.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Object)]
-    event: Option<Value>,
+    pub(super) event: Option<Value>,
     /// The record's value, if it is no event.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -82,7 +82,7 @@ struct Line {
     /// Why it is no event.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    error: Option<String>,
+    pub(super) error: Option<String>,
 }
 
 impl From<Received> for Line {

@@ -16,7 +16,7 @@ use utoipa::openapi::OpenApi;
 use utoipa::openapi::path::Operation;
 
 /// The cookie that holds a browser's key.
-const COOKIE: &str = "ofs-key";
+pub(super) const COOKIE: &str = "ofs-key";
 
 /// Whom a process lets in.
 #[derive(Clone)]

@@ -140,12 +140,16 @@ async fn build(
     State(app): State<App>,
     caller: Caller,
 ) -> Result<(StatusCode, Json<Building>), Problem> {
-    app.audit.note(&Entry::by(&caller, "index.rebuild")).await?;
-    // In its own task: the order is written even if the client is gone by then.
+    let target = start(&app, &caller).await?;
+    Ok((StatusCode::ACCEPTED, Json(Building { building: target.0 })))
+}
+
+/// Orders a rebuild, in its own task: it is written even if the client is gone by then.
+pub(super) async fn start(app: &App, caller: &Caller) -> Result<Target, Problem> {
+    app.audit.note(&Entry::by(caller, "index.rebuild")).await?;
     let rebuild = app.rebuild.clone();
     let started = tokio::spawn(async move { rebuild.start().await }).await;
-    let target = started.map_err(|_| Problem::internal())?.map_err(problem)?;
-    Ok((StatusCode::ACCEPTED, Json(Building { building: target.0 })))
+    started.map_err(|_| Problem::internal())?.map_err(problem)
 }
 
 /// Compares every document with its record. Reads everything, so it takes a while.

@@ -2,21 +2,26 @@
 //!
 //! Wiring only: each route is in the file of its resource, everything around routes is in `edge`.
 
+mod console;
 mod docs;
 mod edge;
 mod events;
+mod explain;
+mod findings;
 mod gate;
 mod health;
 mod index;
 mod keys;
 mod masked;
 mod metrics;
+mod obstacles;
 mod origin;
 mod parked;
 mod parked_view;
 mod pipeline;
 mod place;
 mod raw;
+mod recent;
 mod refusals;
 mod refused;
 mod serve;
@@ -25,16 +30,22 @@ mod tail;
 #[cfg(test)]
 mod tests;
 mod timeline;
+mod verify;
 
 pub use gate::Guard;
 pub(crate) use keys::{KeyList, KeyView, MadeKey, NewKey, Trail};
 pub use origin::Hosts;
 pub use refusals::Refusals;
 pub use serve::serve;
+pub use verify::Verify;
 
+use crate::about::About;
+use crate::history::History;
 use gate::{Gate, Needs, Rules};
 use metrics_exporter_prometheus::PrometheusHandle;
 use ofs_runtime::access::{Audit, Keyring};
+use ofs_runtime::books::Books;
+use ofs_runtime::desk::Desk;
 use ofs_runtime::index::Index;
 use ofs_runtime::log::Log;
 use ofs_runtime::parked::Redrive;
@@ -76,12 +87,27 @@ pub struct App {
     pub draining: CancellationToken,
     /// Renders the metrics of this process.
     pub metrics: PrometheusHandle,
+    /// What this process is.
+    pub about: Arc<About>,
+    /// What was seen in the last hour.
+    pub history: History,
+    /// The comparison of the index with the records, as a person asked for it.
+    pub verify: Verify,
+}
+
+impl App {
+    /// The desk of `service`, which may run elsewhere: to read its records.
+    fn desk(&self, service: &'static str) -> Desk {
+        let books = Books::new(service, Arc::clone(&self.store));
+        Desk::new(books, Arc::clone(&self.index), Arc::new(self.pipeline.clone()))
+    }
 }
 
 /// The operator's own routes, with their documentation.
 fn operations() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(timeline::routes())
+        .merge(explain::routes())
         .merge(events::routes())
         .merge(pipeline::routes())
         .merge(parked::routes())
@@ -95,7 +121,8 @@ fn operations() -> OpenApiRouter<App> {
 /// The whole surface: `service_routes` and the operator's, with everything around them (request ids,
 /// problems, limits, log lines, metrics), and its description.
 pub fn router(app: App, service_routes: Vec<OpenApiRouter>) -> (axum::Router, OpenApi) {
-    let (hosts, guard) = (app.hosts.clone(), app.guard.clone());
+    let (hosts, guard, pages) = (app.hosts.clone(), app.guard.clone(), console::routes(&app));
+    let refusal = Some(console::Refusal(app.clone()));
     let damage = {
         let (store, log) = (Arc::clone(&app.store), Arc::clone(&app.log));
         Box::new(move || store.damage().or_else(|| log.damage()))
@@ -113,8 +140,9 @@ pub fn router(app: App, service_routes: Vec<OpenApiRouter>) -> (axum::Router, Op
     let plain = docs::operations(&described).filter(|(.., operation)| !docs::has_query(operation));
     let plain = plain.map(|(method, route, _)| (method, route.to_owned())).collect();
     let rules = Rules::of(&described).with_pages(&docs::PAGES, Needs::Nothing);
-    let routes = routes.merge(docs::routes(&described));
-    let doors = edge::Doors { plain, hosts, gate: Gate { guard, rules }, damage };
+    let rules = console::rules(rules);
+    let routes = routes.merge(docs::routes(&described)).merge(pages);
+    let doors = edge::Doors { plain, hosts, gate: Gate { guard, rules }, pages: refusal, damage };
     (edge::around(routes, doors), described)
 }
 

@@ -19,6 +19,8 @@ use utoipa_axum::routes;
 
 /// The longest reason for giving an event up, in characters.
 const MAX_REASON: usize = 1000;
+/// Events that are discarded at once, at most.
+const MOST_DISCARDED: usize = 10_000;
 /// Parked events read at once by a bulk retry.
 const PAGE: usize = 200;
 /// How long a bulk retry starts new attempts; below the time an answer may take.
@@ -53,13 +55,22 @@ async fn list(
     State(app): State<App>,
     Params(asked): Params<Listing>,
 ) -> Result<Json<ParkedPage>, Problem> {
+    let (found, next_cursor) = page(&app, asked).await?;
+    Ok(Json(ParkedPage { parked: found.iter().map(ParkedView::from).collect(), next_cursor }))
+}
+
+/// The page of parked events that is asked for, and the cursor of the next.
+pub(super) async fn page(
+    app: &App,
+    asked: Listing,
+) -> Result<(Vec<store::Parked>, Option<String>), Problem> {
     let (filter, limit) = asked.check()?;
     // One more than asked for tells whether there is a next page.
     let mut found = app.store.parked(&filter, limit + 1).await?;
     let more = found.len() > limit;
     found.truncate(limit);
     let next_cursor = found.last().filter(|_| more).map(|last| last.id.to_string());
-    Ok(Json(ParkedPage { parked: found.iter().map(ParkedView::from).collect(), next_cursor }))
+    Ok((found, next_cursor))
 }
 
 /// One parked event, with every byte of its record.
@@ -73,8 +84,12 @@ async fn list(
         (status = 404, description = "No such parked event", body = Problem,
             content_type = "application/problem+json")))]
 async fn show(State(app): State<App>, Id(id): Id<u64>) -> Result<Json<Detail>, Problem> {
-    let found = app.store.parked_event(id).await?.ok_or_else(|| unknown(id))?;
-    Ok(Json(Detail::from(&found)))
+    Ok(Json(Detail::from(&event(&app, id).await?)))
+}
+
+/// The parked event `id`, in any state.
+pub(super) async fn event(app: &App, id: u64) -> Result<store::Parked, Problem> {
+    app.store.parked_event(id).await?.ok_or_else(|| unknown(id))
 }
 
 /// Tries one parked event now, due or not, and says what came of it.
@@ -95,12 +110,17 @@ async fn retry(
     caller: Caller,
     Id(id): Id<u64>,
 ) -> Result<Json<Tried>, Problem> {
-    app.audit.note(&Entry::by(&caller, "parked.retry").with(id)).await?;
+    retry_one(&app, &caller, id).await.map(Json)
+}
+
+/// Tries the parked event `id` now, whatever becomes of the request.
+pub(super) async fn retry_one(app: &App, caller: &Caller, id: u64) -> Result<Tried, Problem> {
+    app.audit.note(&Entry::by(caller, "parked.retry").with(id)).await?;
     let redrive = app.redrive.clone();
     let retried = detached(async move { redrive.retry(id).await }).await??;
     match retried {
-        Retried::Resolved => Ok(Json(Tried::resolved(id))),
-        Retried::Failed { reason } => Ok(Json(Tried::failed(id, reason))),
+        Retried::Resolved => Ok(Tried::resolved(id)),
+        Retried::Failed { reason } => Ok(Tried::failed(id, reason)),
         Retried::Unknown => Err(unknown(id)),
         Retried::Closed(state) => Err(closed(id, state)),
         Retried::Busy => Err(busy(id)),
@@ -137,19 +157,35 @@ async fn discard(
     Id(id): Id<u64>,
     Body(asked): Body<Discard>,
 ) -> Result<Json<Done>, Problem> {
-    let reason = asked.reason.trim().to_owned();
-    if reason.is_empty() || reason.chars().count() > MAX_REASON {
-        let rule = format!("must say in 1 to {MAX_REASON} characters why the event is given up");
-        return Err(Problem::invalid_request(vec![Invalid::new("/reason", rule)]));
-    }
-    app.audit.note(&Entry::by(&caller, "parked.discard").with(id).because(&reason)).await?;
+    discard_one(&app, &caller, id, &asked.reason).await.map(Json)
+}
+
+/// Gives up the parked event `id` for `reason`, whatever becomes of the request.
+pub(super) async fn discard_one(
+    app: &App,
+    caller: &Caller,
+    id: u64,
+    reason: &str,
+) -> Result<Done, Problem> {
+    let reason = checked(reason)?;
+    app.audit.note(&Entry::by(caller, "parked.discard").with(id).because(&reason)).await?;
     let redrive = app.redrive.clone();
     match detached(async move { redrive.discard(id, reason).await }).await?? {
-        Discarded::Done => Ok(Json(Done::discarded(id))),
+        Discarded::Done => Ok(Done::discarded(id)),
         Discarded::Busy => Err(busy(id)),
         Discarded::Closed(state) => Err(closed(id, state)),
         Discarded::Unknown => Err(unknown(id)),
     }
+}
+
+/// The reason for giving events up, if it is one.
+fn checked(reason: &str) -> Result<String, Problem> {
+    let reason = reason.trim().to_owned();
+    if reason.is_empty() || reason.chars().count() > MAX_REASON {
+        let rule = format!("must say in 1 to {MAX_REASON} characters why the event is given up");
+        return Err(Problem::invalid_request(vec![Invalid::new("/reason", rule)]));
+    }
+    Ok(reason)
 }
 
 /// Tries every parked event that is first in its queue; those behind follow by themselves.
@@ -166,13 +202,61 @@ async fn retry_many(
     caller: Caller,
     Params(asked): Params<Chosen>,
 ) -> Result<Json<Bulk>, Problem> {
+    retry_chosen(&app, &caller, asked).await.map(Json)
+}
+
+/// Tries the parked events that are `asked` for, whatever becomes of the request.
+pub(super) async fn retry_chosen(
+    app: &App,
+    caller: &Caller,
+    asked: Chosen,
+) -> Result<Bulk, Problem> {
     let filter = asked.filter();
+    app.audit.note(&Entry::by(caller, "parked.retry").with(subject(&filter))).await?;
+    Ok(detached(retry_heads(app.clone(), filter)).await??)
+}
+
+/// A filter in words, for the audit trail.
+fn subject(filter: &ParkedFilter) -> String {
     let part = |name, value: &Option<String>| value.as_ref().map(|value| format!("{name} {value}"));
     let parts = [part("service", &filter.owner), part("reason", &filter.reason)];
-    let chosen = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
-    let subject = if chosen.is_empty() { "all".to_owned() } else { chosen };
-    app.audit.note(&Entry::by(&caller, "parked.retry").with(subject)).await?;
-    Ok(Json(detached(retry_heads(app, filter)).await??))
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() { "all".to_owned() } else { parts.join(", ") }
+}
+
+/// Gives up the open parked events that are `asked` for, if they are as many as `expected`; says how
+/// many were.
+pub(super) async fn discard_chosen(
+    app: &App,
+    caller: &Caller,
+    asked: Chosen,
+    reason: &str,
+    expected: usize,
+) -> Result<u64, Problem> {
+    let (mut filter, reason) = (asked.filter(), checked(reason)?);
+    let mut ids = Vec::new();
+    while ids.len() < MOST_DISCARDED {
+        let page = app.store.parked(&filter, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        filter.after = Some(last.id);
+        ids.extend(page.iter().map(|parked| parked.id));
+    }
+    if ids.len() != expected {
+        let detail = format!("{} events match, not {expected}; nothing was discarded", ids.len());
+        return Err(Problem::conflict(detail));
+    }
+    let entry = Entry::by(caller, "parked.discard").with(subject(&filter)).because(&reason);
+    app.audit.note(&entry).await?;
+    let redrive = app.redrive.clone();
+    let work = async move {
+        let mut done = 0;
+        for id in ids {
+            let discarded = redrive.discard(id, reason.clone()).await?;
+            done += u64::from(discarded == Discarded::Done);
+        }
+        Ok::<u64, store::Error>(done)
+    };
+    Ok(detached(work).await??)
 }
 
 async fn retry_heads(app: App, mut filter: ParkedFilter) -> Result<Bulk, store::Error> {

@@ -232,7 +232,7 @@ fn owner(service: ServiceName) -> String {
 }
 
 /// What an attempt came to.
-#[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Attempt {
     /// It was handled.
@@ -258,6 +258,11 @@ pub(super) struct Tried {
 impl Tried {
     pub(super) const fn resolved(id: u64) -> Self {
         Tried { id, outcome: Attempt::Resolved, reason: None }
+    }
+
+    /// Whether it was handled.
+    pub(super) fn is_resolved(&self) -> bool {
+        self.outcome == Attempt::Resolved
     }
 
     pub(super) const fn failed(id: u64, reason: String) -> Self {
@@ -298,13 +303,13 @@ impl Done {
 #[derive(Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub(super) struct Bulk {
     /// Handled.
-    resolved: u64,
+    pub(super) resolved: u64,
     /// Failed again.
-    failed: u64,
+    pub(super) failed: u64,
     /// Being tried by somebody else, or behind another one by now.
-    busy: u64,
+    pub(super) busy: u64,
     /// Belong to services that run in another process; ask there.
-    elsewhere: u64,
+    pub(super) elsewhere: u64,
     /// Whether it stopped before the end; ask again.
     pub(super) more: bool,
 }

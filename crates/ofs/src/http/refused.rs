@@ -129,9 +129,14 @@ async fn retry(
     State(app): State<App>,
     caller: Caller,
 ) -> Result<(StatusCode, Json<Again>), Problem> {
-    app.audit.note(&Entry::by(&caller, "index.retry")).await?;
+    let pushed = push_again(&app, &caller).await?;
+    Ok((StatusCode::ACCEPTED, Json(Again { pushed })))
+}
+
+/// Has every refused document pushed again, whatever becomes of the request.
+pub(super) async fn push_again(app: &App, caller: &Caller) -> Result<u64, Problem> {
+    app.audit.note(&Entry::by(caller, "index.retry")).await?;
     let rebuild = app.rebuild.clone();
     let retried = tokio::spawn(async move { rebuild.retry_refused().await }).await;
-    let pushed = retried.map_err(|_| Problem::internal())?.map_err(problem)?;
-    Ok((StatusCode::ACCEPTED, Json(Again { pushed })))
+    retried.map_err(|_| Problem::internal())?.map_err(problem)
 }

@@ -22,11 +22,11 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 /// The events of one order.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Timeline {
+pub(super) struct Timeline {
     /// The order.
     order_id: OrderId,
     /// Every event once, causes before effects.
-    events: Vec<Entry>,
+    pub(super) events: Vec<Entry>,
 }
 
 /// Show what happened to an order.
@@ -44,8 +44,13 @@ struct Timeline {
         (status = 503, body = Problem, content_type = "application/problem+json",
             description = "the store cannot be reached")))]
 async fn show(State(app): State<App>, Id(id): Id<OrderId>) -> Result<Json<Timeline>, Problem> {
+    timeline(&app, id).await.map(Json)
+}
+
+/// What happened to order `id`.
+pub(super) async fn timeline(app: &App, id: OrderId) -> Result<Timeline, Problem> {
     // First what is read, then what is told: between the two an event can only come twice.
-    let mut events = match record(&app, search_indexer_worker::NAME, id).await? {
+    let mut events = match record(app, search_indexer_worker::NAME, id).await? {
         Some(record) => {
             let document: OrderDocument = record.read().map_err(|_| Problem::internal())?;
             document.timeline
@@ -53,9 +58,9 @@ async fn show(State(app): State<App>, Id(id): Id<OrderId>) -> Result<Json<Timeli
         None => Vec::new(),
     };
     let (order, payment, shipment) = tokio::try_join!(
-        record(&app, order_service::NAME, id),
-        record(&app, payment_worker::NAME, id),
-        record(&app, fulfillment_worker::NAME, id),
+        record(app, order_service::NAME, id),
+        record(app, payment_worker::NAME, id),
+        record(app, fulfillment_worker::NAME, id),
     )?;
     let told = order.map(|order| told(order, payment, shipment)).unwrap_or_default();
     for (_, _, event) in &told {
@@ -66,7 +71,7 @@ async fn show(State(app): State<App>, Id(id): Id<OrderId>) -> Result<Json<Timeli
     if events.is_empty() {
         return Err(Problem::unknown_order(id));
     }
-    Ok(Json(Timeline { order_id: id, events: in_causal_order(events) }))
+    Ok(Timeline { order_id: id, events: in_causal_order(events) })
 }
 
 async fn record(app: &App, owner: &str, key: OrderId) -> Result<Option<Record>, store::Error> {

@@ -6,10 +6,12 @@ mod system;
 
 mod api;
 mod bad_records;
+mod browser;
 mod building;
 mod cli;
 mod config;
 mod connections;
+mod console;
 mod couriers;
 mod crashes;
 mod dialects;

@@ -1,6 +1,7 @@
 //! What the tests stand on: the embedded engines in a directory of their own, and one client.
 
-use crate::http::{App, Guard, Hosts, Refusals, router};
+use crate::history::History;
+use crate::http::{App, Guard, Hosts, Refusals, Verify, router};
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -124,6 +125,9 @@ pub(super) async fn house_with(change: impl FnOnce(Arc<dyn Log>) -> Arc<dyn Log>
         hosts: Hosts::default(),
         draining: CancellationToken::new(),
         metrics: PrometheusBuilder::new().build_recorder().handle(),
+        about: Arc::default(),
+        history: History::default(),
+        verify: Verify::default(),
         store,
         log,
         index,

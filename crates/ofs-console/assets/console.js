@@ -1,0 +1,157 @@
+'use strict';
+(() => {
+  const html = document.documentElement;
+  const api = html.dataset.api, ui = html.dataset.ui;
+  const $ = (selector) => document.querySelector(selector);
+  const typing = () => /^(INPUT|TEXTAREA|SELECT)$/.test((document.activeElement || {}).tagName || '');
+
+  const say = (state, word) => {
+    const live = $('#live');
+    if (!live) return;
+    live.hidden = false;
+    live.dataset.state = state;
+    live.textContent = word;
+  };
+
+  // One stream a page, and only while somebody sees it.
+  let source = null;
+  const follow = (path, take) => {
+    const open = () => {
+      if (source || document.hidden) return;
+      source = new EventSource(api + path);
+      source.onopen = () => say('live', 'live');
+      source.onerror = () => say('offline', 'connection lost, trying again');
+      source.onmessage = take;
+    };
+    document.addEventListener('visibilitychange', () => {
+      if (document.hidden && source) { source.close(); source = null; } else open();
+    });
+    addEventListener('pagehide', () => { if (source) source.close(); source = null; });
+    addEventListener('pageshow', open);
+    open();
+  };
+
+  // Shows the page as it is now: the server renders, the parts that changed are put in place.
+  let renewing = false;
+  const renew = async () => {
+    if (renewing || document.hidden || typing()) return;
+    renewing = true;
+    try {
+      const answer = await fetch(location.href, { headers: { accept: 'text/html' } });
+      const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');
+      for (const part of document.querySelectorAll('[data-live]')) {
+        const other = fresh.querySelector(`[data-live="${part.dataset.live}"]`);
+        if (!other || other.innerHTML === part.innerHTML) continue;
+        const open = [...part.querySelectorAll('details[open][id]')].map((one) => one.id);
+        const focus = part.contains(document.activeElement) && document.activeElement.id;
+        part.replaceChildren(...other.childNodes);
+        Object.assign(part.dataset, other.dataset);
+        for (const id of open) { const one = document.getElementById(id); if (one) one.open = true; }
+        if (focus) { const one = document.getElementById(focus); if (one) one.focus(); }
+      }
+      decorate();
+      say('live', 'live');
+    } catch (_) {
+      say('offline', 'connection lost, trying again');
+    }
+    renewing = false;
+  };
+
+  const local = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'long' });
+  const decorate = () => {
+    for (const time of document.querySelectorAll('time:not([title])')) {
+      const at = new Date(time.dateTime);
+      if (!isNaN(at)) time.title = `${local.format(at)} (${time.dateTime})`;
+    }
+    if (!navigator.clipboard) return;
+    for (const block of document.querySelectorAll('.command')) {
+      if (block.querySelector('button')) continue;
+      const button = document.createElement('button');
+      button.type = 'button';
+      button.textContent = 'Copy';
+      button.addEventListener('click', async () => {
+        await navigator.clipboard.writeText(block.querySelector('code').textContent);
+        button.textContent = 'Copied';
+        setTimeout(() => { button.textContent = 'Copy'; }, 1500);
+      });
+      block.append(button);
+    }
+  };
+  decorate();
+
+  const news = $('#news[data-topic]');
+  if (news) {
+    let seen = 0;
+    follow(`events?topic=${news.dataset.topic}&from=latest`, () => {
+      seen += 1;
+      const link = document.createElement('a');
+      link.href = location.href;
+      link.textContent = seen === 1 ? '1 new order – show' : `${seen} new orders – show`;
+      news.replaceChildren(link);
+      news.hidden = false;
+    });
+  }
+  const tail = $('[data-tail]');
+  if (tail) {
+    const pause = $('#pause');
+    let paused = false;
+    if (pause) {
+      pause.hidden = false;
+      pause.addEventListener('click', () => {
+        paused = !paused;
+        pause.textContent = paused ? 'Go on' : 'Pause';
+        pause.setAttribute('aria-pressed', String(paused));
+        if (!paused) renew();
+      });
+    }
+    let timer = 0;
+    follow(tail.dataset.tail, () => {
+      if (paused || timer) return;
+      timer = setTimeout(() => { timer = 0; renew(); }, 400);
+    });
+  }
+  const every = $('[data-every]');
+  if (every) {
+    let wait = 0;
+    const again = async () => {
+      await renew();
+      const seconds = Number((document.querySelector('[data-every]') || {}).dataset?.every || 0);
+      if (seconds > 0) wait = setTimeout(again, seconds * 1000);
+    };
+    const first = Number(every.dataset.every);
+    if (first > 0) wait = setTimeout(again, first * 1000);
+    addEventListener('pagehide', () => clearTimeout(wait));
+  }
+
+  let row = -1, went = 0;
+  document.addEventListener('keydown', (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === 'Escape' && typing()) { document.activeElement.blur(); return; }
+    if (typing()) return;
+    if (event.timeStamp - went < 1200) {
+      const link = document.querySelector(`nav a[data-key="${CSS.escape(event.key)}"]`);
+      went = 0;
+      if (link) { event.preventDefault(); link.click(); }
+      return;
+    }
+    const rows = [...document.querySelectorAll('.list tbody tr')];
+    const move = (by) => {
+      if (!rows.length) return;
+      rows.forEach((one) => one.classList.remove('at'));
+      row = Math.min(rows.length - 1, Math.max(0, row + by));
+      rows[row].classList.add('at');
+      rows[row].scrollIntoView({ block: 'nearest' });
+      const link = rows[row].querySelector('a');
+      if (link) link.focus({ preventScroll: true });
+    };
+    switch (event.key) {
+      case '/': { const box = $('input[type="search"]'); if (box) { event.preventDefault(); box.focus(); box.select(); } break; }
+      case 'g': went = event.timeStamp; break;
+      case 'j': move(1); break;
+      case 'k': move(-1); break;
+      case 'c': { const id = $('[data-copy]'); if (id && navigator.clipboard) navigator.clipboard.writeText(id.dataset.copy); break; }
+      case '?': { const keys = $('.keys'); if (keys) keys.scrollIntoView(); break; }
+      default:
+    }
+  });
+})();

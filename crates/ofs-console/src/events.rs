@@ -1,0 +1,56 @@
+//! The log as it is, newest first: what was appended where, whole records, live.
+
+use crate::frame::{Copyable, Frame};
+use crate::order::Content;
+use crate::orders::Choice;
+use crate::words::{Clock, Count};
+use askama::Template;
+
+/// One record.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Where it stands.
+    pub position: String,
+    /// When the log took it.
+    pub at: Clock,
+    /// The event's type, or that it is none.
+    pub event_type: String,
+    /// The order, where its key names one.
+    pub order: Option<String>,
+    /// The chain it belongs to.
+    pub correlation: Option<String>,
+    /// The event that caused it.
+    pub cause: Option<String>,
+    /// Why it is no event.
+    pub error: Option<String>,
+    /// What it holds.
+    pub content: Content,
+    /// The same elsewhere.
+    pub copy: Vec<Copyable>,
+}
+
+/// The log.
+#[derive(Debug, Template)]
+#[template(path = "events.html")]
+pub struct EventsPage {
+    /// Around the page.
+    pub frame: Frame,
+    /// Topics to choose from.
+    pub topics: Vec<Choice>,
+    /// Types to choose from.
+    pub types: Vec<Choice>,
+    /// The order that is looked for.
+    pub order: String,
+    /// The position from which on is read.
+    pub from: String,
+    /// The other filters, to be sent along.
+    pub kept: Vec<(String, String)>,
+    /// The page, newest first.
+    pub records: Vec<Record>,
+    /// Records that were looked at, if there are older ones that were not.
+    pub looked: Option<Count>,
+    /// The stream of what comes, from the API; none if this is a place in the past.
+    pub tail: Option<String>,
+    /// The same elsewhere.
+    pub copy: Vec<Copyable>,
+}

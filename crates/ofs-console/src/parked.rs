@@ -1,0 +1,118 @@
+//! What could not be handled: grouped by cause, each event with its bytes, and what became of it.
+
+use crate::frame::{Copyable, Frame};
+use crate::order::Content;
+use crate::orders::Choice;
+use crate::words::{Badge, Count, Moment, Tone};
+use askama::Template;
+
+/// Open events that could not be handled for the same reason.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// The service.
+    pub service: String,
+    /// The events' type.
+    pub event_type: String,
+    /// Why.
+    pub reason: String,
+    /// How many.
+    pub count: Count,
+    /// When the first was parked.
+    pub first: Moment,
+    /// When the last was.
+    pub last: Moment,
+    /// The query that lists them alone.
+    pub query: String,
+}
+
+/// One parked event in a list.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Its number.
+    pub id: u64,
+    /// How it stands.
+    pub state: Badge,
+    /// The service.
+    pub service: String,
+    /// The event's type.
+    pub event_type: String,
+    /// The order, if one can be told.
+    pub order: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// How often it was tried since.
+    pub attempts: u32,
+    /// When it was parked.
+    pub parked: Moment,
+    /// When it is tried again by itself.
+    pub next: Option<Moment>,
+    /// The one that has to go first.
+    pub behind: Option<u64>,
+}
+
+/// What was done, in words.
+#[derive(Clone, Debug)]
+pub struct Notice {
+    /// How it went.
+    pub tone: Tone,
+    /// What came of it.
+    pub text: String,
+}
+
+/// The list.
+#[derive(Debug, Template)]
+#[template(path = "parked.html")]
+pub struct ParkedPage {
+    /// Around the page.
+    pub frame: Frame,
+    /// What was just done.
+    pub notice: Option<Notice>,
+    /// Which states to show.
+    pub states: Vec<Choice>,
+    /// Filters in force, each with the query without it.
+    pub filters: Vec<(String, String)>,
+    /// The filters as fields of a form.
+    pub fields: Vec<(String, String)>,
+    /// Open events by cause.
+    pub groups: Vec<Group>,
+    /// Whether there are more than were looked at for the groups.
+    pub more_groups: bool,
+    /// The page.
+    pub rows: Vec<Row>,
+    /// Whether any is open.
+    pub any_open: bool,
+    /// The query of the next page.
+    pub next: Option<String>,
+    /// The same elsewhere.
+    pub copy: Vec<Copyable>,
+}
+
+/// One parked event.
+#[derive(Debug, Template)]
+#[template(path = "parked_event.html")]
+pub struct ParkedEventPage {
+    /// Around the page.
+    pub frame: Frame,
+    /// What was just done.
+    pub notice: Option<Notice>,
+    /// The event.
+    pub row: Row,
+    /// Whether it is still open.
+    pub open: bool,
+    /// When it left.
+    pub closed: Option<Moment>,
+    /// Where it stands in the log.
+    pub position: String,
+    /// Its record key.
+    pub key: String,
+    /// Its record value.
+    pub content: Content,
+    /// How many bytes it has, and how they are written here.
+    pub size: String,
+    /// Where the error points to: the text before it, at it and after it.
+    pub marked: Option<(String, String, String)>,
+    /// Events of the same order that wait behind it.
+    pub waiting: Vec<Row>,
+    /// The same elsewhere.
+    pub copy: Vec<Copyable>,
+}

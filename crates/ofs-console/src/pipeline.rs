@@ -1,0 +1,83 @@
+//! What waits where: the way of an event as a strip, what is to be said about it, and who reads what.
+
+use crate::frame::{Copyable, Frame};
+use crate::words::{Age, Badge, Count, Moment, Spark, Tone};
+use askama::Template;
+
+/// One stage of an event's way.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// Its name.
+    pub title: &'static str,
+    /// How it stands.
+    pub tone: Tone,
+    /// What went through in the last minute; none while that is unknown.
+    pub rate: Option<String>,
+    /// What of.
+    pub unit: &'static str,
+    /// What waits there, by name.
+    pub lines: Vec<(&'static str, String)>,
+    /// What went through in the last hour.
+    pub spark: Spark,
+}
+
+impl Stage {
+    const fn state(&self) -> Badge {
+        let word = match self.tone {
+            Tone::Bad => "needs somebody",
+            Tone::Warning => "behind",
+            Tone::Good | Tone::Waiting | Tone::Plain => "flowing",
+        };
+        Badge { tone: self.tone, word }
+    }
+}
+
+/// Something that is to be said.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// How bad it is.
+    pub tone: Tone,
+    /// What is to be seen.
+    pub what: String,
+    /// Why, most likely.
+    pub cause: String,
+    /// What helps.
+    pub command: Option<String>,
+}
+
+/// A service's place in one topic.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    /// The service.
+    pub service: &'static str,
+    /// The topic.
+    pub topic: &'static str,
+    /// How many partitions it has.
+    pub partitions: String,
+    /// Those that the process asked reads.
+    pub here: String,
+    /// Events still to be read.
+    pub lag: Option<Count>,
+    /// When the oldest of them was appended.
+    pub oldest: Option<Moment>,
+    /// How long that one has waited.
+    pub waited: Option<Age>,
+    /// Since when it cannot be told.
+    pub unreachable: Option<Moment>,
+}
+
+/// The pipeline.
+#[derive(Debug, Template)]
+#[template(path = "pipeline.html")]
+pub struct PipelinePage {
+    /// Around the page.
+    pub frame: Frame,
+    /// Stages, in the order of an event's way.
+    pub stages: Vec<Stage>,
+    /// What is to be said, worst first.
+    pub findings: Vec<Told>,
+    /// Who reads what.
+    pub readers: Vec<Reader>,
+    /// The same elsewhere.
+    pub copy: Vec<Copyable>,
+}

@@ -1,0 +1,170 @@
+//! The pipeline page: every stage from the API to the index, who reads what, and what is to be done.
+
+use super::{Page, frame};
+use crate::history::Sample;
+use crate::http::App;
+use crate::http::findings::{Finding, findings};
+use axum::extract::State;
+use ofs_console::frame::{Copyable, Depth, Here};
+use ofs_console::pipeline::{PipelinePage, Reader, Stage, Told};
+use ofs_console::words::{Age, Count, Moment, Spark, Tone, age, count, rate};
+use ofs_events::Topic;
+use ofs_runtime::pipeline::{PipelineView, ServiceView, TopicView, Waiting};
+
+pub(super) async fn show(State(app): State<App>) -> Page<PipelinePage> {
+    let frame = frame(&app, Here::Pipeline, Depth::Page);
+    let (view, fresh) = tokio::join!(app.pipeline.sample(), app.pipeline.freshness());
+    let found = findings(&app, &view);
+    let behind = fresh.map(|fresh| Age(fresh.lag_seconds));
+    Page(PipelinePage {
+        stages: stages(&app, &view, &found, behind),
+        readers: readers(&app, &view),
+        findings: found.into_iter().map(told).collect(),
+        copy: vec![Copyable::ofs("pipeline"), Copyable::curl(&app.about.url, "/pipeline")],
+        frame,
+    })
+}
+
+fn told(finding: Finding) -> Told {
+    let Finding { tone, what, cause, command, .. } = finding;
+    Told { tone, what, cause, command }
+}
+
+fn stages(app: &App, view: &PipelineView, found: &[Finding], behind: Option<Age>) -> Vec<Stage> {
+    let service = |name: &str| view.services.iter().find(|one| one.service == name);
+    let mut stages = vec![api(app, found), outbox(app, view, found)];
+    let readers = [("Payment", payment_worker::NAME), ("Fulfillment", fulfillment_worker::NAME)];
+    for (title, name) in readers {
+        stages.extend(service(name).map(|service| worker(app, title, service, found)));
+    }
+    if let Some(service) = service(search_indexer_worker::NAME) {
+        stages.push(index(app, service, found, behind));
+    }
+    stages
+}
+
+/// How bad the worst finding about one of `parts` is.
+fn tone(found: &[Finding], parts: &[&str]) -> Tone {
+    let tones = found.iter().filter(|finding| parts.contains(&finding.part));
+    let tones: Vec<Tone> = tones.map(|finding| finding.tone).collect();
+    match () {
+        () if tones.contains(&Tone::Bad) => Tone::Bad,
+        () if tones.contains(&Tone::Warning) => Tone::Warning,
+        () => Tone::Good,
+    }
+}
+
+fn api(app: &App, found: &[Finding]) -> Stage {
+    let orders = |sample: &Sample| sample.end(&[Topic::Orders]);
+    Stage {
+        title: "API",
+        tone: tone(found, &["store"]),
+        rate: app.history.rate(orders).map(rate),
+        unit: "orders/s",
+        lines: Vec::new(),
+        spark: Spark(app.history.rates(orders)),
+    }
+}
+
+fn outbox(app: &App, view: &PipelineView, found: &[Finding]) -> Stage {
+    let sent = |sample: &Sample| sample.end(&Topic::ALL);
+    let rows = view.services.iter().map(|service| service.outbox.rows).sum::<Option<u64>>();
+    let ages = view.services.iter().filter_map(|service| service.outbox.age_seconds);
+    Stage {
+        title: "Outbox",
+        tone: tone(found, &["store", "log", "outbox"]),
+        rate: app.history.rate(sent).map(rate),
+        unit: "events/s",
+        lines: vec![
+            ("to be sent", known(rows)),
+            ("oldest", rows.map_or_else(unknown, |_| oldest(ages.fold(0.0, f64::max)))),
+        ],
+        spark: Spark(app.history.rates(sent)),
+    }
+}
+
+fn worker(app: &App, title: &'static str, service: &ServiceView, found: &[Finding]) -> Stage {
+    let name = service.service;
+    let read = |sample: &Sample| sample.read(name);
+    let lag = service.topics.iter().map(|topic| topic.lag_events).sum::<Option<u64>>();
+    Stage {
+        title,
+        tone: tone(found, &["store", "log", name]),
+        rate: app.history.rate(read).map(rate),
+        unit: "events/s",
+        lines: vec![
+            ("to be read", known(lag)),
+            ("oldest", seconds(service).map_or_else(unknown, oldest)),
+            ("parked", known(service.parked.rows)),
+        ],
+        spark: Spark(app.history.rates(read)),
+    }
+}
+
+fn index(app: &App, service: &ServiceView, found: &[Finding], behind: Option<Age>) -> Stage {
+    let mut stage = worker(app, "Index", service, found);
+    stage.tone = tone(found, &["store", "log", "index", service.service]);
+    let owed = ("to be indexed", known(service.index.rows));
+    let behind = behind.map_or_else(unknown, |behind| oldest(behind.0));
+    stage.lines = vec![stage.lines.swap_remove(0), owed, ("behind", behind)];
+    stage
+}
+
+/// Seconds that the oldest event a service has still to read has waited.
+fn seconds(service: &ServiceView) -> Option<f64> {
+    let all = service.topics.iter().map(|topic| topic.lag_seconds);
+    all.reduce(|one, other| Some(one?.max(other?))).flatten()
+}
+
+fn known(rows: Option<u64>) -> String {
+    rows.map_or_else(unknown, count)
+}
+
+fn oldest(seconds: f64) -> String {
+    if seconds > 0.0 { age(seconds) } else { "–".to_owned() }
+}
+
+fn unknown() -> String {
+    "not known".to_owned()
+}
+
+fn readers(app: &App, view: &PipelineView) -> Vec<Reader> {
+    let of_service = |service: &ServiceView| {
+        let runs = app.about.services.contains(&service.service);
+        let name = service.service;
+        let topics = service.topics.iter();
+        topics.map(move |topic| reader(name, runs, topic)).collect::<Vec<_>>()
+    };
+    view.services.iter().flat_map(of_service).collect()
+}
+
+fn reader(service: &'static str, runs: bool, topic: &TopicView) -> Reader {
+    let assigned = topic.assigned.as_ref().map(|assigned| {
+        let assigned: Vec<_> = assigned.iter().map(u32::to_string).collect();
+        assigned.join(", ")
+    });
+    let here = match assigned {
+        Some(assigned) if !assigned.is_empty() => assigned,
+        _ if !runs => "runs elsewhere, or nowhere".to_owned(),
+        Some(_) => "none".to_owned(),
+        None => unknown(),
+    };
+    Reader {
+        service,
+        topic: topic.topic.name(),
+        partitions: topic.partitions.map_or_else(unknown, count),
+        here,
+        lag: topic.lag_events.map(Count),
+        oldest: topic.oldest.map(Moment),
+        waited: topic.lag_seconds.filter(|seconds| *seconds > 0.0).map(Age),
+        unreachable: topic.unreachable_since.map(Moment),
+    }
+}
+
+/// The number of findings that need somebody, as last seen.
+pub(super) fn last_seen(app: &App) -> (Option<Count>, usize) {
+    let Some(view) = app.history.latest() else { return (None, 0) };
+    let rows = |waiting: &Waiting| waiting.rows.unwrap_or_default();
+    let parked = view.services.iter().map(|service| rows(&service.parked)).sum::<u64>();
+    (Some(Count(parked)).filter(|parked| parked.0 > 0), findings(app, &view).len())
+}
