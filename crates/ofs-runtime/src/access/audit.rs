@@ -16,6 +16,7 @@ const PAGE: usize = 1_000;
 /// What was done, in words that never change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = AuditEntry)]
 pub struct Entry {
     /// When.
     pub at: Timestamp,

@@ -3,11 +3,14 @@
 use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
+use utoipa::openapi::schema::Type;
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 macro_rules! scopes {
     ($($scope:ident = $name:literal, $doc:literal;)+) => {
         /// What a caller may do.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
         pub enum Scope {
             $(#[doc = $doc] #[serde(rename = $name)] $scope),+
         }
@@ -35,6 +38,17 @@ scopes! {
     Admin = "admin", "Keys and the audit trail.";
     Pii = "pii", "See e-mail addresses, which are masked without it, and search for them.";
 }
+
+impl PartialSchema for Scope {
+    fn schema() -> RefOr<Schema> {
+        let names = Scope::ALL.iter().map(|scope| scope.name());
+        let what = "What a caller may do; none includes another.";
+        let schema = ObjectBuilder::new().schema_type(Type::String).description(Some(what));
+        schema.enum_values(Some(names)).build().into()
+    }
+}
+
+impl ToSchema for Scope {}
 
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

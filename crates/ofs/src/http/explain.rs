@@ -88,6 +88,7 @@ pub(super) struct Known {
 ///
 /// What it waits for, since when, who acts next, what is in the way, and the safe command to try.
 #[utoipa::path(get, path = "/orders/{id}/explain", tag = "orders", operation_id = "explainOrder",
+    security(("key" = ["orders:read"])),
     params(("id" = OrderId, Path, description = "the order")),
     responses((status = 200, body = Explanation, description = "what it waits for"),
         (status = 400, body = Problem, content_type = "application/problem+json",

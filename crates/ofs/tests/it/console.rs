@@ -229,7 +229,9 @@ async fn a_parked_event_is_found_understood_and_given_up(system: System) {
     let closed = list.click("Discarded").await;
     assert!(closed.text().contains(order_id), "{}", closed.text());
     // What the indexer has parked of it is given up by its filter, counted by the person.
-    let list = visit(&format!("{parked}?service=search-indexer-worker")).await;
+    let list =
+        until_page(&format!("{parked}?service=search-indexer-worker"), "Discard all that match")
+            .await;
     let wrong = list.press("Discard all that match", &[("why", "by hand"), ("count", "7")]).await;
     assert_eq!(wrong.status, 409, "{}", wrong.text());
     let done = list.press("Discard all that match", &[("why", "by hand"), ("count", "1")]).await;
