@@ -1,7 +1,7 @@
 'use strict';
 (() => {
   const html = document.documentElement;
-  const api = html.dataset.api, ui = html.dataset.ui;
+  const api = html.dataset.api;
   const $ = (selector) => document.querySelector(selector);
   const typing = () => /^(INPUT|TEXTAREA|SELECT)$/.test((document.activeElement || {}).tagName || '');
 
@@ -33,11 +33,14 @@
 
   // Shows the page as it is now: the server renders, the parts that changed are put in place.
   let renewing = false;
-  const renew = async () => {
-    if (renewing || document.hidden || typing()) return;
+  const renew = async (typed) => {
+    if (renewing || document.hidden || (typing() && !typed)) return;
     renewing = true;
     try {
-      const answer = await fetch(location.href, { headers: { accept: 'text/html' } });
+      const answer = await fetch(typed || location.href, { headers: { accept: 'text/html' } });
+      // What was typed in full leads to a page of its own, on Enter.
+      if (typed && (answer.redirected || !answer.ok)) { renewing = false; return; }
+      if (typed) history.replaceState(null, '', typed);
       const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');
       for (const part of document.querySelectorAll('[data-live]')) {
         const other = fresh.querySelector(`[data-live="${part.dataset.live}"]`);
@@ -87,8 +90,10 @@
       const link = document.createElement('a');
       link.href = location.href;
       link.textContent = seen === 1 ? '1 new order – show' : `${seen} new orders – show`;
-      news.replaceChildren(link);
-      news.hidden = false;
+      const place = $('#news');
+      if (!place) return;
+      place.replaceChildren(link);
+      place.hidden = false;
     });
   }
   const tail = $('[data-tail]');
@@ -108,6 +113,18 @@
     follow(tail.dataset.tail, () => {
       if (paused || timer) return;
       timer = setTimeout(() => { timer = 0; renew(); }, 400);
+    });
+  }
+  const form = $('form[data-typed]');
+  if (form) {
+    let timer = 0;
+    form.addEventListener('input', () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => {
+        const url = new URL(form.action);
+        for (const [name, value] of new FormData(form)) if (value.trim()) url.searchParams.append(name, value);
+        renew(url.href);
+      }, 200);
     });
   }
   const every = $('[data-every]');

@@ -3,7 +3,7 @@
 use crate::frame::{Copyable, Frame};
 use crate::order::Content;
 use crate::orders::Choice;
-use crate::words::{Badge, Count, Moment, Tone};
+use crate::words::{Badge, Clock, Count, Moment, Tone};
 use askama::Template;
 
 /// Open events that could not be handled for the same reason.
@@ -43,9 +43,9 @@ pub struct Row {
     /// How often it was tried since.
     pub attempts: u32,
     /// When it was parked.
-    pub parked: Moment,
+    pub parked: Clock,
     /// When it is tried again by itself.
-    pub next: Option<Moment>,
+    pub next: Option<Clock>,
     /// The one that has to go first.
     pub behind: Option<u64>,
 }

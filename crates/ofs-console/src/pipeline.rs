@@ -43,6 +43,8 @@ pub struct Told {
     pub cause: String,
     /// What helps.
     pub command: Option<String>,
+    /// The page that shows more: what to call it, and where it is.
+    pub page: Option<(&'static str, String)>,
 }
 
 /// A service's place in one topic.

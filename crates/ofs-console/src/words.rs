@@ -77,6 +77,13 @@ pub fn rate(per_second: f64) -> String {
 #[derive(Clone, Copy, Debug)]
 pub struct Moment(pub Timestamp);
 
+/// A point in time within a sentence: `2026-01-31 12:00:00 UTC`.
+#[must_use]
+pub fn time(at: Timestamp) -> String {
+    let whole = at.to_string();
+    format!("{} UTC", whole.get(..19).unwrap_or(&whole).replace('T', " "))
+}
+
 /// As [`Moment`], without the date where that is the date of the second time.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock(pub Timestamp, pub Timestamp);

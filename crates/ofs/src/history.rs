@@ -84,6 +84,13 @@ impl History {
         pairs.map(|(one, next)| rate(one, next, &count).unwrap_or(f64::NAN)).collect()
     }
 
+    /// By how much `count` has grown in the last hour, or since the process started.
+    #[must_use]
+    pub fn grown(&self, count: impl Fn(&Sample) -> Option<u64>) -> Option<u64> {
+        let kept = self.lock();
+        count(kept.back()?)?.checked_sub(count(kept.front()?)?)
+    }
+
     /// The rate of `count` in the last minute.
     #[must_use]
     pub fn rate(&self, count: impl Fn(&Sample) -> Option<u64>) -> Option<f64> {

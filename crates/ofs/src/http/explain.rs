@@ -124,20 +124,17 @@ async fn explain(
     let now = Context::new("explain").now();
     let next = next(order.status, &timeline.events);
     let mut blocked_by = obstacles::parked(parked, next.as_ref().map(|next| next.service));
-    if let Some(next) = &next
-        && !obstacles::holds(parked, next.service)
-    {
-        let waited = now.seconds_since(next.cause.occurred_at);
-        blocked_by.extend(obstacles::on_the_way(app, next, waited > PATIENCE).await);
-    }
     let since = next.as_ref().map(|next| next.cause.occurred_at);
     let waited_seconds = since.map(|since| now.seconds_since(since));
+    let late = waited_seconds.is_some_and(|waited| waited > PATIENCE);
+    if let Some(next) = next.as_ref().filter(|next| late && !obstacles::holds(parked, next.service))
+    {
+        blocked_by.extend(obstacles::on_the_way(app, next).await);
+    }
     let look = || format!("ofs parked list --order {}", order.id);
     let command = match blocked_by.iter().find_map(|one| one.command.clone()) {
         None if obstacles::is_open(parked) => Some(look()),
-        None if waited_seconds.is_some_and(|waited| waited > PATIENCE) => {
-            Some("ofs pipeline".to_owned())
-        }
+        None if late => Some("ofs pipeline".to_owned()),
         command => command,
     };
     Explanation {

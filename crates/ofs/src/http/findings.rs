@@ -4,7 +4,7 @@
 use super::App;
 use super::obstacles::start;
 use crate::about::About;
-use ofs_console::words::{Tone, age, counted};
+use ofs_console::words::{Tone, age, counted, time};
 use ofs_runtime::pipeline::{PipelineView, ServiceView, Waiting};
 use std::collections::BTreeMap;
 
@@ -26,6 +26,19 @@ pub(super) struct Finding {
     pub(super) cause: String,
     /// What helps.
     pub(super) command: Option<String>,
+}
+
+impl Finding {
+    /// The page that shows more, from the pages of the console, and what to call it.
+    pub(super) fn page(&self) -> Option<(&'static str, String)> {
+        match (self.part, self.command.as_deref()) {
+            ("index", _) => Some(("The search index", "index".to_owned())),
+            (service, Some(command)) if command.starts_with("ofs parked") => {
+                Some(("Look at them", format!("parked?service={service}")))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Everything there is to say in this process, worst first.
@@ -66,7 +79,7 @@ fn unreachable(view: &PipelineView) -> Vec<Finding> {
         found.push(Finding {
             part: "store",
             tone: Tone::Bad,
-            what: format!("The store does not answer since {since}."),
+            what: format!("The store does not answer since {}.", time(since)),
             cause: "New orders are refused with 503 meanwhile, and no accepted order is lost. \
                     Everything goes on by itself when it is back."
                 .to_owned(),
@@ -78,7 +91,7 @@ fn unreachable(view: &PipelineView) -> Vec<Finding> {
         found.push(Finding {
             part: "log",
             tone: Tone::Bad,
-            what: format!("The log does not answer since {since}."),
+            what: format!("The log does not answer since {}.", time(since)),
             cause: "Orders are still accepted and wait in the outbox; how far services are behind \
                     is not known. Everything catches up by itself when it is back."
                 .to_owned(),
@@ -130,7 +143,7 @@ fn behind(about: &About, service: &ServiceView) -> Vec<Finding> {
             part: name,
             tone: tone(seconds),
             what: format!(
-                "{name} is behind: {waiting} of {} wait to be read, the oldest for {}.",
+                "{name} is behind: it has {waiting} of {} to read, the oldest for {}.",
                 topic.topic,
                 age(seconds)
             ),

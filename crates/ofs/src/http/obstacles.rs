@@ -3,7 +3,7 @@
 use super::App;
 use super::explain::{Next, Obstacle, open};
 use crate::about::About;
-use ofs_console::words::{age, counted};
+use ofs_console::words::{age, counted, time};
 use ofs_events::{Payload, Topic};
 use ofs_runtime::log::{Lag, Position};
 use ofs_runtime::pipeline::{PipelineView, group_of};
@@ -42,7 +42,8 @@ fn obstacle(parked: &store::Parked) -> Obstacle {
         Some(at) => Obstacle {
             detail: format!(
                 "{owner} could not handle {event} (parked as {id}): {reason}. It is tried again \
-                 by itself at {at}, after {tried} so far."
+                 by itself at {}, after {tried} so far.",
+                time(at)
             ),
             command: Some(format!("ofs parked show {id}")),
         },
@@ -76,8 +77,8 @@ pub(super) fn publisher_of(event_type: &str) -> &'static str {
     topic_of(event_type).map_or("unknown", publisher)
 }
 
-/// What keeps the event that is next from where it has to go. `late` if there should be a reason.
-pub(super) async fn on_the_way(app: &App, next: &Next<'_>, late: bool) -> Vec<Obstacle> {
+/// What keeps the event that is next from where it has to go.
+pub(super) async fn on_the_way(app: &App, next: &Next<'_>) -> Vec<Obstacle> {
     let Some(topic) = topic_of(&next.cause.event_type) else { return Vec::new() };
     let view = app.pipeline.sample().await;
     if let Some(unsent) = unsent(&view, next, topic) {
@@ -94,7 +95,7 @@ pub(super) async fn on_the_way(app: &App, next: &Next<'_>, late: bool) -> Vec<Ob
             return vec![Obstacle { detail, command: Some("ofs health".to_owned()) }];
         }
     };
-    unread(app, next, &lags, late).into_iter().collect()
+    unread(app, next, &lags).into_iter().collect()
 }
 
 /// The event may still be in the outbox, where nobody has read it and its publisher owes some.
@@ -110,19 +111,19 @@ fn unsent(view: &PipelineView, next: &Next<'_>, topic: Topic) -> Option<Obstacle
     let since = service.topics.iter().chain(view.services.iter().flat_map(|one| &one.topics));
     let down = since.filter_map(|topic| topic.unreachable_since).min();
     let why = match down {
-        Some(since) => format!(" The log does not answer since {since}."),
+        Some(since) => format!(" The log does not answer since {}.", time(since)),
         None => String::new(),
     };
     let event = &next.cause.event_type;
     let detail = format!(
-        "{event} is not in the log yet: {events} of {publisher} wait to be sent, the oldest for \
+        "{event} is not in the log yet: {publisher} has {events} to send, the oldest for \
          {waited}.{why}"
     );
     Some(Obstacle { detail, command: Some("ofs pipeline".to_owned()) })
 }
 
 /// The event is in the log; its service has not read it, or has, and is not done.
-fn unread(app: &App, next: &Next<'_>, lags: &[Lag], late: bool) -> Option<Obstacle> {
+fn unread(app: &App, next: &Next<'_>, lags: &[Lag]) -> Option<Obstacle> {
     let (service, event) = (next.service, &next.cause.event_type);
     let own = |lag: &&Lag| match next.cause.position {
         Some(at) => lag.partition == at.partition,
@@ -137,10 +138,7 @@ fn unread(app: &App, next: &Next<'_>, lags: &[Lag], late: bool) -> Option<Obstac
     let read = |at: Position| lag.position.is_some_and(|position| position > at.offset);
     if next.cause.position.is_some_and(read) {
         let detail = format!("{service} has read {event} and is not done with it.");
-        return late.then_some(Obstacle { detail, command: None });
-    }
-    if !late {
-        return None;
+        return Some(Obstacle { detail, command: None });
     }
     let waiting = counted(lag.events.max(1), "event", "events");
     let (reader, command) = if lag.assigned {
@@ -152,7 +150,7 @@ fn unread(app: &App, next: &Next<'_>, lags: &[Lag], late: bool) -> Option<Obstac
     };
     let place = format!("{}/{}", lag.topic, lag.partition);
     let detail = format!(
-        "{service} has not read {event}: {waiting} of {place} wait to be read, and {reader}."
+        "{service} has not read {event}: it has {waiting} of {place} to read, and {reader}."
     );
     Some(Obstacle { detail, command: Some(command) })
 }

@@ -20,7 +20,7 @@ use utoipa_axum::routes;
 /// The longest reason for giving an event up, in characters.
 const MAX_REASON: usize = 1000;
 /// Events that are discarded at once, at most.
-const MOST_DISCARDED: usize = 10_000;
+const MOST_DISCARDED: usize = 2_000;
 /// Parked events read at once by a bulk retry.
 const PAGE: usize = 200;
 /// How long a bulk retry starts new attempts; below the time an answer may take.
@@ -240,6 +240,11 @@ pub(super) async fn discard_chosen(
         let Some(last) = page.last() else { break };
         filter.after = Some(last.id);
         ids.extend(page.iter().map(|parked| parked.id));
+    }
+    if ids.len() >= MOST_DISCARDED {
+        let detail =
+            format!("at least {} events match; choose fewer by service or reason", ids.len());
+        return Err(Problem::conflict(detail));
     }
     if ids.len() != expected {
         let detail = format!("{} events match, not {expected}; nothing was discarded", ids.len());

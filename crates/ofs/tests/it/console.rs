@@ -69,7 +69,8 @@ async fn an_order_is_found_by_whatever_somebody_has_of_it(system: System) {
         let page = orders.press("Search", &[("q", known)]).await;
         assert!(page.text().contains(&id), "{known}: {}", page.text());
     }
-    let failed = orders.click("Payment failed 1").await;
+    let failed = until_page(orders.url.as_str(), "Payment failed 1").await;
+    let failed = failed.click("Payment failed 1").await;
     assert!(failed.text().contains("1 order") && !failed.text().contains(&id));
     let none = orders.press("Search", &[("q", "nothing-like-this")]).await;
     assert!(none.text().contains("No order matches"), "{}", none.text());
@@ -185,7 +186,10 @@ async fn an_order_that_waits_is_explained_alike_by_page_api_and_command() {
     let server = system.start();
     let id = place(&server.url, &order(Some("sim:timeout:9"))).await.expect("201");
     let url = format!("{}/orders/{id}/explain", server.url);
-    let told = until(&url, "parked", |_, told| told["blockedBy"][0].is_object()).await;
+    let told = until(&url, "parked", |_, told| {
+        told["blockedBy"][0]["detail"].as_str().is_some_and(|why| why.contains("could not handle"))
+    })
+    .await;
     assert_eq!(told["nextService"], "payment-worker");
     assert_eq!(told["waitsFor"], json!(["PaymentAuthorizedV1", "PaymentFailedV1"]));
     let reason = told["blockedBy"][0]["detail"].as_str().expect("a reason");
@@ -229,9 +233,8 @@ async fn a_parked_event_is_found_understood_and_given_up(system: System) {
     let closed = list.click("Discarded").await;
     assert!(closed.text().contains(order_id), "{}", closed.text());
     // What the indexer has parked of it is given up by its filter, counted by the person.
-    let list =
-        until_page(&format!("{parked}?service=search-indexer-worker"), "Discard all that match")
-            .await;
+    let list = format!("{parked}?service=search-indexer-worker");
+    let list = until_page(&list, "Waits for somebody").await;
     let wrong = list.press("Discard all that match", &[("why", "by hand"), ("count", "7")]).await;
     assert_eq!(wrong.status, 409, "{}", wrong.text());
     let done = list.press("Discard all that match", &[("why", "by hand"), ("count", "1")]).await;
@@ -245,10 +248,10 @@ async fn a_parked_event_is_retried_until_it_is_gone() {
     let id = place(&server.url, &order(Some("sim:timeout:2"))).await.expect("201");
     let list = until_page(&format!("{}/ui/parked", server.url), &id).await;
     assert!(list.text().contains("Tried again by itself"), "{}", list.text());
-    let mut page: Page = list.press("Retry all shown causes", &[]).await;
+    let mut page: Page = list.press("Retry all that match", &[]).await;
     let order = format!("{}/orders/{id}", server.url);
     while get(&order).await.1["status"] != "FulfillmentScheduled" {
-        page = list.press("Retry all shown causes", &[]).await;
+        page = list.press("Retry all that match", &[]).await;
     }
     assert!(page.text().contains("handled"), "{}", page.text());
     let list = until_page(&format!("{}/ui/parked", server.url), "Nothing is parked here").await;
@@ -259,7 +262,8 @@ async fn a_service_that_does_not_run_is_explained(system: System) {
     let server = system.start_with(&["--service", "order-service"], &[]);
     let id = place(&server.url, &order(Some("success"))).await.expect("201");
     let pipeline = format!("{}/ui/pipeline", server.url);
-    let page = until_page(&pipeline, "payment-worker is behind: 1 event of orders.events.v1").await;
+    let page =
+        until_page(&pipeline, "payment-worker is behind: it has 1 event of orders.events.v1").await;
     let text = page.text();
     assert!(text.contains("It does not run in this process") && text.contains("ofs run"), "{text}");
     let page = until_page(&format!("{}/ui/orders/{id}", server.url), "has not read").await;

@@ -130,7 +130,7 @@ async fn every_line_about_an_event_says_service_order_event_and_correlation() {
     let system = System::new();
     let (said, told) = a_life(&system, "debug").await;
     let banner = |line: &&String| {
-        let start = ["ofs ", "  API ", "  Docs ", "  Data ", "  Try ", "Ctrl-C "];
+        let start = ["ofs ", "  API ", "  Look ", "  Data ", "  Try ", "Ctrl-C "];
         !start.iter().any(|start| line.starts_with(start))
     };
     let parse = |line: &String| -> Value {

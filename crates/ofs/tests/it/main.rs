@@ -8,6 +8,7 @@ mod api;
 mod bad_records;
 mod browser;
 mod building;
+mod chromium;
 mod cli;
 mod config;
 mod connections;

@@ -70,6 +70,7 @@ pub(super) fn routes(app: &App) -> Router {
         .route("/ui/sign-in", get(door::show).post(door::sign_in))
         .route("/ui/sign-out", post(door::sign_out))
         .route("/ui/assets/{name}", get(asset))
+        .route("/ui/{*rest}", get(nowhere))
         .layer(from_fn_with_state(app.clone(), around))
         .with_state(app.clone())
 }
@@ -86,6 +87,10 @@ async fn front(state: State<App>, headers: HeaderMap, request: Request) -> Respo
     }
     // Relative, so that it also works behind a path prefix.
     Redirect::temporary("docs/").into_response()
+}
+
+async fn nowhere(request: Request) -> Problem {
+    Problem::unknown_route(request.uri().path())
 }
 
 async fn asset(Path(name): Path<String>) -> Result<Response, Problem> {

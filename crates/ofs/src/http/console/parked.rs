@@ -17,7 +17,8 @@ use ofs_console::order::Content;
 use ofs_console::orders::Choice;
 use ofs_console::parked::{Group, ParkedEventPage, ParkedPage, Row};
 use ofs_console::url::Pairs;
-use ofs_console::words::{Badge, Count, Moment, Tone, counted};
+use ofs_console::words::{Badge, Clock, Count, Moment, Tone, counted};
+use ofs_events::Timestamp;
 use ofs_runtime::extract::{Id, read_query};
 use ofs_runtime::problem::Problem;
 use ofs_runtime::store::{Parked, ParkedFilter, ParkedState};
@@ -53,21 +54,22 @@ pub(super) async fn list(
     let plain = pairs.without(&["cursor"]);
     let any_open = state == "parked" && !found.is_empty() && plain.get("order").is_none();
     let path = format!("/parked{}", asked.query());
+    let frame = frame(&app, Here::Parked, Depth::Page);
     Ok(Page(ParkedPage {
-        frame: frame(&app, Here::Parked, Depth::Page),
         notice: actions::notice(&all),
         states: states(&plain, &state),
         filters: filters(&plain),
         fields: plain.without(&["state"]).0,
         groups: groups(&heads),
         more_groups: heads.len() == GROUPED,
-        rows: found.iter().map(row).collect(),
+        rows: found.iter().map(|one| row(one, frame.at)).collect(),
         any_open,
         next: next.map(|next| plain.with("cursor", &next).query()),
         copy: vec![
             Copyable::ofs("parked list --state parked"),
             Copyable::curl(&app.about.url, &path),
         ],
+        frame,
     }))
 }
 
@@ -86,10 +88,10 @@ pub(super) async fn show(
     };
     let open = parked.state == ParkedState::Parked;
     let key = parked.event.raw_key.as_ref().map(|key| Raw::from(key).value);
+    let frame = frame(&app, Here::Parked, Depth::Below);
     Ok(Page(ParkedEventPage {
-        frame: frame(&app, Here::Parked, Depth::Below),
         notice: actions::notice(&Pairs::of(query.as_deref().unwrap_or_default())),
-        row: row(&parked),
+        row: row(&parked, frame.at),
         open,
         closed: parked.closed_at.map(Moment),
         position: parked.event.at.to_string(),
@@ -97,12 +99,13 @@ pub(super) async fn show(
         marked: marked(&value),
         content: Content::of(&value.value, SHOWN_BYTES),
         size: format!("{bytes}{written}"),
-        waiting: waiting.iter().map(row).collect(),
+        waiting: waiting.iter().map(|one| row(one, frame.at)).collect(),
         copy: vec![
             Copyable::ofs(format!("parked show {id}")),
             Copyable::ofs(format!("parked retry {id}")),
             Copyable::curl(&app.about.url, &format!("/parked/{id}")),
         ],
+        frame,
     }))
 }
 
@@ -150,7 +153,7 @@ fn event_type(parked: &Parked) -> String {
     parked.event.event_type.clone().unwrap_or_else(|| "no event".to_owned())
 }
 
-fn row(parked: &Parked) -> Row {
+fn row(parked: &Parked, now: Timestamp) -> Row {
     let state = match parked.state {
         ParkedState::Parked if parked.next_at.is_some() => {
             Badge { tone: Tone::Waiting, word: "Tried again by itself" }
@@ -167,8 +170,8 @@ fn row(parked: &Parked) -> Row {
         order: parked.event.key.map(|order| order.to_string()),
         reason: parked.event.reason.clone(),
         attempts: parked.attempts,
-        parked: Moment(parked.parked_at),
-        next: parked.next_at.map(Moment),
+        parked: Clock(parked.parked_at, now),
+        next: parked.next_at.map(|at| Clock(at, now)),
         behind: parked.behind,
     }
 }

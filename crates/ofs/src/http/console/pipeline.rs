@@ -26,8 +26,9 @@ pub(super) async fn show(State(app): State<App>) -> Page<PipelinePage> {
 }
 
 fn told(finding: Finding) -> Told {
+    let page = finding.page();
     let Finding { tone, what, cause, command, .. } = finding;
-    Told { tone, what, cause, command }
+    Told { tone, what, cause, command, page }
 }
 
 fn stages(app: &App, view: &PipelineView, found: &[Finding], behind: Option<Age>) -> Vec<Stage> {
@@ -61,7 +62,7 @@ fn api(app: &App, found: &[Finding]) -> Stage {
         tone: tone(found, &["store"]),
         rate: app.history.rate(orders).map(rate),
         unit: "orders/s",
-        lines: Vec::new(),
+        lines: vec![("last hour", app.history.grown(orders).map_or_else(unknown, count))],
         spark: Spark(app.history.rates(orders)),
     }
 }

@@ -7,7 +7,7 @@ use crate::http::obstacles::publisher_of;
 use crate::http::raw::Raw;
 use futures::future::join_all;
 use ofs_console::order::{Content, Kind, Step};
-use ofs_console::words::{Age, Moment, age, counted};
+use ofs_console::words::{Age, Moment, age, counted, time};
 use ofs_events::{EventId, Timestamp};
 use ofs_runtime::log::{Position, Received};
 use ofs_runtime::store::{Parked, ParkedState};
@@ -128,7 +128,7 @@ fn set_aside(parked: &Parked, span: &Span, now: Timestamp) -> Step {
     let event = parked.event.event_type.as_deref().unwrap_or("a record that is no event");
     let tried = counted(u64::from(parked.attempts), "retry", "retries");
     let what = match (parked.state, parked.next_at) {
-        (ParkedState::Parked, Some(at)) => format!("{tried}, tried again at {at}"),
+        (ParkedState::Parked, Some(at)) => format!("{tried}, tried again at {}", time(at)),
         (ParkedState::Parked, None) => format!("{tried}, waits for somebody"),
         (ParkedState::Resolved, _) => format!("{tried}, handled since"),
         (ParkedState::Discarded, _) => format!("{tried}, given up since"),
@@ -159,7 +159,9 @@ fn expected(known: &Known, span: &Span) -> Option<Step> {
     };
     let waited = age(span.end.seconds_since(since));
     let share = span.share(since, span.end);
-    let reason = explanation.blocked_by.first().map(|one| format!(": {}", one.detail));
+    // What is parked stands in its own row.
+    let first = explanation.blocked_by.first().filter(|_| !known.parked.iter().any(open));
+    let reason = first.map(|one| format!(": {}", one.detail));
     let waiting =
         format!("{waited} waiting so far, {share} of the whole{}", reason.unwrap_or_default());
     Some(Step {

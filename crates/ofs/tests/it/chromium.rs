@@ -1,0 +1,203 @@
+//! The console in a real browser: what only its script does, and how pages fit. Needs Chromium and its
+//! driver; says that it was skipped where they are missing.
+
+use crate::server::{PATIENCE, Server, order, place, until, until_status};
+use crate::system::System;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Nothing but what a test asks for: no updates, no services, no network of its own.
+const ARGUMENTS: [&str; 9] = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1280,900",
+];
+const PAGES: [&str; 7] =
+    ["orders", "orders?view=flight", "pipeline", "parked", "events", "index", "settings"];
+
+/// A browser, and the program that drives it; both end with this value.
+struct Browser {
+    driver: Child,
+    session: String,
+    client: reqwest::Client,
+    _profile: tempfile::TempDir,
+}
+
+impl Browser {
+    /// None if this machine has none.
+    async fn open() -> Option<Browser> {
+        let found = |name: &str| Command::new(name).arg("--version").output().is_ok();
+        if !found("chromedriver") || !found("chromium") {
+            eprintln!("skipped: there is no chromium or no chromedriver");
+            return None;
+        }
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver starts");
+        let mut said = BufReader::new(driver.stdout.take().expect("stdout")).lines();
+        let port = said.find_map(|line| {
+            let line = line.expect("text");
+            let (_, port) = line.split_once("started successfully on port ")?;
+            Some(port.trim_end_matches('.').to_owned())
+        });
+        let port = port.expect("a port");
+        // Read on, or the driver would block once the pipe is full.
+        std::thread::spawn(move || said.map_while(Result::ok).for_each(drop));
+        let profile = tempfile::tempdir().expect("a directory");
+        let mut arguments: Vec<String> = ARGUMENTS.map(str::to_owned).to_vec();
+        arguments.push(format!("--user-data-dir={}", profile.path().display()));
+        let wanted = json!({"capabilities": {"alwaysMatch": {
+            "goog:chromeOptions": {"binary": "/usr/bin/chromium", "args": arguments},
+            "goog:loggingPrefs": {"browser": "ALL"},
+        }}});
+        let client = crate::server::http();
+        let url = format!("http://127.0.0.1:{port}/session");
+        let answer = client.post(&url).json(&wanted).send().await.expect("an answer");
+        let answer: Value = answer.json().await.expect("JSON");
+        let id = answer["value"]["sessionId"].as_str().unwrap_or_else(|| panic!("{answer}"));
+        let session = format!("{url}/{id}");
+        Some(Browser { driver, session, client, _profile: profile })
+    }
+
+    async fn ask(&self, path: &str, body: Value) -> Value {
+        let url = format!("{}/{path}", self.session);
+        let answer = self.client.post(&url).json(&body).send().await.expect("an answer");
+        let answer: Value = answer.json().await.expect("JSON");
+        assert!(answer["value"]["error"].is_null(), "{path}: {answer}");
+        answer["value"].clone()
+    }
+
+    async fn visit(&self, url: &str) {
+        self.ask("url", json!({ "url": url })).await;
+    }
+
+    /// What `script` returns.
+    async fn run(&self, script: &str) -> Value {
+        self.ask("execute/sync", json!({"script": script, "args": []})).await
+    }
+
+    async fn devtools(&self, command: &str, params: Value) {
+        self.ask("goog/cdp/execute", json!({"cmd": command, "params": params})).await;
+    }
+
+    /// Presses keys where the focus is.
+    async fn press(&self, keys: &str) {
+        let key = |key: char| {
+            [json!({"type": "keyDown", "value": key}), json!({"type": "keyUp", "value": key})]
+        };
+        let actions: Vec<Value> = keys.chars().flat_map(key).collect();
+        let keyboard = json!({"type": "key", "id": "keyboard", "actions": actions});
+        self.ask("actions", json!({"actions": [keyboard]})).await;
+    }
+
+    /// Waits until `script` returns true.
+    async fn until(&self, script: &str) {
+        let began = Instant::now();
+        while self.run(script).await != true {
+            let page = "return location.href + ': ' + document.body.innerText";
+            assert!(began.elapsed() < PATIENCE, "never `{script}`: {}", self.run(page).await);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn until_says(&self, text: &str) {
+        self.until(&format!("return document.body.innerText.includes({})", json!(text))).await;
+    }
+
+    /// What the browser complained about.
+    async fn complaints(&self) -> Vec<Value> {
+        let lines = self.ask("se/log", json!({"type": "browser"})).await;
+        let lines = lines.as_array().expect("lines").iter();
+        lines.filter(|line| line["level"] == "SEVERE").cloned().collect()
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
+
+async fn with_browser() -> Option<(System, Server, Browser)> {
+    let browser = Browser::open().await?;
+    let system = System::new();
+    let server = system.start();
+    until(&format!("{}/index", server.url), "an index", |_, state| state["active"].is_string())
+        .await;
+    Some((system, server, browser))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orders_are_told_of_found_and_followed_without_loading_a_page() {
+    let Some((_system, server, browser)) = with_browser().await else { return };
+    browser.visit(&format!("{}/", server.url)).await;
+    browser.until_says("No orders yet").await;
+    browser.until("return document.querySelector('#live').dataset.state === 'live'").await;
+    let id = place(&server.url, &order(Some("sim:slow:1500ms"))).await.expect("201");
+    browser.until_says("1 new order – show").await;
+    browser.visit(&format!("{}/ui/orders/{id}", server.url)).await;
+    browser.run("window.stays = true").await;
+    browser.until_says("Awaiting payment").await;
+    until_status(&server.url, &id, "FulfillmentScheduled").await;
+    browser.until_says("Nothing more is to come").await;
+    browser.until_says("FulfillmentScheduledV1").await;
+    assert_eq!(browser.run("return window.stays").await, true, "the page was loaded anew");
+    browser.press("gp").await;
+    browser.until("return location.pathname === '/ui/pipeline'").await;
+    browser.press("go").await;
+    browser.until("return location.pathname === '/ui/orders'").await;
+    browser.run("window.stays = true").await;
+    browser.press("/").await;
+    browser.press("nobody").await;
+    browser.until_says("No order matches").await;
+    assert_eq!(browser.run("return location.search").await, "?q=nobody");
+    assert_eq!(browser.run("return window.stays").await, true, "the page was loaded anew");
+    browser.visit(&format!("{}/ui/orders", server.url)).await;
+    browser.press("j").await;
+    browser.press("\u{e007}").await;
+    browser.until(&format!("return location.pathname === '/ui/orders/{id}'")).await;
+    assert_eq!(browser.complaints().await, [] as [Value; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_fit_narrow_and_wide_in_both_themes_and_load_nothing_from_elsewhere() {
+    let Some((_system, server, browser)) = with_browser().await else { return };
+    let id = place(&server.url, &order(Some("sim:timeout:9"))).await.expect("201");
+    let parked = format!("{}/parked?order={id}", server.url);
+    let parked = until(&parked, "parked", |_, page| page["parked"][0].is_object()).await;
+    let own = [format!("orders/{id}"), format!("parked/{}", parked["parked"][0]["id"])];
+    for (width, theme) in [(320, "light"), (1280, "dark"), (3840, "light")] {
+        let screen =
+            json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false});
+        browser.devtools("Emulation.setDeviceMetricsOverride", screen).await;
+        let media = json!({"features": [{"name": "prefers-color-scheme", "value": theme}]});
+        browser.devtools("Emulation.setEmulatedMedia", media).await;
+        for page in PAGES.iter().copied().chain(own.iter().map(String::as_str)) {
+            browser.visit(&format!("{}/ui/{page}", server.url)).await;
+            let over = "return document.documentElement.scrollWidth - innerWidth";
+            let over = browser.run(over).await.as_i64().expect("a number");
+            assert!(over <= 0, "{page} is {over} pixels wider than {width}");
+            let dark = "return getComputedStyle(document.documentElement).backgroundColor";
+            let is_dark = browser.run(dark).await == "rgb(18, 19, 23)";
+            assert_eq!(is_dark, theme == "dark", "{page}");
+            let loaded = "return performance.getEntriesByType('resource').map((one) => one.name)";
+            for name in browser.run(loaded).await.as_array().expect("names") {
+                let name = name.as_str().expect("text");
+                assert!(name.starts_with(&server.url), "{page} loads {name}");
+            }
+        }
+    }
+    assert_eq!(browser.complaints().await, [] as [Value; 0]);
+}
