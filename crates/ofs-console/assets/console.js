@@ -32,14 +32,15 @@
   };
 
   // Shows the page as it is now: the server renders, the parts that changed are put in place.
-  let renewing = false;
+  let renewing = false, next = null;
   const renew = async (typed) => {
-    if (renewing || document.hidden || (typing() && !typed)) return;
+    if (document.hidden || (typing() && !typed)) return;
+    if (renewing) { next = typed || next; return; }
     renewing = true;
     try {
       const answer = await fetch(typed || location.href, { headers: { accept: 'text/html' } });
       // What was typed in full leads to a page of its own, on Enter.
-      if (typed && (answer.redirected || !answer.ok)) { renewing = false; return; }
+      if (typed && (answer.redirected || !answer.ok)) return;
       if (typed) history.replaceState(null, '', typed);
       const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');
       for (const part of document.querySelectorAll('[data-live]')) {
@@ -56,8 +57,10 @@
       say('live', 'live');
     } catch (_) {
       say('offline', 'connection lost, trying again');
+    } finally {
+      renewing = false;
+      if (next) { const typed = next; next = null; renew(typed); }
     }
-    renewing = false;
   };
 
   const local = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'long' });

@@ -111,6 +111,12 @@ impl Browser {
         }
     }
 
+    /// Waits until the page at `path` is there, and its script runs.
+    async fn until_at(&self, path: &str) {
+        let there = "return document.readyState === 'complete' && location.pathname ===";
+        self.until(&format!("{there} {}", json!(path))).await;
+    }
+
     async fn until_says(&self, text: &str) {
         self.until(&format!("return document.body.innerText.includes({})", json!(text))).await;
     }
@@ -155,9 +161,9 @@ async fn orders_are_told_of_found_and_followed_without_loading_a_page() {
     browser.until_says("FulfillmentScheduledV1").await;
     assert_eq!(browser.run("return window.stays").await, true, "the page was loaded anew");
     browser.press("gp").await;
-    browser.until("return location.pathname === '/ui/pipeline'").await;
+    browser.until_at("/ui/pipeline").await;
     browser.press("go").await;
-    browser.until("return location.pathname === '/ui/orders'").await;
+    browser.until_at("/ui/orders").await;
     browser.run("window.stays = true").await;
     browser.press("/").await;
     browser.press("nobody").await;
@@ -167,7 +173,7 @@ async fn orders_are_told_of_found_and_followed_without_loading_a_page() {
     browser.visit(&format!("{}/ui/orders", server.url)).await;
     browser.press("j").await;
     browser.press("\u{e007}").await;
-    browser.until(&format!("return location.pathname === '/ui/orders/{id}'")).await;
+    browser.until_at(&format!("/ui/orders/{id}")).await;
     assert_eq!(browser.complaints().await, [] as [Value; 0]);
 }
 
