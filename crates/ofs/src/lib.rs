@@ -11,5 +11,5 @@ pub mod offline;
 mod run;
 mod services;
 pub mod telemetry;
-mod tidy;
+pub mod tidy;
 mod told;

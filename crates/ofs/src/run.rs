@@ -295,8 +295,8 @@ fn tidying(config: &Config, engines: &Engines, pipeline: &Pipeline, stages: &Sta
     let readers = pipeline.stations().iter().map(Station::reader).collect();
     let (log, kept) = (Arc::clone(&engines.log), config.log_retention);
     stages.intake.spawn("log/tidy".to_owned(), |stop| tidy::log(log, kept, readers, stop));
-    let (store, inbox) = (Arc::clone(&engines.store), config.inbox_retention);
-    stages.intake.spawn("store/tidy".to_owned(), |stop| tidy::store(store, inbox, stop));
+    let (store, kept) = (Arc::clone(&engines.store), tidy::retention(config.inbox_retention));
+    stages.intake.spawn("store/tidy".to_owned(), |stop| tidy::store(store, kept, stop));
 }
 
 async fn end(stages: Stages) {

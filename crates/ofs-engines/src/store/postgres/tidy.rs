@@ -6,7 +6,7 @@ use ofs_events::Timestamp;
 use ofs_runtime::store::Retention;
 
 /// Rows of one kind dropped per call.
-const BATCH: i64 = 1_000;
+const BATCH: i64 = 5_000;
 
 // Rows are dropped by their place, which they keep: nobody ever changes one of these. `$3` is what the
 // server's clock would say if it had not been set since the store was opened; if it was set forward,

@@ -71,7 +71,7 @@ pub async fn what_is_young_is_kept(engine: &impl Engine) {
 
 pub async fn tidying_drops_a_bounded_amount_at_a_time(engine: &impl Engine) {
     let store = engine.open().await;
-    let events: Vec<Seen> = (0..2_500).map(|n| seen(order(1), n)).collect();
+    let events: Vec<Seen> = (0..12_000).map(|n| seen(order(1), n)).collect();
     store.commit(Commit { seen: events.clone(), ..empty() }).await.unwrap();
     let wanted = Wanted { owner: OWNER.to_owned(), events, ..Wanted::default() };
     let mut calls = 1;
