@@ -268,6 +268,7 @@ macro_rules! conformance {
             keeping::old_events_leave_the_inbox,
             keeping::what_is_young_is_kept,
             keeping::tidying_drops_a_bounded_amount_at_a_time,
+            keeping::an_older_event_that_comes_while_others_are_dropped_is_dropped_after_them,
             keeping::what_is_durable_survives_reopening,
         );
     };

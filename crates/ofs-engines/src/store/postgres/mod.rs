@@ -49,6 +49,7 @@ pub struct PostgresStore {
     counts: Arc<Counts>,
     instance: Uuid,
     opened: Opened,
+    purged: tidy::Ended,
 }
 
 /// When the store was opened, by the server's clock and by the steady one.
@@ -96,7 +97,8 @@ impl PostgresStore {
         let sessions = Arc::new(Sessions::new(&server, READERS).map_err(unusable)?);
         let (counts, writer) = (Arc::default(), Writer::start(writers));
         let opened = Opened { server: now, steady };
-        Ok(PostgresStore { writer, sessions, counts, instance, opened })
+        let purged = tidy::Ended::default();
+        Ok(PostgresStore { writer, sessions, counts, instance, opened, purged })
     }
 }
 
@@ -215,6 +217,6 @@ impl Store for PostgresStore {
     }
 
     async fn tidy(&self, retention: Retention) -> Result<bool, Error> {
-        Ok(tidy::tidy(&self.sessions, self.opened.now(), retention).await?)
+        Ok(tidy::tidy(&self.sessions, &self.purged, self.opened.now(), retention).await?)
     }
 }

@@ -84,6 +84,22 @@ pub async fn tidying_drops_a_bounded_amount_at_a_time(engine: &impl Engine) {
     assert!(store.load(&wanted).await.unwrap().seen.is_empty());
 }
 
+pub async fn an_older_event_that_comes_while_others_are_dropped_is_dropped_after_them(
+    engine: &impl Engine,
+) {
+    let store = engine.open().await;
+    let events = (0..12_000).map(|n| seen(order(1), n)).collect();
+    store.commit(Commit { seen: events, ..empty() }).await.unwrap();
+    assert!(store.tidy(MONTH).await.unwrap());
+    let older = vec![Seen { day: 19_000, ..seen(order(1), 1) }];
+    store.commit(Commit { seen: older.clone(), ..empty() }).await.unwrap();
+    for _ in 0..2 {
+        while store.tidy(MONTH).await.unwrap() {}
+    }
+    let wanted = Wanted { owner: OWNER.to_owned(), events: older, ..Wanted::default() };
+    assert!(store.load(&wanted).await.unwrap().seen.is_empty());
+}
+
 pub async fn what_is_durable_survives_reopening(engine: &impl Engine) {
     let store = engine.open().await;
     let instance = store.instance();
