@@ -25,24 +25,25 @@ pub const MAX_SCENARIO: usize = 256;
     "country": "US", "paymentScenario": "success"}))]
 pub struct NewOrder {
     /// Where the customer is reached; trimmed, 1 to 320 characters.
-    #[schema(value_type = String, required = true, max_length = 320,
-        pattern = "^[\\t-\\r ]*\
-            [^\\u0000-\\u001F\\u007F-\\u009F\\u061C\\u200E\\u200F\\u2028-\\u202E\\u2066-\\u2069]*\
-            [^\\s\\u0000-\\u001F\\u007F-\\u009F\\u061C\\u200E\\u200F\\u2028-\\u202E\\u2066-\\u2069]\
-            [^\\u0000-\\u001F\\u007F-\\u009F\\u061C\\u200E\\u200F\\u2028-\\u202E\\u2066-\\u2069]*\
-            [\\t-\\r ]*$")]
+    #[schema(value_type = String, required = true, pattern = "^[\\t-\\r ]*\
+        [^\\s\\u0000-\\u001F\\u007F-\\u009F\\u061C\\u200E\\u200F\\u2028-\\u202E\\u2066-\\u2069]\
+        ([^\\u0000-\\u001F\\u007F-\\u009F\\u061C\\u200E\\u200F\\u2028-\\u202E\\u2066-\\u2069]{0,318}\
+        [^\\s\\u0000-\\u001F\\u007F-\\u009F\\u061C\\u200E\\u200F\\u2028-\\u202E\\u2066-\\u2069])?\
+        [\\t-\\r ]*$")]
     pub customer_email: Option<String>,
     /// What is ordered; trimmed, 1 to 64 characters.
-    #[schema(value_type = String, required = true, max_length = 64,
-        pattern = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$")]
+    #[schema(value_type = String, required = true,
+        pattern = "^[\\t-\\r ]*[^\\s\\u0000]([^\\u0000]{0,62}[^\\s\\u0000])?[\\t-\\r ]*$")]
     pub product_type: Option<String>,
     /// Two ASCII letters in any case.
     #[schema(value_type = String, required = true, pattern = "^[\\t-\\r ]*[A-Za-z]{2}[\\t-\\r ]*$")]
     pub country: Option<String>,
-    /// Steers the simulated payment: `success`, a `sim:` scenario, any other text declines; at most
-    /// 256 characters.
+    /// Steers the simulated payment: `success`, a `sim:` scenario, any other text declines; trimmed, at
+    /// most 256 characters.
     #[serde(default)]
-    #[schema(max_length = 256, pattern = "^[^\\u0000]*$")]
+    #[schema(
+        pattern = "^[\\t-\\r ]*([^\\s\\u0000]([^\\u0000]{0,254}[^\\s\\u0000])?)?[\\t-\\r ]*$"
+    )]
     pub payment_scenario: Option<String>,
 }
 

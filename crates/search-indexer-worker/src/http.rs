@@ -63,15 +63,8 @@ pub struct Facets {
         (status = 200, body = SearchPage, description = "one page", links(
             ("order" = (operation_id = "getOrder",
                 parameters(("id" = "$response.body#/orders/0/id")))),
-            ("next" = (operation_id = "searchOrders", parameters(
-                ("cursor" = "$response.body#/nextCursor"),
-                ("q" = "$request.query.q"),
-                ("status" = "$request.query.status"),
-                ("country" = "$request.query.country"),
-                ("productType" = "$request.query.productType"),
-                ("createdAfter" = "$request.query.createdAfter"),
-                ("createdBefore" = "$request.query.createdBefore"),
-                ("sort" = "$request.query.sort")))),
+            ("next" = (operation_id = "searchOrders", description = "with the same filters and sort",
+                parameters(("cursor" = "$response.body#/nextCursor")))),
         )),
         (status = 400, body = Problem, content_type = "application/problem+json",
             description = "a parameter is unknown, repeated or invalid"),

@@ -27,7 +27,8 @@ pub struct SearchParams {
     /// Words to be found (whole, or as a beginning) in id, e-mail or product, in any case, or in the
     /// order's correlation id or the id of one of its events; at most 256 characters. Where words are
     /// not written apart, as in `携帯電話`, a part of one is found, too.
-    #[param(max_length = 256, pattern = "^[^\\u0000\\uFFFD]*$")]
+    #[param(pattern = "^[\\t-\\r ]*([^\\s\\u0000\\uFFFD]\
+        ([^\\u0000\\uFFFD]{0,254}[^\\s\\u0000\\uFFFD])?)?[\\t-\\r ]*$")]
     pub q: Option<String>,
     /// Exactly this status; given more than once, any of them.
     #[serde(default)]

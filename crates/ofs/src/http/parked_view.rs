@@ -276,8 +276,7 @@ impl Tried {
 pub(super) struct Discard {
     /// In words, for those who come after; not blank, at most 1000 characters.
     #[schema(
-        max_length = 1000,
-        pattern = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$",
+        pattern = "^[\\t-\\r ]*[^\\s\\u0000]([^\\u0000]{0,998}[^\\s\\u0000])?[\\t-\\r ]*$",
         example = "test order, never to be shipped"
     )]
     pub(super) reason: String,

@@ -40,6 +40,7 @@ mod scrape;
 mod search;
 mod server;
 mod servers;
+mod strangers;
 mod tasks;
 mod tidy;
 mod watching;
