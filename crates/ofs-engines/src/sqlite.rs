@@ -3,6 +3,8 @@
 
 mod damage;
 mod open;
+#[cfg(debug_assertions)]
+mod plans;
 mod writer;
 
 pub use open::OpenError;
@@ -70,7 +72,7 @@ impl From<rusqlite::Error> for Failure {
                 | ErrorCode::ApiMisuse,
             )
             | None => Failure::Refused(error.to_string()),
-            Some(_) => Failure::Unavailable(error.to_string()),
+            Some(_) => Failure::Unavailable(open::words(&error)),
         }
     }
 }
@@ -227,6 +229,8 @@ impl Readers {
         connection.execute_batch("BEGIN")?;
         let result = job(&connection);
         let ended = connection.execute_batch("ROLLBACK");
+        #[cfg(debug_assertions)]
+        plans::check(&connection);
         let broken =
             matches!(result, Err(Abort::Failed(Failure::Unavailable(_) | Failure::Damaged(_))));
         if let Err(Abort::Failed(Failure::Damaged(words))) = &result {
@@ -246,6 +250,8 @@ impl Readers {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags)?;
         open::tune(&connection, self.clock)?;
+        #[cfg(debug_assertions)]
+        let connection = plans::watched(connection)?;
         Ok(connection)
     }
 }

@@ -5,7 +5,7 @@
 mod parking;
 mod record;
 
-pub use parking::{Claim, Parked, ParkedFilter, ParkedState, Parking};
+pub use parking::{Claim, PARKED_LOOK, Parked, ParkedFilter, ParkedPage, ParkedState, Parking};
 pub use record::Record;
 
 use crate::log::{Message, Position};
@@ -296,8 +296,8 @@ pub trait Store: Send + Sync {
     /// Claims one parked event for `hold`, due or not.
     async fn claim(&self, id: u64, hold: Duration) -> Result<Claim, Error>;
 
-    /// Parked events by ascending id, at most `max`.
-    async fn parked(&self, filter: &ParkedFilter, max: usize) -> Result<Vec<Parked>, Error>;
+    /// Parked events by ascending id, at most `max`, among the next [`PARKED_LOOK`].
+    async fn parked(&self, filter: &ParkedFilter, max: usize) -> Result<ParkedPage, Error>;
 
     /// One parked event, in any state.
     async fn parked_event(&self, id: u64) -> Result<Option<Parked>, Error>;

@@ -75,7 +75,8 @@ impl Damage {
             }
             Err(error) if super::is_damage(&error) => self.note(&error.to_string()),
             Err(error) => {
-                tracing::warn!(file = %self.path.display(), %error, "cannot look for damage");
+                let error = super::open::words(&error);
+                tracing::warn!(file = %self.path.display(), error, "cannot look for damage");
             }
         }
     }

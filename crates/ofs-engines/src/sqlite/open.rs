@@ -6,6 +6,8 @@ use ofs_runtime::context::Clock;
 use refinery::{Migration, Runner};
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, ErrorCode};
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -68,7 +70,29 @@ pub enum OpenError {
     },
 }
 
+/// What SQLite said. It does not say that no more files may be opened, so that is found out.
+pub(super) fn words(error: &impl ToString) -> String {
+    let words = error.to_string();
+    let refused = words.contains("unable to open database file");
+    match File::open("/").err().filter(|_| refused).and_then(|error| too_many(&error)) {
+        Some(reason) => format!("{words}: {reason}"),
+        None => words,
+    }
+}
+
+/// What to do if `error` says that this process has too many files open.
+fn too_many(error: &std::io::Error) -> Option<String> {
+    if error.raw_os_error() != Some(Errno::MFILE.raw_os_error()) {
+        return None;
+    }
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    Some(format!("this process may open {limit} files; raise that limit (`ulimit -n 1024`)"))
+}
+
 pub(super) fn directory_error(path: &Path, source: std::io::Error) -> OpenError {
+    if let Some(reason) = too_many(&source) {
+        return OpenError::Unusable { path: path.to_owned(), reason };
+    }
     OpenError::Directory { path: path.parent().unwrap_or(path).to_owned(), source }
 }
 
@@ -96,6 +120,9 @@ pub(super) fn writer(
 ) -> Result<Connection, OpenError> {
     let failed = |source: rusqlite::Error| match source.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => OpenError::Foreign(path.to_owned()),
+        Some(ErrorCode::CannotOpen) => {
+            OpenError::Unusable { path: path.to_owned(), reason: words(&source) }
+        }
         _ => OpenError::Engine { path: path.to_owned(), source },
     };
     let mut connection = Connection::open(path).map_err(failed)?;
@@ -121,6 +148,8 @@ pub(super) fn writer(
     if let Some(pages) = options.max_pages {
         connection.pragma_update(None, "max_page_count", pages).map_err(failed)?;
     }
+    #[cfg(debug_assertions)]
+    let connection = super::plans::watched(connection).map_err(failed)?;
     Ok(connection)
 }
 
@@ -163,6 +192,6 @@ fn migrate(
             return Err(OpenError::Newer { path: path.to_owned(), found, known });
         }
     }
-    runner.run(connection).map_err(|error| failed(error.to_string()))?;
+    runner.run(connection).map_err(|error| failed(words(&error)))?;
     Ok(())
 }

@@ -123,6 +123,8 @@ fn run(connection: &Connection, damage: &Damage, mut jobs: mpsc::Receiver<Job>) 
             group.push(job);
         }
         let (replies, outcome) = commit(connection, damage, group);
+        #[cfg(debug_assertions)]
+        super::plans::check(connection);
         if let Err(Failure::Damaged(words)) = &outcome {
             damage.note(words);
         }

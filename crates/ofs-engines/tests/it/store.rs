@@ -246,6 +246,7 @@ macro_rules! conformance {
             parking::an_event_that_is_being_tried_is_not_discarded,
             parking::events_of_no_order_hold_back_nothing,
             parking::parked_events_are_listed_by_what_is_asked,
+            parking::only_so_many_parked_events_are_looked_at_for_one_page,
             parking::one_of_many_redrivers_claims_a_head,
             leases::one_holder_gets_every_slot,
             leases::holders_share_fairly_and_never_overlap,

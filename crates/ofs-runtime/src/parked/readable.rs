@@ -58,7 +58,7 @@ impl Redrive {
         let (mut last, mut undone) = (looked.last, None);
         loop {
             let page = books.store().parked(&filter, PAGE).await?;
-            for parked in &page {
+            for parked in &page.events {
                 last = last.max(parked.id);
                 if parked.event.unknown_type
                     && read_again(parked).event.is_ok()
@@ -67,10 +67,10 @@ impl Redrive {
                     undone.get_or_insert(parked.id - 1);
                 }
             }
-            match page.last() {
-                Some(last) if page.len() == PAGE => filter.after = Some(last.id),
-                _ => break,
+            if page.next.is_none() {
+                break;
             }
+            filter.after = page.next;
         }
         *looked = Looked { last, before: undone.unwrap_or(looked.last) };
         Ok(())

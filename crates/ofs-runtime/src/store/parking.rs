@@ -77,6 +77,19 @@ pub struct ParkedFilter {
     pub after: Option<u64>,
 }
 
+/// A page of parked events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ParkedPage {
+    /// Those that were asked for, by ascending id.
+    pub events: Vec<Parked>,
+    /// Where the next page begins, as [`ParkedFilter::after`]; none if there is nothing more to look at.
+    pub next: Option<u64>,
+}
+
+/// Parked events that are looked at for one page, whether they were asked for or not: a page may hold
+/// none and still have a next one.
+pub const PARKED_LOOK: usize = 10_000;
+
 /// The answer to [`Store::claim`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {

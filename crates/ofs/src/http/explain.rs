@@ -110,7 +110,7 @@ pub(super) async fn known(app: &App, id: OrderId) -> Result<Known, Problem> {
     let filter = ParkedFilter { key: Some(id), ..ParkedFilter::default() };
     let (timeline, parked) =
         tokio::join!(timeline::timeline(app, id), app.store.parked(&filter, PARKED));
-    let (timeline, parked) = (timeline?, parked?);
+    let (timeline, parked) = (timeline?, parked?.events);
     let explanation = explain(app, &order, &timeline, &parked).await;
     Ok(Known { order, timeline, parked, explanation })
 }

@@ -36,6 +36,8 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 }
 
 /// Parked events of all services, oldest first; those that are closed stay visible for 30 days.
+///
+/// For one page 10,000 are looked at: with filters, a page may be short, or empty, and have a next one.
 #[utoipa::path(get, path = "/parked", tag = "parked", operation_id = "listParked",
     security(("key" = ["operate"])),
     params(Listing),
@@ -65,12 +67,8 @@ pub(super) async fn page(
     asked: Listing,
 ) -> Result<(Vec<store::Parked>, Option<String>), Problem> {
     let (filter, limit) = asked.check()?;
-    // One more than asked for tells whether there is a next page.
-    let mut found = app.store.parked(&filter, limit + 1).await?;
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let next_cursor = found.last().filter(|_| more).map(|last| last.id.to_string());
-    Ok((found, next_cursor))
+    let page = app.store.parked(&filter, limit).await?;
+    Ok((page.events, page.next.map(|next| next.to_string())))
 }
 
 /// One parked event, with every byte of its record.
@@ -237,9 +235,11 @@ pub(super) async fn discard_chosen(
     let mut ids = Vec::new();
     while ids.len() < MOST_DISCARDED {
         let page = app.store.parked(&filter, PAGE).await?;
-        let Some(last) = page.last() else { break };
-        filter.after = Some(last.id);
-        ids.extend(page.iter().map(|parked| parked.id));
+        ids.extend(page.events.iter().map(|parked| parked.id));
+        if page.next.is_none() {
+            break;
+        }
+        filter.after = page.next;
     }
     if ids.len() >= MOST_DISCARDED {
         let detail =
@@ -269,15 +269,17 @@ async fn retry_heads(app: App, mut filter: ParkedFilter) -> Result<Bulk, store::
     let mut bulk = Bulk::default();
     loop {
         let page = app.store.parked(&filter, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(bulk) };
-        filter.after = Some(last.id);
-        for parked in page.iter().filter(|parked| parked.behind.is_none()) {
+        for parked in page.events.iter().filter(|parked| parked.behind.is_none()) {
             if began.elapsed() > BULK_TIME || app.draining.is_cancelled() {
                 bulk.more = true;
                 return Ok(bulk);
             }
             bulk.count(&app.redrive.retry(parked.id).await?);
         }
+        if page.next.is_none() {
+            return Ok(bulk);
+        }
+        filter.after = page.next;
     }
 }
 

@@ -66,3 +66,24 @@ async fn clients_that_send_or_read_no_further_do_not_hold_up_the_end() {
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     drop(held);
 }
+
+#[test]
+fn a_process_that_may_open_too_few_files_says_how_many() {
+    let mut said = Vec::new();
+    for limit in 8..24 {
+        let system = System::new();
+        let plain = system.command();
+        let mut limited = Command::new("sh");
+        limited.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        limited.current_dir(system.dir()).args(["-c", r#"ulimit -n "$1"; shift; exec "$@""#, "sh"]);
+        limited.arg(limit.to_string()).arg(plain.get_program()).arg("migrate");
+        let output = limited.output().expect("an end");
+        if !output.status.success() {
+            said.push(String::from_utf8_lossy(&output.stderr).into_owned());
+        }
+    }
+    let named = |said: &&String| said.contains("this process may open");
+    assert!(said.iter().filter(named).count() >= 3, "{said:#?}");
+    let silent = |said: &&String| said.contains("unable to open database file") && !named(said);
+    assert_eq!(said.iter().find(silent), None);
+}

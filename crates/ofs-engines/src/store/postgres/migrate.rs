@@ -27,6 +27,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
         include_str!("../../../migrations/postgres/V4__additive_api_keys.sql"),
     ),
     ("V5__additive_audit", include_str!("../../../migrations/postgres/V5__additive_audit.sql")),
+    (
+        "V6__additive_parked_open",
+        include_str!("../../../migrations/postgres/V6__additive_parked_open.sql"),
+    ),
 ];
 
 /// Held while migrating, by whoever migrates ("ofsS").

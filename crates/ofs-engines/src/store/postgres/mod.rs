@@ -29,8 +29,8 @@ use ofs_events::{OrderId, Timestamp};
 use ofs_runtime::context::{Clock, Context};
 use ofs_runtime::log::Position;
 use ofs_runtime::store::{
-    Claim, Commit, Depths, Error, Loaded, LogEnd, Outgoing, Parked, ParkedFilter, Record, Refused,
-    Retention, Store, Wanted,
+    Claim, Commit, Depths, Error, Loaded, LogEnd, Outgoing, Parked, ParkedFilter, ParkedPage,
+    Record, Refused, Retention, Store, Wanted,
 };
 use session::Sessions;
 use std::sync::Arc;
@@ -113,7 +113,7 @@ async fn instance(client: &Client) -> Result<(Uuid, Timestamp), tokio_postgres::
 
 /// Every statement this engine prepares, so that a test can have a server read them all.
 pub fn statements() -> impl Iterator<Item = &'static str> {
-    let work = [write::ALL, parked::ALL, lease::ALL, tidy::ALL, access::ALL];
+    let work = [write::ALL, parked::ALL, parked::page::ALL, lease::ALL, tidy::ALL, access::ALL];
     let reading = [session::ALL, load::ALL, owed::ALL, depths::ALL, ends::ALL];
     reading.into_iter().chain(work).flatten().map(|sql| sql.text)
 }
@@ -169,8 +169,8 @@ impl Store for PostgresStore {
         Ok(parked::claim(&self.sessions, id, hold).await?)
     }
 
-    async fn parked(&self, filter: &ParkedFilter, max: usize) -> Result<Vec<Parked>, Error> {
-        Ok(parked::list(&self.sessions, filter, max).await?)
+    async fn parked(&self, filter: &ParkedFilter, max: usize) -> Result<ParkedPage, Error> {
+        Ok(parked::page::list(&self.sessions, filter, max).await?)
     }
 
     async fn parked_event(&self, id: u64) -> Result<Option<Parked>, Error> {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use ofs_events::{EventId, OrderId, Topic};
 use ofs_runtime::backoff::LONGEST;
 use ofs_runtime::log::Position;
-use ofs_runtime::store::{Claim, Parked, ParkedFilter, ParkedState, Parking, Settled};
+use ofs_runtime::store::{Claim, Parked, ParkedState, Parking, Settled};
 use std::time::Duration;
 use tokio_postgres::Row;
 use tracing::warn;
@@ -97,6 +97,8 @@ macro_rules! take {
     };
 }
 
+pub(super) mod page;
+
 statements! {
     OVERDUE = concat!("
         UPDATE parked_events SET next_at = now()
@@ -112,17 +114,6 @@ statements! {
         AND topic = ANY ($3::text[]) AND ", free!(),
         " RETURNING ", columns!());
     ONE = concat!("SELECT ", columns!(), " FROM parked_events p WHERE id = $1");
-    OF_ORDER = concat!("SELECT ", columns!(), " FROM parked_events p
-        WHERE key = $3::uuid
-        AND ($1::bigint IS NULL OR id > $1) AND ($2::text IS NULL OR owner = $2)
-        AND ($4::text IS NULL OR state = $4)
-        AND ($5::text IS NULL OR strpos(lower(reason), lower($5)) > 0)
-        ORDER BY id LIMIT $6");
-    LIST = concat!("SELECT ", columns!(), " FROM parked_events p
-        WHERE ($1::bigint IS NULL OR id > $1) AND ($2::text IS NULL OR owner = $2)
-        AND ($3::text IS NULL OR state = $3)
-        AND ($4::text IS NULL OR strpos(lower(reason), lower($4)) > 0)
-        ORDER BY id LIMIT $5");
     PARK = r#"
         WITH given AS (
             SELECT * FROM unnest($2::text[], $3::integer[], $4::bigint[], $5::uuid[], $6::uuid[],
@@ -221,27 +212,6 @@ pub(super) async fn one(sessions: &Sessions, id: u64) -> Result<Option<Parked>, 
     let Ok(id) = i64::try_from(id) else { return Ok(None) };
     let rows = sessions.query(ONE, params![id]).await?;
     rows.first().and_then(readable).transpose()
-}
-
-pub(super) async fn list(
-    sessions: &Sessions,
-    filter: &ParkedFilter,
-    max: usize,
-) -> Result<Vec<Parked>, Failure> {
-    let after = filter.after.map(int).transpose()?;
-    let key = filter.key.map(|key| key.0);
-    let state = filter.state.map(name);
-    let reason = filter.reason.as_deref();
-    let owner = filter.owner.as_deref();
-    let rows = match key {
-        // Its few rows have an index of their own.
-        Some(key) => {
-            let asked = params![after, owner, key, state, reason, limit(max)];
-            sessions.query(OF_ORDER, asked).await?
-        }
-        None => sessions.query(LIST, params![after, owner, state, reason, limit(max)]).await?,
-    };
-    rows.iter().filter_map(readable).collect()
 }
 
 /// The step that parks `parkings`; in order of position, which is the order of their queues.

@@ -45,7 +45,7 @@ macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident = $text:expr;)*) => {
         $($(#[$doc])* const $name: $crate::store::postgres::session::Sql =
             $crate::store::postgres::session::Sql { text: $text };)*
-        pub(super) const ALL: &[$crate::store::postgres::session::Sql] = &[$($name),*];
+        pub(in crate::store::postgres) const ALL: &[$crate::store::postgres::session::Sql] = &[$($name),*];
     };
 }
 pub(super) use statements;

@@ -17,8 +17,8 @@ use ofs_events::{OrderId, Timestamp};
 use ofs_runtime::context::{Clock, Context};
 use ofs_runtime::log::Position;
 use ofs_runtime::store::{
-    Claim, Commit, Depths, Error, Loaded, LogEnd, Outgoing, Parked, ParkedFilter, Record, Refused,
-    Retention, Store, Wanted,
+    Claim, Commit, Depths, Error, Loaded, LogEnd, Outgoing, Parked, ParkedFilter, ParkedPage,
+    Record, Refused, Retention, Store, Wanted,
 };
 use rusqlite::Connection;
 use std::path::Path;
@@ -38,6 +38,7 @@ const SCHEMA: Schema = Schema {
         ("V4__log_ends", include_str!("../../../migrations/sqlite/V4__log_ends.sql")),
         ("V5__api_keys", include_str!("../../../migrations/sqlite/V5__api_keys.sql")),
         ("V6__audit", include_str!("../../../migrations/sqlite/V6__audit.sql")),
+        ("V7__parked_open", include_str!("../../../migrations/sqlite/V7__parked_open.sql")),
     ],
 };
 
@@ -152,7 +153,7 @@ impl Store for SqliteStore {
         self.write(move |connection| parked::claim(connection, id, hold)).await
     }
 
-    async fn parked(&self, filter: &ParkedFilter, max: usize) -> Result<Vec<Parked>, Error> {
+    async fn parked(&self, filter: &ParkedFilter, max: usize) -> Result<ParkedPage, Error> {
         let filter = filter.clone();
         self.read(move |connection| parked::list(connection, &filter, max)).await
     }

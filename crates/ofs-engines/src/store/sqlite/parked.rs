@@ -9,8 +9,10 @@ use crate::sqlite::{Abort, Failure};
 use bytes::Bytes;
 use ofs_events::{EventId, OrderId, Timestamp, Topic};
 use ofs_runtime::log::Position;
-use ofs_runtime::store::{Claim, Parked, ParkedFilter, ParkedState, Parking};
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+use ofs_runtime::store::{
+    Claim, PARKED_LOOK, Parked, ParkedFilter, ParkedPage, ParkedState, Parking,
+};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::time::Duration;
 use tracing::warn;
 
@@ -118,45 +120,44 @@ pub(super) fn one(connection: &Connection, id: u64) -> Done<Option<Parked>> {
     Ok(find(connection, id)?.map(|row| row.event))
 }
 
-pub(super) fn list(
-    connection: &Connection,
-    filter: &ParkedFilter,
-    max: usize,
-) -> Done<Vec<Parked>> {
-    let after = filter.after.map(int).transpose()?;
-    let (key, state) = (filter.key.map(|key| key.0), filter.state.map(state_name));
-    let reason = filter.reason.as_ref().map(|reason| reason.to_lowercase());
-    let mut sql = PARKED.to_owned();
-    let mut values: Vec<&dyn ToSql> = Vec::new();
-    let conditions: [(&str, Option<&dyn ToSql>); 4] = [
-        ("id > ?", after.as_ref().map(|value| value as &dyn ToSql)),
-        ("owner = ?", filter.owner.as_ref().map(|value| value as &dyn ToSql)),
-        ("key = ?", key.as_ref().map(|value| value as &dyn ToSql)),
-        ("state = ?", state.as_ref().map(|value| value as &dyn ToSql)),
-    ];
-    let mut word = " WHERE ";
-    for (condition, value) in conditions {
-        if let Some(value) = value {
-            sql.push_str(word);
-            sql.push_str(condition);
-            values.push(value);
-            word = " AND ";
+pub(super) fn list(connection: &Connection, filter: &ParkedFilter, max: usize) -> Done<ParkedPage> {
+    // An index gives those of an order, and those that are open; the rest is picked from what it gives.
+    let those = match (filter.key, filter.state) {
+        (Some(_), _) => "key = ?2 AND",
+        (None, Some(ParkedState::Parked)) => "state = 'parked' AND",
+        (None, _) => "",
+    };
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT id, owner, state, reason FROM parked_events
+         WHERE {those} id > ?1 ORDER BY id LIMIT ?3"
+    ))?;
+    let mut last = int(filter.after.unwrap_or_default())?;
+    let key = filter.key.map(|key| key.0);
+    let mut rows = statement.query(params![last, key, limit(PARKED_LOOK)])?;
+    let (mut page, mut looked_at) = (ParkedPage::default(), 0);
+    while let Some(row) = rows.next()? {
+        let (wanted, id) = (wanted(filter, row)?, row.get(0)?);
+        if wanted && page.events.len() == max {
+            page.next = Some(uint(last));
+            return Ok(page);
         }
-    }
-    sql.push_str(" ORDER BY id");
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(values.as_slice())?;
-    let mut found = Vec::new();
-    while found.len() < max
-        && let Some(row) = rows.next()?
-    {
-        // Compared here, because SQLite folds the case of ASCII letters only.
-        let text: String = row.get("reason")?;
-        if reason.as_ref().is_none_or(|reason| text.to_lowercase().contains(reason)) {
-            found.extend(readable(row)?.map(|found| found.event));
+        if wanted {
+            page.events.extend(find(connection, uint(id))?.map(|found| found.event));
         }
+        (last, looked_at) = (id, looked_at + 1);
     }
-    Ok(found)
+    page.next = (looked_at == PARKED_LOOK).then_some(uint(last));
+    Ok(page)
+}
+
+/// Whether the row of id, owner, state and reason is asked for.
+fn wanted(filter: &ParkedFilter, row: &Row<'_>) -> rusqlite::Result<bool> {
+    let (owner, state, reason): (String, String, String) = (row.get(1)?, row.get(2)?, row.get(3)?);
+    // Compared here, because SQLite folds the case of ASCII letters only.
+    let holds = |text: &String| reason.to_lowercase().contains(&text.to_lowercase());
+    Ok(filter.owner.as_ref().is_none_or(|wanted| *wanted == owner)
+        && filter.state.is_none_or(|wanted| state_name(wanted) == state)
+        && filter.reason.as_ref().is_none_or(holds))
 }
 
 /// A parked event, and whether somebody holds it.

@@ -37,7 +37,7 @@ pub async fn a_hold_lapses_in_time_when_the_clock_is_set_back(engine: &impl Engi
         .await;
     }
     engine.set_clock(-HOUR).await;
-    let id = store.parked(&ParkedFilter::default(), 1).await.unwrap()[0].id;
+    let id = store.parked(&ParkedFilter::default(), 1).await.unwrap().events[0].id;
     until("it can be given up", async || {
         store.commit(settled([Settled::Discarded(id, "late".to_owned())])).await.ok()
     })
@@ -83,7 +83,7 @@ pub async fn nothing_is_dropped_early_when_the_clock_is_set_forward(engine: &imp
         ..empty()
     };
     store.commit(commit).await.unwrap();
-    let open = store.parked(&ParkedFilter::default(), 10).await.unwrap();
+    let open = store.parked(&ParkedFilter::default(), 10).await.unwrap().events;
     store.commit(settled([Settled::Resolved(open[0].id)])).await.unwrap();
     let wanted = Wanted {
         owner: OWNER.to_owned(),

@@ -50,7 +50,7 @@ pub async fn what_is_young_is_kept(engine: &impl Engine) {
         ..empty()
     };
     store.commit(commit).await.unwrap();
-    let open = store.parked(&ParkedFilter::default(), 10).await.unwrap();
+    let open = store.parked(&ParkedFilter::default(), 10).await.unwrap().events;
     store.commit(settled([Settled::Resolved(open[0].id)])).await.unwrap();
     let wanted = Wanted {
         owner: OWNER.to_owned(),

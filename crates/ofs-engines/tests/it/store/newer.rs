@@ -15,6 +15,7 @@ pub async fn what_a_newer_build_has_written_is_left_out_row_by_row(engine: &impl
         .parked(&ParkedFilter::default(), 10)
         .await
         .unwrap()
+        .events
         .iter()
         .map(|parked| parked.id)
         .collect();
@@ -31,7 +32,7 @@ pub async fn what_a_newer_build_has_written_is_left_out_row_by_row(engine: &impl
     let [theirs, ours] = rows.as_slice() else { panic!("{rows:?}") };
     assert!(theirs.message.as_ref().unwrap_err().contains("returns.events.v1"), "{theirs:?}");
     assert_eq!(ours.message, Ok(message(order(2), 2)));
-    let listed = store.parked(&ParkedFilter::default(), 10).await.unwrap();
+    let listed = store.parked(&ParkedFilter::default(), 10).await.unwrap().events;
     assert_eq!(listed.iter().map(|parked| parked.id).collect::<Vec<_>>(), ids[1..]);
     assert_eq!(store.parked_event(ids[0]).await.unwrap(), None);
     assert!(matches!(store.claim(ids[0], LONG).await.unwrap(), Claim::Closed(None)));

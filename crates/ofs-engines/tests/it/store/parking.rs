@@ -2,12 +2,12 @@
 
 use super::*;
 use futures::future::join_all;
-use ofs_runtime::store::{Claim, Parked, ParkedFilter, ParkedState};
+use ofs_runtime::store::{Claim, PARKED_LOOK, Parked, ParkedFilter, ParkedState};
 
 const NOW: Option<Duration> = Some(Duration::ZERO);
 
 async fn all(store: &Arc<dyn Store>) -> Vec<Parked> {
-    store.parked(&ParkedFilter::default(), 1_000).await.unwrap()
+    store.parked(&ParkedFilter::default(), 1_000).await.unwrap().events
 }
 
 async fn due(store: &Arc<dyn Store>) -> Vec<u64> {
@@ -243,13 +243,39 @@ pub async fn parked_events_are_listed_by_what_is_asked(engine: &impl Engine) {
         (text("y_s"), vec![3]),
         (ParkedFilter { key: Some(order(1)), after: Some(ids[0]), ..text("g") }, vec![3]),
     ] {
-        let found = store.parked(&filter, 10).await.unwrap();
+        let found = store.parked(&filter, 10).await.unwrap().events;
         let found: Vec<u64> = found.iter().map(|parked| parked.id).collect();
         let wanted: Vec<u64> = wanted.into_iter().map(|at: usize| ids[at]).collect();
         assert_eq!(found, wanted, "{filter:?}");
     }
     let page = store.parked(&any(), 2).await.unwrap();
-    assert_eq!(page.iter().map(|parked| parked.id).collect::<Vec<_>>(), ids[..2]);
+    assert_eq!(page.events.iter().map(|parked| parked.id).collect::<Vec<_>>(), ids[..2]);
+    assert_eq!(page.next, Some(ids[1]));
+    assert_eq!(store.parked(&any(), 4).await.unwrap().next, None);
+    let first = store.parked(&text("gateway"), 1).await.unwrap();
+    let next =
+        store.parked(&ParkedFilter { after: first.next, ..text("gateway") }, 1).await.unwrap();
+    assert_eq!((first.events[0].id, next.events[0].id, next.next), (ids[0], ids[3], None));
+}
+
+pub async fn only_so_many_parked_events_are_looked_at_for_one_page(engine: &impl Engine) {
+    let store = engine.open().await;
+    let many = u64::try_from(PARKED_LOOK).unwrap() + 10;
+    let all = (1..=many).map(|offset| Parking {
+        reason: if offset == 1 || offset == many { "rare" } else { "common" }.to_owned(),
+        ..parking(None, offset, None)
+    });
+    store.commit(parked(all)).await.unwrap();
+    for state in [None, Some(ParkedState::Parked)] {
+        let mut filter =
+            ParkedFilter { reason: Some("rare".to_owned()), state, ..ParkedFilter::default() };
+        let page = store.parked(&filter, 5).await.unwrap();
+        assert_eq!(page.events.len(), 1, "{state:?}");
+        filter.after = Some(page.next.unwrap());
+        let page = store.parked(&filter, 5).await.unwrap();
+        assert_eq!((page.events.len(), page.next), (1, None), "{state:?}");
+        assert_eq!(page.events[0].event.at, at(many));
+    }
 }
 
 pub async fn one_of_many_redrivers_claims_a_head(engine: &impl Engine) {

@@ -247,7 +247,7 @@ async fn the_next_try_is_shown_by_the_clock_as_it_is() {
     store.commit(parked([parking(Some(order(1)), 1, Some(LONG))])).await.unwrap();
     for by in [-DAY, HOUR] {
         engine.clock.set(by);
-        let parked = store.parked(&ParkedFilter::default(), 1).await.unwrap().remove(0);
+        let parked = store.parked(&ParkedFilter::default(), 1).await.unwrap().events.remove(0);
         let wait = parked.next_at.unwrap().seconds_since(engine.clock.now());
         assert!((wait - LONG.as_secs_f64()).abs() < 60.0, "{wait} s, set by {by} s");
     }

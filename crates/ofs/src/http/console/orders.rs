@@ -89,7 +89,7 @@ async fn held(app: &App) -> Result<HashMap<OrderId, String>, Problem> {
     let filter = ParkedFilter { state: Some(ParkedState::Parked), ..ParkedFilter::default() };
     let parked = app.store.parked(&filter, HELD).await?;
     let mut held = HashMap::new();
-    for one in parked {
+    for one in parked.events {
         let Some(order) = one.event.key else { continue };
         let reason = format!("parked at {}: {}", one.owner, one.event.reason);
         held.entry(order).or_insert(reason);

@@ -48,7 +48,7 @@ pub(super) async fn list(
     let (found, next) = page(&app, listing).await?;
     let open = ParkedFilter { state: Some(ParkedState::Parked), ..ParkedFilter::default() };
     let heads = match state.as_str() {
-        "parked" => app.store.parked(&open, GROUPED).await?,
+        "parked" => app.store.parked(&open, GROUPED).await?.events,
         _ => Vec::new(),
     };
     let plain = pairs.without(&["cursor"]);
@@ -122,7 +122,7 @@ async fn behind(app: &App, parked: &Parked) -> Result<Vec<Parked>, Problem> {
         ..ParkedFilter::default()
     };
     let found = app.store.parked(&filter, BEHIND).await?;
-    Ok(found.into_iter().filter(|one| one.behind == Some(parked.id)).collect())
+    Ok(found.events.into_iter().filter(|one| one.behind == Some(parked.id)).collect())
 }
 
 fn states(pairs: &Pairs, chosen: &str) -> Vec<Choice> {

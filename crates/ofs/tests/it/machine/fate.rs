@@ -8,8 +8,8 @@ use ofs_runtime::log::{
     self, Bounds, Lag, Layout, Log, Message, Position, Reader, Received, Reset, Subscription,
 };
 use ofs_runtime::store::{
-    self, Claim, Commit, Depths, Loaded, LogEnd, Outgoing, Parked, ParkedFilter, Record, Refused,
-    Retention, Store, Wanted,
+    self, Claim, Commit, Depths, Loaded, LogEnd, Outgoing, Parked, ParkedFilter, ParkedPage,
+    Record, Refused, Retention, Store, Wanted,
 };
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -178,7 +178,7 @@ impl Store for Fated<dyn Store> {
         self.meets(self.engine.claim(id, Duration::ZERO)).await
     }
 
-    async fn parked(&self, filter: &ParkedFilter, max: usize) -> Result<Vec<Parked>, store::Error> {
+    async fn parked(&self, filter: &ParkedFilter, max: usize) -> Result<ParkedPage, store::Error> {
         self.engine.parked(filter, max).await
     }
 

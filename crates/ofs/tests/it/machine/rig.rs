@@ -278,7 +278,7 @@ impl Rig {
             redrive.add(self.books(nth, &process.store), Arc::clone(&service.handler));
         }
         let open = ParkedFilter { state: Some(ParkedState::Parked), ..ParkedFilter::default() };
-        let parked = self.store.parked(&open, 1000).await.expect("the store");
+        let parked = self.store.parked(&open, 1000).await.expect("the store").events;
         let life = async move {
             for parked in parked {
                 // Refused: somebody will try it again.

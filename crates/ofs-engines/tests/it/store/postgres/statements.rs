@@ -43,14 +43,21 @@ async fn a_backlog_of_one_shard_is_not_read_for_another() {
 }
 
 #[tokio::test]
-async fn the_parked_events_of_an_order_are_found_by_their_order() {
+async fn parked_events_are_found_by_an_index() {
     let Some(database) = fresh().await else { return };
     let client = database.client().await;
-    let mut lists = postgres::statements().filter(|sql| sql.contains("key = $3::uuid"));
-    let sql = lists.next().unwrap();
-    assert_eq!(lists.next(), None);
-    let plan = plan(&client, sql).await;
-    assert!(plan.contains("parked_events_by_order"), "{sql}\n{plan}");
+    for (those, index) in [
+        ("WHERE key = $", "parked_events_by_order"),
+        ("FROM parked_events WHERE state = 'parked' AND id >", "parked_events_open_by_id"),
+        ("FROM parked_events WHERE  id >", "parked_events_pkey"),
+    ] {
+        let lists: Vec<_> = postgres::statements().filter(|sql| sql.contains(those)).collect();
+        assert_eq!(lists.len(), 2, "{those}");
+        for sql in lists {
+            let plan = plan(&client, sql).await;
+            assert!(plan.contains(index) && plan.contains("Index Cond: "), "{sql}\n{plan}");
+        }
+    }
 }
 
 fn planned(sql: &&str) -> bool {
