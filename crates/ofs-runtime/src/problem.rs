@@ -56,6 +56,7 @@ kinds! {
     FOREIGN_HOST = "foreign-host", 421, "The request means another server";
     UNAUTHENTICATED = "unauthenticated", 401, "The request needs a key";
     MISSING_SCOPE = "missing-scope", 403, "The key may not do this";
+    TOO_MANY_REQUESTS = "too-many-requests", 429, "The caller sends too many requests";
     FOREIGN_ORIGIN = "foreign-origin", 403, "A page of another site sent the request";
     ENCODED_BODY = "encoded-body", 415, "The body is encoded";
     UNKNOWN_ROUTE = "unknown-route", 404, "There is nothing at this path";

@@ -44,7 +44,7 @@ impl About {
             doc: setting.key.doc,
         });
         Self {
-            url: format!("http://{address}"),
+            url: format!("{}://{address}", if config.tls.is_some() { "https" } else { "http" }),
             embedded: matches!(Set::of(config), Ok(Set::Embedded)),
             services: services.to_vec(),
             settings: shown.collect(),

@@ -5,6 +5,7 @@ pub mod cli;
 pub mod config;
 mod demo;
 pub mod engines;
+mod exposed;
 mod history;
 pub mod http;
 pub mod offline;

@@ -5,9 +5,10 @@ use crate::cli::door::entry;
 use crate::config::{AuthMode, Config, Setting, Source};
 use crate::engines::{self, Engines, Set};
 use crate::history::History;
-use crate::http::{self, App, Guard, Hosts, Refusals, Verify};
-use crate::{demo, services, tidy};
+use crate::http::{self, App, Guard, Hosts, Limits, Origins, Refusals, Tls, Verify};
+use crate::{demo, exposed, services, tidy};
 use anyhow::{Context as _, bail};
+use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
 use ofs_runtime::access::{Audit, Keyring, Scopes};
 use ofs_runtime::agreement::Agreement;
@@ -77,6 +78,9 @@ impl Stage {
     }
 }
 
+/// A service and its books.
+type Own = (Service, Books);
+
 /// Runs until a signal, then shuts down within the configured time.
 ///
 /// # Errors
@@ -84,6 +88,7 @@ impl Stage {
 /// long.
 pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
+    let tls = config.tls.clone().map(Tls::open).transpose()?;
     let engines = tokio::select! {
         engines = engines::open(&config, &plan.services) => engines?,
         () = signals.next() => return Ok(()),
@@ -100,14 +105,7 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
     let listener = bind(&config, &plan).await?;
     let address = listener.local_addr()?;
     let stages = Stages::default();
-    let with_books = |service: Service| {
-        let books = Books::new(service.name, Arc::clone(&engines.store));
-        (service, books)
-    };
-    let (running, elsewhere): (Vec<_>, Vec<_>) = all
-        .into_iter()
-        .map(with_books)
-        .partition(|(service, _)| plan.services.contains(&service.name));
+    let (running, elsewhere) = parted(all, &plan, &engines);
     let troubles = Troubles::default();
     let mut every = running.iter().chain(&elsewhere);
     let (_, indexer) = every
@@ -132,24 +130,60 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
         guard,
         audit: Audit::new(Arc::clone(&engines.access)),
         hosts: Hosts::new(address, &config.hosts),
+        origins: Origins::new(&config.cors_origins),
+        limits: Limits::new(config.http_rate),
         draining: stages.doors.stop.clone(),
         metrics,
         about: Arc::new(About::of(&config, &plan.services, address)),
         history: watch(&engines, &pipeline, &stages),
         verify: Verify::default(),
     };
+    metrics_apart(&config, &app, &stages).await?;
     let (router, _) = http::router(app, routes(&running, &elsewhere, &engines, &pipeline));
-    stages.doors.spawn("http".to_owned(), |stop| http::serve(listener, router, stop));
+    serve(listener, tls, router.clone(), &stages);
     tidying(&config, &engines, &pipeline, &stages);
     stages.delivery.spawn("agreement".to_owned(), |stop| agreement.run(troubles, stop));
     if let Some(rate) = plan.demo {
-        stages.doors.spawn("demo".to_owned(), |stop| {
-            demo::run(address, config.api_key.clone(), rate, stop)
-        });
+        stages
+            .doors
+            .spawn("demo".to_owned(), |stop| demo::run(router, config.api_key.clone(), rate, stop));
     }
     banner(&config, &plan, address);
     first_key(&config, &keyring, plan.first_key).await?;
     work(signals, stages, config.shutdown_timeout).await
+}
+
+/// The services that run here, and the others.
+fn parted(all: Vec<Service>, plan: &Plan, engines: &Engines) -> (Vec<Own>, Vec<Own>) {
+    let with_books = |service: Service| {
+        let books = Books::new(service.name, Arc::clone(&engines.store));
+        (service, books)
+    };
+    all.into_iter().map(with_books).partition(|(service, _)| plan.services.contains(&service.name))
+}
+
+/// Answers requests, by TLS if there is a certificate, which is read again when it changes.
+fn serve(listener: TcpListener, tls: Option<Tls>, router: Router, stages: &Stages) {
+    if let Some(tls) = tls.clone() {
+        stages.doors.spawn("certificate".to_owned(), |stop| tls.watch(stop));
+    }
+    stages.doors.spawn("http".to_owned(), |stop| http::serve(listener, tls, router, stop));
+}
+
+/// Serves the metrics where they are to be served besides.
+#[expect(clippy::print_stderr, reason = "it belongs to the banner")]
+async fn metrics_apart(config: &Config, app: &App, stages: &Stages) -> anyhow::Result<()> {
+    let Some(address) = config.metrics_listen else { return Ok(()) };
+    let listener = TcpListener::bind(address);
+    let listener =
+        listener.await.with_context(|| format!("metrics.listen: listen on {address}"))?;
+    let address = listener.local_addr()?;
+    let router = http::metrics_router(app.clone(), address);
+    stages
+        .doors
+        .spawn("metrics listener".to_owned(), |stop| http::serve(listener, None, router, stop));
+    eprintln!("  Metrics  http://{address}/metrics");
+    Ok(())
 }
 
 /// Lets everything run until a signal, then ends it within `limit`.
@@ -215,8 +249,8 @@ fn watch(engines: &Engines, pipeline: &Pipeline, stages: &Stages) -> History {
 
 /// The routes of the services that run here, and the reads of all.
 fn routes(
-    running: &[(Service, Books)],
-    elsewhere: &[(Service, Books)],
+    running: &[Own],
+    elsewhere: &[Own],
     engines: &Engines,
     pipeline: &Pipeline,
 ) -> Vec<OpenApiRouter> {
@@ -231,7 +265,7 @@ fn routes(
 
 /// Starts workers and couriers of the running services.
 fn start(
-    running: &[(Service, Books)],
+    running: &[Own],
     engines: &Engines,
     agreement: &Agreement,
     troubles: &Troubles,
@@ -314,9 +348,7 @@ async fn bind(config: &Config, plan: &Plan) -> anyhow::Result<TcpListener> {
     if is_default {
         address.set_port(services::default_port(&plan.services));
     }
-    if !address.ip().is_loopback() {
-        warn!(%address, "listening beyond this machine, and there is no authentication");
-    }
+    exposed::check(config, address)?;
     TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}; choose another with --listen or OFS_LISTEN")
     })
@@ -356,12 +388,13 @@ fn data(config: &Config) -> String {
 #[expect(clippy::print_stderr, reason = "the banner is for people at a terminal")]
 fn banner(config: &Config, plan: &Plan, address: SocketAddr) {
     eprintln!("ofs {} · {}", env!("CARGO_PKG_VERSION"), plan.services.join(", "));
-    eprintln!("  API   http://{address}");
-    eprintln!("  Look  http://{address}/ (orders), http://{address}/docs (API)");
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    eprintln!("  API   {scheme}://{address}");
+    eprintln!("  Look  {scheme}://{address}/ (orders), {scheme}://{address}/docs (API)");
     eprintln!("  Data  {}", data(config));
     if let Some(rate) = plan.demo {
         eprintln!("  Demo  {rate} orders a second, some of them declined");
     }
-    eprintln!("  Try   curl 'http://{address}/orders/search?limit=5'");
+    eprintln!("  Try   curl '{scheme}://{address}/orders/search?limit=5'");
     eprintln!("Ctrl-C stops; data is kept.");
 }

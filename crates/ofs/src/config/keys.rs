@@ -9,6 +9,8 @@ pub enum Kind {
     Address,
     /// Host names, with commas between them.
     Names,
+    /// Origins, such as `https://shop.example.com`, with commas between them.
+    Origins,
     /// A file or directory.
     Path,
     /// A URL with a scheme; the scheme picks the engine.
@@ -78,9 +80,35 @@ pub const KEYS: &[Key] = &[
         "Names, with commas between, under which the server is asked besides localhost; unset beyond loopback: any",
     ),
     unset(
+        "http.cors-origins",
+        Kind::Origins,
+        "Origins, with commas between, whose pages may ask this server with a key; unset: none",
+    ),
+    unset(
+        "http.rate",
+        Kind::Count,
+        "Requests a second that each key, and each address without one, may send; unset: no limit",
+    ),
+    unset(
         "auth.mode",
         Kind::OneOf(&["none", "required"]),
         "Whether requests need a key (required) or not (none); unset: none on the loopback, and beyond it a refusal to start",
+    ),
+    unset(
+        "tls.certificate",
+        Kind::Path,
+        "Certificate of the HTTP server with its chain, PEM; read again when it changes",
+    ),
+    unset("tls.key", Kind::Path, "The certificate's private key, PEM; read again when it changes"),
+    unset(
+        "tls.mode",
+        Kind::OneOf(&["none", "required"]),
+        "none: unencrypted on purpose, behind a proxy that encrypts; required: only with a certificate; unset: as there is one",
+    ),
+    unset(
+        "metrics.listen",
+        Kind::Address,
+        "Address of a listener of its own for GET /metrics, which needs no key there",
     ),
     key("data-dir", "./ofs-data", Kind::Path, "Directory of the embedded engines' files"),
     url("log.url", "sqlite:", "Log: sqlite: (in data-dir) or kafka://host:port"),

@@ -8,7 +8,7 @@ mod value;
 
 pub use keys::{KEYS, Key, Kind, nearest};
 pub use merge::{Flag, Inputs, Setting, Settings, Source, secret};
-pub use value::{AuthMode, Config, CrashAt, LogFormat};
+pub use value::{AuthMode, Config, CrashAt, LogFormat, TlsMode};
 
 use std::path::PathBuf;
 

@@ -3,6 +3,7 @@
 use super::keys::Kind;
 use super::merge::{Inputs, Setting, Settings, Source};
 use super::{Error, Invalid};
+use crate::http::Files;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -26,6 +27,15 @@ pub enum AuthMode {
     Required,
 }
 
+/// Whether what is sent is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsMode {
+    /// It is not, on purpose.
+    None,
+    /// It is, or the server does not start.
+    Required,
+}
+
 /// Where a debug build is to die.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CrashAt {
@@ -42,8 +52,18 @@ pub struct Config {
     pub listen: SocketAddr,
     /// `http.hosts`.
     pub hosts: Vec<String>,
+    /// `http.cors-origins`.
+    pub cors_origins: Vec<String>,
+    /// `http.rate`.
+    pub http_rate: Option<NonZeroU32>,
     /// `auth.mode`.
     pub auth_mode: Option<AuthMode>,
+    /// `tls.certificate` and `tls.key`.
+    pub tls: Option<Files>,
+    /// `tls.mode`.
+    pub tls_mode: Option<TlsMode>,
+    /// `metrics.listen`.
+    pub metrics_listen: Option<SocketAddr>,
     /// `data-dir`.
     pub data_dir: PathBuf,
     /// `log.url`.
@@ -116,7 +136,12 @@ impl Config {
         Ok(Self {
             listen: required(s, "listen", address)?,
             hosts: optional(s, "http.hosts", names)?.unwrap_or_default(),
+            cors_origins: optional(s, "http.cors-origins", origins)?.unwrap_or_default(),
+            http_rate: optional(s, "http.rate", count)?,
             auth_mode: optional(s, "auth.mode", auth_mode)?,
+            tls: tls(s)?,
+            tls_mode: optional(s, "tls.mode", tls_mode)?,
+            metrics_listen: optional(s, "metrics.listen", address)?,
             data_dir: required(s, "data-dir", path)?,
             log_url: required(s, "log.url", url)?,
             store_url: required(s, "store.url", url)?,
@@ -152,6 +177,7 @@ fn check(settings: &Settings) -> Vec<Invalid> {
         let parsed = match setting.key.kind {
             Kind::Address => address(text).map(drop),
             Kind::Names => names(text).map(drop),
+            Kind::Origins => origins(text).map(drop),
             Kind::Path => path(text).map(drop),
             Kind::Url => url(text).map(drop),
             Kind::Http => http(text).map(drop),
@@ -211,6 +237,17 @@ fn names(text: &str) -> Parsed<Vec<String>> {
     }
 }
 
+fn origins(text: &str) -> Parsed<Vec<String>> {
+    let origin = |text: &str| {
+        let url = reqwest::Url::parse(text).ok()?;
+        let origin = url.origin().ascii_serialization();
+        (matches!(url.scheme(), "http" | "https") && origin == text).then_some(origin)
+    };
+    let wrong = |text| format!("`{text}` is not an origin, such as https://shop.example.com");
+    let each = text.split(',').map(str::trim);
+    each.map(|text| origin(text).ok_or_else(|| wrong(text))).collect()
+}
+
 /// The text itself may hold a password, so no message repeats it.
 fn url(text: &str) -> Parsed<String> {
     let scheme = text.split_once(':').map(|(scheme, _)| scheme).unwrap_or_default();
@@ -266,6 +303,35 @@ fn log_format(text: &str) -> Parsed<LogFormat> {
 fn auth_mode(text: &str) -> Parsed<AuthMode> {
     one_of(text, &["none", "required"])?;
     Ok(if text == "required" { AuthMode::Required } else { AuthMode::None })
+}
+
+fn tls_mode(text: &str) -> Parsed<TlsMode> {
+    one_of(text, &["none", "required"])?;
+    Ok(if text == "required" { TlsMode::Required } else { TlsMode::None })
+}
+
+/// Certificate and key, both or neither, as `tls.mode` allows.
+fn tls(settings: &Settings) -> Result<Option<Files>, Invalid> {
+    let certificate = optional(settings, "tls.certificate", path)?;
+    let key = optional(settings, "tls.key", path)?;
+    let mode = optional(settings, "tls.mode", tls_mode)?;
+    let wrong = |name, reason: &str| {
+        let source = |name| settings.get(name).map(|setting| setting.source.to_string());
+        let (reason, source_name) = (reason.to_owned(), source(name).unwrap_or_default());
+        Err(Invalid { key: name, reason, source_name })
+    };
+    match (certificate, key, mode) {
+        (Some(_), Some(_), Some(TlsMode::None)) => {
+            wrong("tls.mode", "it is none, but there is a certificate; remove one of them")
+        }
+        (Some(certificate), Some(key), _) => Ok(Some(Files { certificate, key })),
+        (Some(_), None, _) => wrong("tls.key", "tls.certificate is set; set its key, too"),
+        (None, Some(_), _) => wrong("tls.certificate", "tls.key is set; set its certificate, too"),
+        (None, None, Some(TlsMode::Required)) => {
+            wrong("tls.mode", "it is required; set tls.certificate and tls.key")
+        }
+        (None, None, _) => Ok(None),
+    }
 }
 
 /// It goes into a header. No message repeats it.

@@ -2,6 +2,7 @@
 //!
 //! Adds to the description what holds for every route, so that no route has to repeat it.
 
+use super::edge::Plain;
 use super::gate::Needs;
 use axum::http::header;
 use axum::routing::get;
@@ -17,12 +18,16 @@ use utoipa::{PartialSchema, ToSchema};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 /// Answers that every route may give.
-const EVERYWHERE: [(&str, &str); 8] = [
+const EVERYWHERE: [(&str, &str); 9] = [
     ("400", "A query parameter is unknown, or the request is not HTTP"),
     ("405", "The path does not take this method; `Allow` lists what it takes"),
     ("413", "The body is larger than 64 KiB"),
     ("414", "The path and query are too long"),
     ("421", "The request means another server: the host is not one of this server's names"),
+    (
+        "429",
+        "More than the caller may send in a second, where `http.rate` is set; see `Retry-After`",
+    ),
     ("431", "The headers are too many or too long"),
     ("500", "Something went wrong here; the server's log has the cause under the `requestId`"),
     ("503", "A dependency cannot be reached, or the answer took longer than 30 s; try again"),
@@ -112,8 +117,14 @@ pub(super) fn operations(
     })
 }
 
+/// The operations that take no parameters in the query string.
+pub(super) fn plain(described: &OpenApi) -> Plain {
+    let plain = operations(described).filter(|(.., operation)| !has_query(operation));
+    plain.map(|(method, route, _)| (method, route.to_owned())).collect()
+}
+
 /// Whether it takes parameters in the query string.
-pub(super) fn has_query(operation: &Operation) -> bool {
+fn has_query(operation: &Operation) -> bool {
     let parameters = operation.parameters.iter().flatten();
     parameters.into_iter().any(|parameter| match parameter {
         RefOr::T(parameter) => parameter.parameter_in == ParameterIn::Query,

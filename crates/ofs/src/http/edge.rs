@@ -4,6 +4,8 @@
 
 use super::console::Refusal;
 use super::gate::{Asking, Gate};
+use super::headers::{self, Origins};
+use super::limits::{Limits, Whose};
 use super::masked::masked;
 use super::origin::Hosts;
 use axum::Router;
@@ -14,12 +16,13 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use metrics::{counter, histogram};
-use ofs_runtime::access::Scope;
+use ofs_runtime::access::{Caller, Scope};
 use ofs_runtime::context::Context;
 use ofs_runtime::extract::MAX_BODY_BYTES;
 use ofs_runtime::metrics::{HTTP_REQUEST_SECONDS, HTTP_REQUESTS};
 use ofs_runtime::problem::{self, Invalid, Problem};
 use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,6 +35,8 @@ const MAX_REQUEST_ID: usize = 128;
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Routes that look at every order, and may take longer.
 const LONG: [&str; 1] = ["/index/verify"];
+/// Routes that are asked by whoever watches the process, and are answered always.
+const PROBES: [&str; 2] = ["/health/live", "/health/ready"];
 const LONG_TIMEOUT: Duration = Duration::from_secs(900);
 
 /// `routes` with everything around them; those in `plain` take no query parameters.
@@ -51,10 +56,14 @@ pub(super) struct Doors {
     pub plain: Plain,
     /// The names under which the server is asked.
     pub hosts: Hosts,
+    /// Whose pages may ask besides our own.
+    pub origins: Origins,
     /// Who may ask for what.
     pub gate: Gate,
     /// How browsers are told; none where there are no pages.
     pub pages: Option<Refusal>,
+    /// How much each caller may send.
+    pub limits: Limits,
     /// What is damaged of what the server has stored, if anything is.
     pub damage: Box<dyn Fn() -> Option<String> + Send + Sync>,
 }
@@ -69,8 +78,21 @@ impl Doors {
 
     /// What `request` asks of the gate.
     fn read(&self, asked: &Asked, request: &Request) -> Result<Asking, Problem> {
-        self.hosts.check(request)?;
+        self.hosts.check(request, self.origins.of(request).is_some())?;
         self.gate.read(asked.route.as_ref().map(MatchedPath::as_str), request, &self.hosts)
+    }
+
+    /// Takes room for a request of `caller`, or of somebody who was refused; what is left of it.
+    fn make_room(
+        &self,
+        asked: &Asked,
+        caller: Option<&Caller>,
+        from: Option<IpAddr>,
+    ) -> Result<Option<u32>, Problem> {
+        if PROBES.contains(&asked.route()) {
+            return Ok(None);
+        }
+        self.limits.take(Whose::of(caller.and_then(Caller::key), from), asked.began)
     }
 
     /// Whether a request that may reach its route can be answered by it.
@@ -191,10 +213,21 @@ async fn edge(doors: Arc<Doors>, limit: Duration, mut request: Request, next: Ne
     let id = request_id(request.headers());
     let asked = Asked::of(&request);
     let limit = if LONG.contains(&asked.route()) { LONG_TIMEOUT } else { limit };
+    let origin = doors.origins.of(&request);
+    let from = request.extensions().get::<SocketAddr>().map(|peer| peer.ip());
     let answer = async {
+        if origin.is_some()
+            && let Some(response) = headers::preflight(&request)
+        {
+            return response;
+        }
         let admitted = match doors.read(&asked, &request) {
             Ok(asking) => doors.gate.admit(asking).await,
             Err(problem) => Err(problem),
+        };
+        let left = match doors.make_room(&asked, admitted.as_ref().ok(), from) {
+            Ok(left) => left,
+            Err(problem) => return problem.into_response(),
         };
         let fit = |caller| doors.check(&asked, &request).map(|()| caller);
         let caller = match admitted.and_then(fit) {
@@ -206,12 +239,17 @@ async fn edge(doors: Arc<Doors>, limit: Duration, mut request: Request, next: Ne
         };
         let sees_all = caller.may(Scope::Pii);
         request.extensions_mut().insert(caller);
-        let response = doors.explain(answer(&asked, limit, request, next).await);
+        let mut response = doors.explain(answer(&asked, limit, request, next).await);
+        doors.limits.tell(left, &mut response);
         if sees_all { response } else { masked(response).await }
     };
     let mut response = problem::with_request_id(id.clone(), answer).await;
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
+    }
+    headers::protect(&asked.path, &mut response);
+    if let Some(origin) = origin {
+        headers::allow(origin, &mut response);
     }
     asked.count(response.status());
     asked.log(response.status(), &id);
@@ -297,8 +335,10 @@ mod tests {
             Needs::Nothing,
         );
         let gate = Gate { guard, rules };
-        let doors =
-            Doors { plain, hosts: Hosts::default(), gate, pages: None, damage: Box::new(|| None) };
+        let (hosts, origins) = (Hosts::default(), Origins::default());
+        let limits = Limits::default();
+        let damage = Box::new(|| None);
+        let doors = Doors { plain, hosts, origins, gate, pages: None, limits, damage };
         around_within(routes, doors, Duration::from_millis(200))
     }
 

@@ -9,9 +9,11 @@ mod events;
 mod explain;
 mod findings;
 mod gate;
+mod headers;
 mod health;
 mod index;
 mod keys;
+mod limits;
 mod masked;
 mod metrics;
 mod obstacles;
@@ -30,13 +32,17 @@ mod tail;
 #[cfg(test)]
 mod tests;
 mod timeline;
+mod tls;
 mod verify;
 
 pub use gate::Guard;
+pub use headers::Origins;
 pub(crate) use keys::{KeyList, KeyView, MadeKey, NewKey, Trail};
+pub use limits::Limits;
 pub use origin::Hosts;
 pub use refusals::Refusals;
 pub use serve::serve;
+pub use tls::{Files, Tls};
 pub use verify::Verify;
 
 use crate::about::About;
@@ -53,6 +59,7 @@ use ofs_runtime::pipeline::Pipeline;
 use ofs_runtime::rebuild::Rebuild;
 use ofs_runtime::store::Store;
 use ofs_runtime::trouble::Troubles;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use utoipa::openapi::OpenApi;
@@ -83,6 +90,10 @@ pub struct App {
     pub audit: Audit,
     /// The names under which this process is asked.
     pub hosts: Hosts,
+    /// Whose pages may ask besides our own.
+    pub origins: Origins,
+    /// How much each caller may send.
+    pub limits: Limits,
     /// Cancelled when the process begins to shut down: not ready any more, endless answers end.
     pub draining: CancellationToken,
     /// Renders the metrics of this process.
@@ -121,8 +132,8 @@ fn operations() -> OpenApiRouter<App> {
 /// The whole surface: `service_routes` and the operator's, with everything around them (request ids,
 /// problems, limits, log lines, metrics), and its description.
 pub fn router(app: App, service_routes: Vec<OpenApiRouter>) -> (axum::Router, OpenApi) {
-    let (hosts, guard, pages) = (app.hosts.clone(), app.guard.clone(), console::routes(&app));
-    let refusal = Some(console::Refusal(app.clone()));
+    let App { hosts, guard, origins, limits, .. } = app.clone();
+    let (pages, refusal) = (console::routes(&app), Some(console::Refusal(app.clone())));
     let damage = {
         let (store, log) = (Arc::clone(&app.store), Arc::clone(&app.log));
         Box::new(move || store.damage().or_else(|| log.damage()))
@@ -137,13 +148,31 @@ pub fn router(app: App, service_routes: Vec<OpenApiRouter>) -> (axum::Router, Op
             ofs_runtime::metrics::zero_requests(method, route, status);
         }
     }
-    let plain = docs::operations(&described).filter(|(.., operation)| !docs::has_query(operation));
-    let plain = plain.map(|(method, route, _)| (method, route.to_owned())).collect();
+    let plain = docs::plain(&described);
     let rules = Rules::of(&described).with_pages(&docs::PAGES, Needs::Nothing);
     let rules = console::rules(rules);
     let routes = routes.merge(docs::routes(&described)).merge(pages);
-    let doors = edge::Doors { plain, hosts, gate: Gate { guard, rules }, pages: refusal, damage };
+    let gate = Gate { guard, rules };
+    let doors = edge::Doors { plain, hosts, origins, gate, pages: refusal, limits, damage };
     (edge::around(routes, doors), described)
+}
+
+/// `GET /metrics` alone, for anyone who reaches the `address` it is served at.
+pub fn metrics_router(app: App, address: SocketAddr) -> axum::Router {
+    let (routes, described) = metrics::routes().with_state(app.clone()).split_for_parts();
+    let doors = edge::Doors {
+        plain: docs::plain(&described),
+        hosts: Hosts::new(address, &[]),
+        origins: Origins::default(),
+        gate: Gate {
+            guard: Guard { keyring: None, local: true, refusals: app.guard.refusals },
+            rules: Rules::of(&described),
+        },
+        pages: None,
+        limits: Limits::default(),
+        damage: Box::new(|| None),
+    };
+    edge::around(routes, doors)
 }
 
 /// The description of the whole surface, where `services` describe the routes of the services.

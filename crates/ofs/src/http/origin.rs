@@ -29,17 +29,17 @@ impl Hosts {
         Self { names: names.into(), closed }
     }
 
-    /// Whether `request` may be answered.
+    /// Whether `request` may be answered; a page that is `allowed` may change something from elsewhere.
     ///
     /// # Errors
     /// If it names no host, or one that is not this server's, or changes something for another site.
-    pub(super) fn check(&self, request: &Request) -> Result<(), Problem> {
+    pub(super) fn check(&self, request: &Request, allowed: bool) -> Result<(), Problem> {
         let host = host(request)?;
         if self.closed && !self.knows(host.host()) {
             return Err(Problem::new(problem::FOREIGN_HOST, FOREIGN_HOST));
         }
         let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
-        if !reads && self.is_foreign(request.headers(), &host) {
+        if !reads && !allowed && self.is_foreign(request.headers(), &host) {
             return Err(Problem::new(problem::FOREIGN_ORIGIN, FOREIGN_ORIGIN));
         }
         Ok(())
@@ -83,7 +83,8 @@ impl Hosts {
 const FOREIGN_HOST: &str = "this server is not asked under this name; ask for localhost, or add the \
                             name to http.hosts";
 const FOREIGN_ORIGIN: &str = "a page of another site has sent this; only pages of this server may \
-                              change something, and those of names in http.hosts";
+                              change something, and those of names in http.hosts or \
+                              http.cors-origins";
 
 /// The host that the request names, as RFC 9112 section 3.2 wants it.
 fn host(request: &Request) -> Result<Authority, Problem> {
@@ -108,7 +109,7 @@ mod tests {
         let request = Request::builder().method(method).uri("/orders");
         let request = headers.iter().fold(request, |request, (n, v)| request.header(*n, *v));
         let request = request.body(Body::empty()).expect("a request");
-        hosts.check(&request).map_or_else(|problem| problem.status, |()| 200)
+        hosts.check(&request, false).map_or_else(|problem| problem.status, |()| 200)
     }
 
     fn local() -> Hosts {

@@ -4,6 +4,7 @@
 //! nothing else.
 
 use super::socket::Socket;
+use super::tls::Tls;
 use axum::Router;
 use axum::extract::Request;
 use hyper::body::Incoming;
@@ -16,8 +17,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
@@ -32,11 +35,17 @@ const MOST: u64 = 16_384;
 /// How long nothing is accepted after the system would not let us.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves `router` on `listener` until `stop`, then finishes what is under way, for a short time.
-pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
+/// Serves `router` on `listener`, by `tls` if there is one, until `stop`, then finishes what is under way,
+/// for a short time.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    router: Router,
+    stop: CancellationToken,
+) {
     let connections = TaskTracker::new();
     let cut = CancellationToken::new();
-    accept(listener, router, &connections, &stop, &cut).await;
+    accept(listener, tls, router, &connections, &stop, &cut).await;
     connections.close();
     if tokio::time::timeout(END, connections.wait()).await.is_err() {
         cut.cancel();
@@ -46,6 +55,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
 
 async fn accept(
     listener: TcpListener,
+    tls: Option<Tls>,
     router: Router,
     connections: &TaskTracker,
     stop: &CancellationToken,
@@ -60,7 +70,8 @@ async fn accept(
     while let Some((permit, accepted)) = stop.run_until_cancelled(next()).await {
         match accepted {
             Ok((stream, peer)) => {
-                let connection = connection(stream, peer, router.clone(), stop.clone());
+                let acceptor = tls.as_ref().map(Tls::acceptor);
+                let connection = connection(stream, peer, acceptor, router.clone(), stop.clone());
                 let cut = cut.clone();
                 connections.spawn(async move {
                     cut.run_until_cancelled(connection).await;
@@ -81,9 +92,27 @@ fn most() -> usize {
     usize::try_from((open / 2).clamp(1, MOST)).unwrap_or(usize::MAX)
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stop: CancellationToken) {
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    acceptor: Option<TlsAcceptor>,
+    router: Router,
+    stop: CancellationToken,
+) {
     // An answer is written at once, and waits for nothing that may follow.
     let _ = stream.set_nodelay(true);
+    let Some(acceptor) = acceptor else { return talk(stream, peer, router, stop).await };
+    let greeted = tokio::time::timeout(HEAD, acceptor.accept(stream));
+    // Whoever does not speak TLS, or not in time, hears no more.
+    if let Some(Ok(Ok(stream))) = stop.run_until_cancelled(greeted).await {
+        talk(stream, peer, router, stop).await;
+    }
+}
+
+async fn talk<S>(stream: S, peer: SocketAddr, router: Router, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let asked = Arc::new(AtomicBool::new(false));
     let mark = Arc::clone(&asked);
     let service = router.map_request(move |mut request: Request<Incoming>| {

@@ -11,11 +11,11 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 const SCOPES: [&str; 6] = ["orders:read", "orders:write", "events:read", "operate", "admin", "pii"];
-const REQUIRED: (&str, &str) = ("OFS_AUTH_MODE", "required");
+pub const REQUIRED: (&str, &str) = ("OFS_AUTH_MODE", "required");
 const CANARY: &str = "canary.bird@cage.example";
 
 /// Makes a key in the store of a stopped system, or on any on servers.
-fn key(system: &System, scopes: &[&str]) -> Value {
+pub fn key(system: &System, scopes: &[&str]) -> Value {
     let mut args = vec!["keys", "create", "--name", "test", "--json"];
     scopes.iter().for_each(|scope| args.extend(["--scope", scope]));
     let made = system.ofs(None, &args);
@@ -23,7 +23,7 @@ fn key(system: &System, scopes: &[&str]) -> Value {
     printed(&made)
 }
 
-fn text(key: &Value) -> &str {
+pub fn text(key: &Value) -> &str {
     key["key"].as_str().expect("a key")
 }
 
@@ -40,7 +40,7 @@ async fn answer(request: RequestBuilder) -> (u16, Value) {
     (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }
 
-async fn get(url: &str, key: &Value) -> (u16, Value) {
+pub async fn get(url: &str, key: &Value) -> (u16, Value) {
     answer(http().get(url).bearer_auth(text(key))).await
 }
 
@@ -240,7 +240,7 @@ async fn what_people_do_is_in_the_audit_trail(system: System) {
     let reset = ["events", "reset", "--group", "payment-worker-v1", "--to", "earliest"];
     let reset = system.ofs(None, &reset);
     assert!(reset.status.success(), "{}", String::from_utf8_lossy(&reset.stderr));
-    let mut server = system.start_with(&[], &[REQUIRED]);
+    let mut server = system.start_with(&[], &[REQUIRED, ("OFS_LOGS_LEVEL", "debug")]);
     let url = server.url.clone();
     let parked = format!("{url}/parked?service=payment-worker");
     let page = until(&parked, &all, "parked", |page| page["parked"][1]["id"].is_u64()).await;
@@ -292,8 +292,10 @@ async fn what_people_do_is_in_the_audit_trail(system: System) {
     );
     let whole = listed.to_string();
     assert!(!whole.contains("canary"), "{whole}");
+    let said = server.said().join("\n");
     for key in each.values().chain([&all]) {
         assert!(!whole.contains(&text(key)[37..]), "a secret is in the trail");
+        assert!(!said.contains(&text(key)[37..]), "a secret is in the log lines");
     }
 }
 

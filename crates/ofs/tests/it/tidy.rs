@@ -219,6 +219,7 @@ fn the_life_of_an_order_is_where_the_architecture_says() {
 fn every_link_in_a_document_leads_somewhere() {
     let mut documents = vec!["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"];
     documents.extend(["docs/events.md", "docs/configuration.md", "docs/operations.md"]);
+    documents.extend(["SECURITY.md", "docs/security.md"]);
     for document in documents {
         let text = read(document);
         let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
@@ -228,4 +229,23 @@ fn every_link_in_a_document_leads_somewhere() {
             assert!(folder.join(file).exists(), "{document} links to {target}");
         }
     }
+}
+
+#[test]
+fn every_test_that_holds_a_control_is_there() {
+    let document = read("docs/security.md");
+    let named = document.split('`').filter(|code| code.contains("::") && !code.contains('/'));
+    let sources = sources();
+    let mut count = 0;
+    for name in named {
+        let (file, test) = name.rsplit_once("::").expect("a test");
+        let file = format!("tests/it/{}.rs", file.replace("::", "/"));
+        let (_, text) = sources
+            .iter()
+            .find(|(path, _)| path.ends_with(&file))
+            .unwrap_or_else(|| panic!("{file}"));
+        assert!(text.contains(&format!("fn {test}")), "{file} has no {test}");
+        count += 1;
+    }
+    assert!(count >= 15, "{count}");
 }

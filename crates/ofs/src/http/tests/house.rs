@@ -1,7 +1,7 @@
 //! What the tests stand on: the embedded engines in a directory of their own, and one client.
 
 use crate::history::History;
-use crate::http::{App, Guard, Hosts, Refusals, Verify, router};
+use crate::http::{App, Guard, Hosts, Limits, Origins, Refusals, Verify, router};
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -123,6 +123,8 @@ pub(super) async fn house_with(change: impl FnOnce(Arc<dyn Log>) -> Arc<dyn Log>
         guard: Guard { keyring: None, local: true, refusals: Refusals::default() },
         audit: Audit::new(access),
         hosts: Hosts::default(),
+        origins: Origins::default(),
+        limits: Limits::default(),
         draining: CancellationToken::new(),
         metrics: PrometheusBuilder::new().build_recorder().handle(),
         about: Arc::default(),
