@@ -3,13 +3,19 @@
 
 use crate::cli::{Exit, Failure};
 use crate::config::{AuthMode, Config, TlsMode};
-use std::net::SocketAddr;
 
-/// Refuses to listen on `address` without a word about keys and encryption.
+/// Refuses to listen beyond this machine without a word about keys and encryption, and to run a `demo` that
+/// would be refused itself.
 ///
 /// # Errors
 /// What to set.
-pub fn check(config: &Config, address: SocketAddr) -> Result<(), Failure> {
+pub fn check(config: &Config, demo: bool) -> Result<(), Failure> {
+    if demo && config.auth_mode == Some(AuthMode::Required) && config.api_key.is_none() {
+        let text = "requests need a key, and so does --demo: give it one with the scope orders:write \
+                    in OFS_API_KEY or --api-key-file";
+        return Err(Failure::new(Exit::Usage, text));
+    }
+    let address = config.listen;
     let encrypted = config.tls.is_some() || config.tls_mode == Some(TlsMode::None);
     let fixed = match config.auth_mode {
         _ if address.ip().is_loopback() => return Ok(()),
@@ -34,11 +40,11 @@ mod tests {
     use crate::config::Inputs;
 
     fn start(address: &str, variables: &[(&str, &str)]) -> Result<(), String> {
-        let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
+        let all = [variables, &[("OFS_LISTEN", address)]].concat();
+        let variables = all.iter().map(|(name, value)| (name.into(), value.into()));
         let inputs = Inputs { variables: variables.collect(), ..Inputs::default() };
         let config = Config::load(&inputs).map_err(|error| error.to_string())?;
-        let address = address.parse().map_err(|_| "no address".to_owned())?;
-        check(&config, address).map_err(|failure| failure.to_string())
+        check(&config, false).map_err(|failure| failure.to_string())
     }
 
     #[test]

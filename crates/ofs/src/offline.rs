@@ -6,7 +6,7 @@ use crate::cli::door::entry;
 use crate::cli::{MigrateArgs, RepairArgs, ResetArgs, ResetTo, RunArgs};
 use crate::config::{Config, Inputs};
 use crate::run::{self, Plan};
-use crate::{engines, http, services, telemetry};
+use crate::{engines, exposed, http, services, telemetry};
 use anyhow::{Context as _, bail};
 use ofs_events::Topic;
 use ofs_runtime::log::Reset;
@@ -25,6 +25,7 @@ pub async fn run(config: Config, args: &RunArgs) -> anyhow::Result<()> {
         ofs_runtime::crash::arm(&at.point, at.nth);
     }
     let services = services::chosen(&args.services)?;
+    exposed::check(&config, args.demo.is_some())?;
     let metrics = telemetry::metrics()?;
     if args.migrate {
         engines::migrate(&config).await?;

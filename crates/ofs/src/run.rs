@@ -6,7 +6,7 @@ use crate::config::{AuthMode, Config, Setting, Source};
 use crate::engines::{self, Engines, Set};
 use crate::history::History;
 use crate::http::{self, App, Guard, Hosts, Limits, Origins, Refusals, Tls, Verify};
-use crate::{demo, exposed, services, tidy};
+use crate::{demo, services, tidy};
 use anyhow::{Context as _, bail};
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -348,7 +348,6 @@ async fn bind(config: &Config, plan: &Plan) -> anyhow::Result<TcpListener> {
     if is_default {
         address.set_port(services::default_port(&plan.services));
     }
-    exposed::check(config, address)?;
     TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}; choose another with --listen or OFS_LISTEN")
     })
@@ -395,6 +394,10 @@ fn banner(config: &Config, plan: &Plan, address: SocketAddr) {
     if let Some(rate) = plan.demo {
         eprintln!("  Demo  {rate} orders a second, some of them declined");
     }
-    eprintln!("  Try   curl '{scheme}://{address}/orders/search?limit=5'");
+    let key = match config.auth_mode {
+        Some(AuthMode::Required) => "-H \"Authorization: Bearer $OFS_API_KEY\" ",
+        _ => "",
+    };
+    eprintln!("  Try   curl {key}'{scheme}://{address}/orders/search?limit=5'");
     eprintln!("Ctrl-C stops; data is kept.");
 }

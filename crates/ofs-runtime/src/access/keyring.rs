@@ -71,14 +71,18 @@ impl Keyring {
         let key = self.look_up(secret.id()).await?;
         let key = key.filter(|key| secret.fits(&key.digest)).ok_or(NoEntry::Unknown)?;
         let now = self.0.context.now();
-        if key.revoked_at.is_some() {
-            return Err(NoEntry::Revoked(key.id));
-        }
-        if key.expires_at.is_some_and(|end| end <= now) {
-            return Err(NoEntry::Expired(key.id));
-        }
+        usable(&key, now)?;
         lock(&self.0.used).insert(key.id, now);
         Ok(key)
+    }
+
+    /// Makes sure that the key `id`, with which somebody was let in, may still be used.
+    ///
+    /// # Errors
+    /// [`NoEntry`].
+    pub async fn check(&self, id: Uuid) -> Result<(), NoEntry> {
+        let key = self.look_up(id).await?.ok_or(NoEntry::Unknown)?;
+        usable(&key, self.0.context.now())
     }
 
     async fn look_up(&self, id: Uuid) -> Result<Option<ApiKey>, Error> {
@@ -180,6 +184,16 @@ impl Keyring {
             });
         }
     }
+}
+
+fn usable(key: &ApiKey, now: Timestamp) -> Result<(), NoEntry> {
+    if key.revoked_at.is_some() {
+        return Err(NoEntry::Revoked(key.id));
+    }
+    if key.expires_at.is_some_and(|end| end <= now) {
+        return Err(NoEntry::Expired(key.id));
+    }
+    Ok(())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -8,6 +8,7 @@ use super::headers::{self, Origins};
 use super::limits::{Limits, Whose};
 use super::masked::masked;
 use super::origin::Hosts;
+use super::watched::watched;
 use axum::Router;
 use axum::body::HttpBody;
 use axum::extract::{MatchedPath, Request};
@@ -237,10 +238,13 @@ async fn edge(doors: Arc<Doors>, limit: Duration, mut request: Request, next: Ne
                 return doors.refuse(path.unwrap_or_default(), problem).await;
             }
         };
-        let sees_all = caller.may(Scope::Pii);
+        let (sees_all, key) = (caller.may(Scope::Pii), caller.key());
         request.extensions_mut().insert(caller);
         let mut response = doors.explain(answer(&asked, limit, request, next).await);
         doors.limits.tell(left, &mut response);
+        if let (Some(keyring), Some(key)) = (doors.gate.guard.keyring.clone(), key) {
+            response = watched(response, keyring, key);
+        }
         if sees_all { response } else { masked(response).await }
     };
     let mut response = problem::with_request_id(id.clone(), answer).await;

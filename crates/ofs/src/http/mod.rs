@@ -34,6 +34,7 @@ mod tests;
 mod timeline;
 mod tls;
 mod verify;
+mod watched;
 
 pub use gate::Guard;
 pub use headers::Origins;

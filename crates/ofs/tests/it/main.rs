@@ -38,6 +38,7 @@ mod refusals;
 mod refused;
 mod repair;
 mod resuming;
+mod revoked;
 mod scrape;
 mod search;
 mod server;
