@@ -143,14 +143,14 @@
     addEventListener('pagehide', () => clearTimeout(wait));
   }
 
-  let row = -1, went = 0;
+  let row = -1, went = -Infinity;
   document.addEventListener('keydown', (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === 'Escape' && typing()) { document.activeElement.blur(); return; }
     if (typing()) return;
     if (event.timeStamp - went < 1200) {
       const link = document.querySelector(`nav a[data-key="${CSS.escape(event.key)}"]`);
-      went = 0;
+      went = -Infinity;
       if (link) { event.preventDefault(); link.click(); }
       return;
     }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 /// The number of the way in which documents are indexed, for all engines. A generation with another
 /// one is built anew by itself, so count on whenever a schema, a mapping or what is written into them
 /// changes.
-pub(super) const LAYOUT: u32 = 3;
+pub(super) const LAYOUT: u32 = 4;
 
 /// Events of one order whose ids can be searched for; bounds what a hostile document can cause.
 const EVENTS: usize = 320;

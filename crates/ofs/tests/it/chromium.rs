@@ -9,10 +9,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Nothing but what a test asks for: no updates, no services, no network of its own.
-const ARGUMENTS: [&str; 9] = [
+const ARGUMENTS: [&str; 10] = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
+    "--disable-dev-shm-usage",
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
@@ -20,8 +21,15 @@ const ARGUMENTS: [&str; 9] = [
     "--disable-sync",
     "--window-size=1280,900",
 ];
-const PAGES: [&str; 7] =
-    ["orders", "orders?view=flight", "pipeline", "parked", "events", "index", "settings"];
+const PAGES: [&str; 7] = [
+    "orders",
+    "orders?status=Created&status=PaymentAuthorized",
+    "pipeline",
+    "parked",
+    "events",
+    "index",
+    "settings",
+];
 
 /// A browser, and the program that drives it; both end with this value.
 struct Browser {

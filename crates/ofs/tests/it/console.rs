@@ -10,7 +10,7 @@ const PAGES: [&str; 9] = [
     "/",
     "/ui/orders",
     "/ui/orders?view=attention",
-    "/ui/orders?view=flight",
+    "/ui/orders?status=Created&status=PaymentAuthorized",
     "/ui/pipeline",
     "/ui/parked",
     "/ui/events",

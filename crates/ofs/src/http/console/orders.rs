@@ -1,6 +1,6 @@
 //! The orders page: what is typed, views, filters, rows.
 
-use super::listing::{Listing, View, list, time};
+use super::listing::{Listing, View, in_flight, list, time};
 use super::{Page, frame};
 use crate::http::App;
 use axum::extract::{RawQuery, State};
@@ -152,7 +152,7 @@ async fn views(app: &App, pairs: &Pairs, view: View, now: Timestamp) -> Vec<Choi
     let failed = of("status=PaymentFailed").with("createdAfter", &today);
     let links = [
         ("Needs attention", of("view=attention")),
-        ("In flight", of("view=flight")),
+        ("In flight", in_flight()),
         ("Failed today", failed),
         ("All", Pairs::default()),
     ];
@@ -183,9 +183,14 @@ async fn views(app: &App, pairs: &Pairs, view: View, now: Timestamp) -> Vec<Choi
 fn facets(listing: &Listing, pairs: &Pairs) -> Vec<Facet> {
     let choices = |name: &str, counts: &[FacetCount], words: fn(&str) -> String| {
         let choice = |one: &FacetCount| {
-            let chosen = pairs.get(name) == Some(one.value.as_str());
+            let pair = (name.to_owned(), one.value.clone());
             let rest = pairs.without(&["view"]);
-            let link = if chosen { rest.without(&[name]) } else { rest.with(name, &one.value) };
+            let chosen = rest.0.contains(&pair);
+            let link = if chosen {
+                Pairs(rest.0.into_iter().filter(|known| *known != pair).collect())
+            } else {
+                rest.with(name, &one.value)
+            };
             let count = Some(Count(one.count));
             Choice { label: words(&one.value), query: link.query(), count, chosen }
         };
@@ -216,7 +221,6 @@ fn facets(listing: &Listing, pairs: &Pairs) -> Vec<Facet> {
 
 fn filters(pairs: &Pairs) -> Vec<(String, String)> {
     let label = |name: &str, value: &str| match (name, value) {
-        ("view", "flight") => Some("in flight".to_owned()),
         ("view", _) => Some("needs attention".to_owned()),
         ("status", value) => Some(format!("status: {}", status_words(value))),
         (name, value) => {
