@@ -11,8 +11,8 @@ pub const MASK: &str = "***";
 /// The member of orders and events that holds an address, whatever it looks like.
 const ADDRESS: &str = "customerEmail";
 
-/// `text` with every word that holds an `@` masked, unless it is a position in the log. A word ends at
-/// white space, quotes, brackets, commas, semicolons and colons.
+/// `text` with every word that holds an `@` masked, unless it is a position in the log, with or without
+/// the time of its record. A word ends at white space, quotes, brackets, commas, semicolons and colons.
 #[must_use]
 pub fn masked_text(text: &str) -> String {
     let ends = |c: char| c.is_whitespace() || "\"'`<>()[]{},;:".contains(c);
@@ -20,13 +20,18 @@ pub fn masked_text(text: &str) -> String {
     let mut rest = text;
     while !rest.is_empty() {
         let (word, behind) = rest.split_at(rest.find(ends).unwrap_or(rest.len()));
-        let is_address = word.contains(['@', '＠']) && word.parse::<Position>().is_err();
+        let is_address = word.contains(['@', '＠']) && !is_position(word);
         masked.push_str(if is_address { MASK } else { word });
         let (gap, behind) = behind.split_at(behind.find(|c| !ends(c)).unwrap_or(behind.len()));
         masked.push_str(gap);
         rest = behind;
     }
     masked
+}
+
+fn is_position(word: &str) -> bool {
+    let (position, time) = word.split_once('~').unwrap_or((word, ""));
+    position.parse::<Position>().is_ok() && !time.contains(['@', '＠'])
 }
 
 /// Masks every address in `value`, whatever it is.
@@ -63,6 +68,11 @@ mod tests {
             ("user@example.com", "***"),
             ("to <user@example.com>, then \"b@c\"; end ", "to <***>, then \"***\"; end "),
             ("before orders.events.v1/0@17, not a@17", "before orders.events.v1/0@17, not ***"),
+            (
+                "id: orders.events.v1/0@17~2026-01-31T09:30:00Z;payments.events.v1/0@4",
+                "id: orders.events.v1/0@17~2026-01-31T09:30:00Z;payments.events.v1/0@4",
+            ),
+            ("orders.events.v1/0@17~ada@example.com", "***"),
             ("mailto:üser@例え.jp ok", "mailto:*** ok"),
             ("no address  here\n", "no address  here\n"),
         ] {

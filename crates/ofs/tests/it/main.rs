@@ -43,6 +43,7 @@ mod scrape;
 mod search;
 mod server;
 mod servers;
+mod signing_in;
 mod strangers;
 mod tasks;
 mod tidy;
