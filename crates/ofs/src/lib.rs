@@ -11,6 +11,7 @@ pub mod http;
 pub mod offline;
 mod run;
 mod services;
+mod signals;
 pub mod telemetry;
 pub mod tidy;
 mod told;

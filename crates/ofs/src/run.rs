@@ -6,6 +6,7 @@ use crate::config::{AuthMode, Config, Setting, Source};
 use crate::engines::{self, Engines, Set};
 use crate::history::History;
 use crate::http::{self, App, Guard, Hosts, Limits, Origins, Refusals, Tls, Verify};
+use crate::signals::Signals;
 use crate::{demo, services, tidy};
 use anyhow::{Context as _, bail};
 use axum::Router;
@@ -26,7 +27,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -351,26 +351,6 @@ async fn bind(config: &Config, plan: &Plan) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}; choose another with --listen or OFS_LISTEN")
     })
-}
-
-/// SIGTERM and SIGINT. Listened to from the start, so that none can kill the process halfway.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        let terminate = signal(SignalKind::terminate())?;
-        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }
 
 /// Where everything is kept, without passwords.

@@ -16,13 +16,15 @@ thread_local! {
 static KNOWN: Mutex<Option<HashSet<String>>> = Mutex::new(None);
 
 /// What may be read from end to end, as the beginning of a line of a plan, and why.
-const MAY: [(&str, &str); 15] = [
+const MAY: [(&str, &str); 17] = [
     ("SCAN CONSTANT ROW", "no table"),
     ("SCAN json_each", "the topics this build knows"),
     ("SCAN meta", "a row for each thing to know"),
     ("SCAN topics", "three rows"),
     ("SCAN positions", "a row for each group and topic"),
     ("SCAN log_ends", "a row for each partition"),
+    ("SCAN api_keys", "a row for each key that a person made"),
+    ("SCAN audit_end", "one row"),
     ("SCAN leases", "at most as many rows as slots"),
     ("SCAN lease_holders", "a row for each process"),
     ("SCAN n", "a row for each owner"),

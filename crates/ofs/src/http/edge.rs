@@ -71,10 +71,8 @@ pub(super) struct Doors {
 
 impl Doors {
     async fn refuse(&self, path: String, problem: Problem) -> Response {
-        match &self.pages {
-            Some(pages) => pages.answer(&path, problem).await,
-            None => problem.into_response(),
-        }
+        let Some(pages) = &self.pages else { return problem.into_response() };
+        pages.answer(&path, problem).await
     }
 
     /// What `request` asks of the gate.
@@ -222,7 +220,9 @@ async fn edge(doors: Arc<Doors>, limit: Duration, mut request: Request, next: Ne
         {
             return response;
         }
-        let admitted = match doors.read(&asked, &request) {
+        let asking = doors.read(&asked, &request);
+        let holds_nobody = asking.as_ref().is_ok_and(Asking::is_for_anyone);
+        let admitted = match asking {
             Ok(asking) => doors.gate.admit(asking).await,
             Err(problem) => Err(problem),
         };
@@ -238,7 +238,7 @@ async fn edge(doors: Arc<Doors>, limit: Duration, mut request: Request, next: Ne
                 return doors.refuse(path.unwrap_or_default(), problem).await;
             }
         };
-        let (sees_all, key) = (caller.may(Scope::Pii), caller.key());
+        let (sees_all, key) = (holds_nobody || caller.may(Scope::Pii), caller.key());
         request.extensions_mut().insert(caller);
         let mut response = doors.explain(answer(&asked, limit, request, next).await);
         doors.limits.tell(left, &mut response);

@@ -124,6 +124,13 @@ pub(super) struct Asking {
     sent: Result<Option<String>, Problem>,
 }
 
+impl Asking {
+    /// Whether anyone may ask for it, so that the answer can hold nothing about anybody.
+    pub(super) const fn is_for_anyone(&self) -> bool {
+        self.scope.is_none()
+    }
+}
+
 impl Gate {
     /// What `request` asks for at `route` (none: nothing is there).
     ///

@@ -207,7 +207,7 @@ async fn revoke(
 #[into_params(parameter_in = Query)]
 struct Listing {
     /// Only entries with a higher number.
-    #[param(default = 0)]
+    #[param(default = 0, maximum = 9223372036854775807i64)]
     after: Option<u64>,
     /// How many, 1 to 200.
     #[param(minimum = 1, maximum = 200, default = 50)]
@@ -264,8 +264,11 @@ async fn trail(
         let rule = format!("must be from 1 to {MAX_LIMIT}");
         return Err(Problem::invalid_query(vec![Invalid::new("limit", rule)]));
     }
-    // No store numbers beyond that, so nothing is behind it.
-    let after = asked.after.unwrap_or_default().min(i64::MAX.unsigned_abs());
+    // No store numbers beyond that.
+    let after = asked.after.unwrap_or_default();
+    if after > i64::MAX.unsigned_abs() {
+        return Err(Problem::invalid_query(vec![Invalid::new("after", "must be below 2^63")]));
+    }
     Ok(Json(app.keyring.access().trail(after, limit).await?.into()))
 }
 

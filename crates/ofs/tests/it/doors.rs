@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-const SCOPES: [&str; 6] = ["orders:read", "orders:write", "events:read", "operate", "admin", "pii"];
+pub const SCOPES: [&str; 6] =
+    ["orders:read", "orders:write", "events:read", "operate", "admin", "pii"];
 pub const REQUIRED: (&str, &str) = ("OFS_AUTH_MODE", "required");
 const CANARY: &str = "canary.bird@cage.example";
 

@@ -1,6 +1,7 @@
 //! What a server shows of itself: where it listens, by TLS or not, and what it tells browsers.
 
-use crate::server::{PATIENCE, Server, http, order};
+use crate::doors::REQUIRED;
+use crate::server::{PATIENCE, Server, get, http, order};
 use crate::system::System;
 use rcgen::{CertificateParams, KeyPair};
 use reqwest::{Certificate, Client, Method};
@@ -184,4 +185,15 @@ async fn a_browser_is_told_what_pages_may_do_and_whose_may_ask() {
     let placed = place([("origin", shop), ("sec-fetch-site", "cross-site")]).await;
     assert_eq!(placed.status().as_u16(), 201);
     assert_eq!(header(&placed, "access-control-allow-origin").as_deref(), Some(shop));
+}
+
+#[tokio::test]
+async fn what_anyone_may_see_is_the_same_with_keys_and_without() {
+    let system = System::new();
+    let server = system.start_with(&[], &[REQUIRED]);
+    let (status, described) = get(&format!("{}/openapi.json", server.url)).await;
+    assert_eq!(status, 200);
+    let kept: Value =
+        serde_json::from_str(include_str!("../../../../docs/openapi.json")).expect("JSON");
+    assert_eq!(described, kept);
 }

@@ -1,6 +1,7 @@
 //! The surface as programs of others see it, which know nothing but its description: one that looks for
 //! mistakes, and a client that another one made of it. `tests/api/install` installs both.
 
+use crate::doors::{REQUIRED, SCOPES, key, text};
 use crate::server::Server;
 use crate::system::{System, record};
 use ofs_events::Topic;
@@ -35,22 +36,24 @@ fn succeeds(command: &mut Command) {
     assert!(output.status.success(), "{}", said.join("\n"));
 }
 
-/// A server with events that nobody can read.
-async fn server(system: &System) -> Server {
+/// A server with events that nobody can read, set as `variables` say.
+async fn server(system: &System, variables: &[(&str, &str)]) -> Server {
     drop(system.start());
     let unreadable = || record(Topic::Orders, Some(b"no id"), b"{garbage");
     system.append((0..30).map(|_| unreadable()).collect()).await;
-    system.start()
+    system.start_with(&[], variables)
 }
 
 #[tokio::test]
 async fn a_tester_that_makes_requests_of_the_description_finds_nothing() {
     let Some(tools) = tools() else { return };
     let system = System::new();
-    let server = server(&system).await;
+    let key = key(&system, &SCOPES);
+    let server = server(&system, &[REQUIRED]).await;
     let mut schemathesis = tool(&tools, &system, "schemathesis");
     schemathesis.arg("--config-file").arg(script("schemathesis.toml"));
     schemathesis.args(["run", "--no-color", "--checks", "all"]);
+    schemathesis.arg("--header").arg(format!("Authorization: Bearer {}", text(&key)));
     schemathesis.arg(format!("{}/openapi.json", server.url));
     succeeds(schemathesis.env("SCHEMATHESIS_HOOKS", script("hooks.py")));
 }
@@ -59,7 +62,7 @@ async fn a_tester_that_makes_requests_of_the_description_finds_nothing() {
 async fn a_client_made_of_the_description_works() {
     let Some(tools) = tools() else { return };
     let system = System::new();
-    let server = server(&system).await;
+    let server = server(&system, &[]).await;
     let mut generator = tool(&tools, &system, "openapi-python-client");
     generator.args(["generate", "--meta", "none", "--fail-on-warning"]);
     generator.args(["--output-path", "ofs_client", "--url"]);
