@@ -139,6 +139,8 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
+        // The browser outlives a driver that is killed.
+        let _ = Command::new("curl").args(["-s", "-X", "DELETE", &self.session]).output();
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }

@@ -31,7 +31,7 @@ async fn the_first_order_is_seen_and_followed_to_its_end(system: System) {
     let empty = until_page(&format!("{}/", server.url), "No orders yet").await;
     assert!(empty.text().contains("ofs order create"), "{}", empty.text());
     let id = place(&server.url, &order(Some("success"))).await.expect("201");
-    let list = until_page(&format!("{}/", server.url), &id).await;
+    let list = until_page(&format!("{}/", server.url), "user@example.com Phone US").await;
     assert!(list.text().contains("user@example.com Phone US"), "{}", list.text());
     let page = list.click(&id).await;
     assert_eq!(page.url.path(), format!("/ui/orders/{id}"));

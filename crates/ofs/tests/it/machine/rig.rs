@@ -11,6 +11,7 @@ use ofs_engines::log::sqlite::SqliteLog;
 use ofs_engines::sqlite;
 use ofs_engines::store::sqlite::SqliteStore;
 use ofs_events::{OrderId, Topic};
+use ofs_runtime::access::{Caller, Scopes};
 use ofs_runtime::agreement::Agreement;
 use ofs_runtime::books::Books;
 use ofs_runtime::context::{Clock, Context};
@@ -181,6 +182,7 @@ impl Rig {
         let order = serde_json::json!({"customerEmail": "user@example.com", "productType": "Phone",
             "country": "US", "paymentScenario": scenario});
         let request = Request::post("/orders")
+            .extension(Caller::unknown(Scopes::all(), None))
             .header("content-type", "application/json")
             .header("idempotency-key", format!("order-{nth}"))
             .body(Body::from(order.to_string()))
