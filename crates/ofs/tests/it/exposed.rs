@@ -4,6 +4,7 @@ use crate::doors::REQUIRED;
 use crate::server::{PATIENCE, Server, get, http, order};
 use crate::system::System;
 use rcgen::{CertificateParams, KeyPair};
+use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Method};
 use serde_json::Value;
 use std::path::Path;
@@ -185,6 +186,32 @@ async fn a_browser_is_told_what_pages_may_do_and_whose_may_ask() {
     let placed = place([("origin", shop), ("sec-fetch-site", "cross-site")]).await;
     assert_eq!(placed.status().as_u16(), 201);
     assert_eq!(header(&placed, "access-control-allow-origin").as_deref(), Some(shop));
+}
+
+#[tokio::test]
+async fn a_browser_sends_its_key_by_tls_alone_where_there_is_tls() {
+    let system = System::new();
+    let own = certificate();
+    write(system.dir(), &own);
+    for (variables, scheme, secure) in [
+        (&FILES[..], None, true),
+        (&[], Some("https"), true),
+        (&[], Some("http"), false),
+        (&[], None, false),
+    ] {
+        let server = system.start_with(&[], variables);
+        let trusted = Certificate::from_pem(own.0.as_bytes()).expect("a certificate");
+        let client = Client::builder().no_proxy().tls_certs_only([trusted]);
+        let client = client.redirect(Policy::none()).build().expect("a client");
+        let way_out = client.post(format!("{}/ui/sign-out", server.url));
+        let way_out = scheme
+            .into_iter()
+            .fold(way_out, |request, scheme| request.header("x-forwarded-proto", scheme));
+        let answer = way_out.send().await.expect("an answer");
+        assert_eq!(answer.status(), 303);
+        let cookie = answer.headers()["set-cookie"].to_str().expect("text");
+        assert_eq!(cookie.contains("; Secure"), secure, "{scheme:?}: {cookie}");
+    }
 }
 
 #[tokio::test]

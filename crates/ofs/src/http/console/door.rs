@@ -98,7 +98,9 @@ pub(super) async fn sign_in(
     let (key, next) = (form.get("key").unwrap_or_default().trim(), form.get("next"));
     let Some(keyring) = &app.guard.keyring else { return Ok(home(next).into_response()) };
     match keyring.admit(key).await {
-        Ok(_) => Ok(([(header::SET_COOKIE, cookie(&sent, key, ""))], home(next)).into_response()),
+        Ok(_) => {
+            Ok(([(header::SET_COOKIE, cookie(&app, &sent, key, ""))], home(next)).into_response())
+        }
         Err(NoEntry::Store(error)) => Err(error.into()),
         Err(refused) => {
             let reason = refused.to_string();
@@ -114,8 +116,8 @@ pub(super) async fn sign_in(
     }
 }
 
-pub(super) async fn sign_out(sent: HeaderMap) -> Response {
-    let forget = cookie(&sent, "", "; Max-Age=0");
+pub(super) async fn sign_out(State(app): State<App>, sent: HeaderMap) -> Response {
+    let forget = cookie(&app, &sent, "", "; Max-Age=0");
     ([(header::SET_COOKIE, forget)], Redirect::to("sign-in")).into_response()
 }
 
@@ -128,9 +130,10 @@ fn home(next: Option<&str>) -> Redirect {
     Redirect::to(next.filter(own).unwrap_or("orders"))
 }
 
-/// No script and no other site gets to see it; it goes when the browser is closed.
-fn cookie(sent: &HeaderMap, key: &str, end: &str) -> String {
-    let scheme = sent.get("x-forwarded-proto").and_then(|scheme| scheme.to_str().ok());
-    let secure = if scheme == Some("https") { "; Secure" } else { "" };
+/// No script and no other site gets to see it, and where there is TLS, ours or a proxy's, it is sent by
+/// TLS alone; it goes when the browser is closed.
+fn cookie(app: &App, sent: &HeaderMap, key: &str, end: &str) -> String {
+    let by_proxy = sent.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
+    let secure = if by_proxy || app.about.url.starts_with("https:") { "; Secure" } else { "" };
     format!("{COOKIE}={key}; Path=/; HttpOnly; SameSite=Strict{secure}{end}")
 }
