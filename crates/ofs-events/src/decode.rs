@@ -2,7 +2,7 @@
 //!
 //! Reasons are logged, so they never repeat what a text holds: it may be personal data.
 
-use crate::{CorrelationId, Event, EventId, OrderId, Payload, Timestamp, Topic};
+use crate::{CorrelationId, Event, EventId, Key, Payload, Timestamp, Topic};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -51,13 +51,13 @@ pub enum DecodeError {
     /// The record's key is no UUID.
     #[error("the record key is not an order id, which is a UUID")]
     Key,
-    /// Key and payload name different orders.
-    #[error("the record key is {key}, but the payload is about order {order}")]
-    OtherOrder {
-        /// The order the key names.
-        key: OrderId,
-        /// The order the payload names.
-        order: OrderId,
+    /// Key and payload name different things.
+    #[error("the record key is {key}, but the payload is about {about}")]
+    OtherKey {
+        /// What the key names.
+        key: Key,
+        /// What the payload names.
+        about: Key,
     },
     /// A text holds the character U+0000, which no store can keep.
     #[error("a text in the event holds the character U+0000")]
@@ -86,8 +86,8 @@ struct Wire<'a> {
     payload: &'a RawValue,
 }
 
-/// The order that a record's key names, if it is a UUID.
-fn order_of(key: Option<&[u8]>) -> Result<OrderId, DecodeError> {
+/// What a record's key names, if it is a UUID.
+fn key_of(key: Option<&[u8]>) -> Result<Key, DecodeError> {
     let text = std::str::from_utf8(key.ok_or(DecodeError::NoKey)?);
     text.ok().and_then(|text| text.parse().ok()).ok_or(DecodeError::Key)
 }
@@ -122,11 +122,11 @@ fn type_name(text: &str) -> String {
     if fits { text.to_owned() } else { "(not a name)".to_owned() }
 }
 
-impl OrderId {
-    /// The order that a record belongs to even when its value cannot be read: the one its key names.
+impl Key {
+    /// What a record is about even when its value cannot be read: the thing its key names.
     #[must_use]
-    pub fn from_record_key(key: Option<&[u8]>) -> Option<OrderId> {
-        order_of(key).ok()
+    pub fn from_record_key(key: Option<&[u8]>) -> Option<Key> {
+        key_of(key).ok()
     }
 }
 
@@ -148,10 +148,9 @@ impl Event {
         let wire: Wire<'_> = serde_json::from_slice(value)
             .map_err(|error| DecodeError::Envelope(reason::<Wire<'_>>(value, &error)))?;
         let payload = payload_of(topic, &wire)?;
-        let key = order_of(key)?;
-        let order = payload.order_id();
-        if key != order {
-            return Err(DecodeError::OtherOrder { key, order });
+        let (key, about) = (key_of(key)?, payload.key());
+        if key != about {
+            return Err(DecodeError::OtherKey { key, about });
         }
         Ok(Event {
             id: wire.event_id,

@@ -2,7 +2,7 @@
 
 use crate::decode::reason;
 use crate::{
-    CorrelationId, EventId, FulfillmentScheduledV1, OrderCreatedV1, OrderId, PaymentAuthorizedV1,
+    CorrelationId, EventId, FulfillmentScheduledV1, Key, OrderCreatedV1, PaymentAuthorizedV1,
     PaymentFailedV1, Timestamp, Topic,
 };
 use serde::Serialize;
@@ -12,7 +12,7 @@ pub const HEADER_EVENT_TYPE: &str = "eventType";
 /// Record header that repeats the correlation id, UTF-8.
 pub const HEADER_CORRELATION_ID: &str = "correlationId";
 
-/// One event: something that happened to one order.
+/// One event: something that happened to one thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// This event, however often it is delivered.
@@ -59,10 +59,10 @@ macro_rules! payloads {
                 match self { $(Payload::$name(_) => Topic::$topic),+ }
             }
 
-            /// The order it happened to.
+            /// The thing it happened to.
             #[must_use]
-            pub const fn order_id(&self) -> OrderId {
-                match self { $(Payload::$name(body) => body.order_id),+ }
+            pub fn key(&self) -> Key {
+                match self { $(Payload::$name(body) => body.order_id.into()),+ }
             }
 
             /// None for a type that is not known; an error says what is wrong with `json`.
@@ -100,10 +100,10 @@ struct Wire<'a> {
 }
 
 impl Event {
-    /// The order it happened to; as text, the key of its record.
+    /// The thing it happened to; as text, the key of its record.
     #[must_use]
-    pub const fn order_id(&self) -> OrderId {
-        self.payload.order_id()
+    pub fn key(&self) -> Key {
+        self.payload.key()
     }
 
     /// The record's value: UTF-8 JSON with exactly the members of the wire contract.

@@ -38,7 +38,12 @@ macro_rules! id {
 }
 
 id! {
-    /// One order, for ever; also the key of every record about it, as lower-case hyphenated text.
+    /// The thing that an event and a record are about, whatever it is: an order's id, for one. As
+    /// lower-case hyphenated text, the key of every log record about it.
+    Key
+}
+id! {
+    /// One order, for ever.
     OrderId
 }
 id! {
@@ -50,13 +55,25 @@ id! {
     CorrelationId
 }
 
+impl From<OrderId> for Key {
+    fn from(order: OrderId) -> Self {
+        Key(order.0)
+    }
+}
+
+impl From<Key> for OrderId {
+    fn from(key: Key) -> Self {
+        OrderId(key.0)
+    }
+}
+
 impl EventId {
     /// The id of the `nth` event (from 0) of type `event_type` that `owner` makes because of `self`.
     ///
     /// It depends on nothing else, so deciding again after a crash makes the same event.
     #[must_use]
-    pub fn caused(self, owner: &str, order: OrderId, event_type: &str, nth: usize) -> EventId {
-        let name = format!("{owner}/{order}/{event_type}/{nth}");
+    pub fn caused(self, owner: &str, key: Key, event_type: &str, nth: usize) -> EventId {
+        let name = format!("{owner}/{key}/{event_type}/{nth}");
         EventId(Uuid::new_v5(&self.0, name.as_bytes()))
     }
 }
@@ -68,10 +85,10 @@ mod tests {
     #[test]
     fn an_effect_has_the_same_id_however_often_it_is_made() {
         let cause = EventId(Uuid::from_u128(7));
-        let order = OrderId(Uuid::from_u128(9));
-        let once = cause.caused("payment-worker", order, "PaymentAuthorizedV1", 0);
-        assert_eq!(once, cause.caused("payment-worker", order, "PaymentAuthorizedV1", 0));
-        assert_ne!(once, cause.caused("fulfillment-worker", order, "PaymentAuthorizedV1", 0));
-        assert_ne!(once, cause.caused("payment-worker", order, "PaymentAuthorizedV1", 1));
+        let key = Key(Uuid::from_u128(9));
+        let once = cause.caused("payment-worker", key, "PaymentAuthorizedV1", 0);
+        assert_eq!(once, cause.caused("payment-worker", key, "PaymentAuthorizedV1", 0));
+        assert_ne!(once, cause.caused("fulfillment-worker", key, "PaymentAuthorizedV1", 0));
+        assert_ne!(once, cause.caused("payment-worker", key, "PaymentAuthorizedV1", 1));
     }
 }

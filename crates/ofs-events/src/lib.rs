@@ -15,7 +15,7 @@ mod topic;
 pub use decode::{DecodeError, MAX_RECORD_BYTES};
 pub use envelope::{Event, HEADER_CORRELATION_ID, HEADER_EVENT_TYPE, Payload};
 pub use fulfillment::FulfillmentScheduledV1;
-pub use id::{CorrelationId, EventId, OrderId};
+pub use id::{CorrelationId, EventId, Key, OrderId};
 pub use orders::OrderCreatedV1;
 pub use payments::{PaymentAuthorizedV1, PaymentFailedV1};
 pub use status::{Contradiction, Facts, OrderStatus};

@@ -4,7 +4,7 @@ mod clock;
 
 pub use clock::Clock;
 
-use ofs_events::{CorrelationId, Event, EventId, OrderId, Payload, Timestamp};
+use ofs_events::{CorrelationId, Event, EventId, Key, Payload, Timestamp};
 use std::collections::HashMap;
 use uuid::Uuid;
 
@@ -70,15 +70,15 @@ impl Context {
     }
 
     /// All events that follow from `cause`: same chain, ids that depend on the cause and on what was
-    /// given for it, so deciding again makes the same events. Those of one order and type are numbered
+    /// given for it, so deciding again makes the same events. Those of one key and type are numbered
     /// in the given order; a cause is therefore followed once, with everything that comes of it.
     pub fn follow(&self, cause: &Event, payloads: impl IntoIterator<Item = Payload>) -> Vec<Event> {
         let occurred_at = self.now();
-        let mut numbers: HashMap<(OrderId, &'static str), usize> = HashMap::new();
+        let mut numbers: HashMap<(Key, &'static str), usize> = HashMap::new();
         let effect = |payload: Payload| {
-            let (order, event_type) = (payload.order_id(), payload.event_type());
-            let nth = numbers.entry((order, event_type)).or_default();
-            let id = cause.id.caused(self.service, order, event_type, *nth);
+            let (key, event_type) = (payload.key(), payload.event_type());
+            let nth = numbers.entry((key, event_type)).or_default();
+            let id = cause.id.caused(self.service, key, event_type, *nth);
             *nth += 1;
             Event {
                 id,
@@ -97,17 +97,21 @@ mod tests {
     use super::*;
     use ofs_events::{PaymentAuthorizedV1, PaymentFailedV1};
 
-    const ORDER: OrderId = OrderId(Uuid::from_u128(9));
+    const ORDER: Key = Key(Uuid::from_u128(9));
 
     fn declined(reason: &str) -> Payload {
-        Payload::PaymentFailedV1(PaymentFailedV1 { order_id: ORDER, reason: reason.to_owned() })
+        Payload::PaymentFailedV1(PaymentFailedV1 {
+            order_id: ORDER.into(),
+            reason: reason.to_owned(),
+        })
     }
 
     #[test]
     fn effects_of_one_type_have_ids_of_their_own_and_the_first_keeps_its_id() {
         let context = Context::new("payment-worker");
         let cause = context.first(CorrelationId(Uuid::from_u128(5)), declined("cause"));
-        let authorized = Payload::PaymentAuthorizedV1(PaymentAuthorizedV1 { order_id: ORDER });
+        let authorized =
+            Payload::PaymentAuthorizedV1(PaymentAuthorizedV1 { order_id: ORDER.into() });
         let payloads = [declined("one"), authorized, declined("two")];
         let ids = |events: Vec<Event>| events.iter().map(|event| event.id).collect::<Vec<_>>();
         let effects = ids(context.follow(&cause, payloads.clone()));

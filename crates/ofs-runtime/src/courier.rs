@@ -22,7 +22,7 @@ use crate::store::{Error, Guard, Settled};
 use async_trait::async_trait;
 use delivery::{Deliveries, Told};
 use held::Held;
-use ofs_events::OrderId;
+use ofs_events::Key;
 use rest::Rest;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,19 +40,19 @@ const POLL_LEAST: Duration = Duration::from_millis(5);
 /// How long deliveries are still started after the stop; the next process does the rest.
 const FINISH: Duration = Duration::from_secs(5);
 
-/// The most orders that are left out when reading on; beyond it nothing is started until one of them
+/// The most keys that are left out when reading on; beyond it nothing is started until one of them
 /// may be tried again.
 const SKIPPED: usize = 8 * 1024;
 
 /// What a delivery, or a part of it, came to.
 #[derive(Debug, Default)]
 pub struct Receipt {
-    /// What is done and can be settled, each with its order.
-    pub settled: Vec<(OrderId, Settled)>,
+    /// What is done and can be settled, each with its key.
+    pub settled: Vec<(Key, Settled)>,
     /// What must still hold when it is settled.
     pub guards: Vec<Guard>,
     /// What has to be tried again later, and why.
-    pub failed: Vec<(OrderId, String)>,
+    pub failed: Vec<(Key, String)>,
     /// Whether the lane itself leaves out what would fail as this has failed.
     pub left_out: bool,
 }
@@ -76,15 +76,15 @@ pub trait Lane: Send + Sync + 'static {
     /// What rings when there is new work.
     fn bell<'a>(&self, books: &'a Books) -> &'a Notify;
 
-    /// The order an item is about; the next item of the order waits until this one is settled.
-    fn key(item: &Self::Item) -> OrderId;
+    /// The key an item is about; the next item of the key waits until this one is settled.
+    fn key(item: &Self::Item) -> Key;
 
-    /// Reads what is owed in `slots`, leaving out the orders in `skip`.
+    /// Reads what is owed in `slots`, leaving out the keys in `skip`.
     async fn owed(
         &self,
         books: &Books,
         slots: &[u16],
-        skip: &[OrderId],
+        skip: &[Key],
     ) -> Result<Vec<Self::Item>, Error>;
 
     /// Delivers; does not settle. Tells what became of each item as soon as it is known; one of which
@@ -176,7 +176,7 @@ impl<L: Lane> Courier<L> {
         if items.is_empty() {
             return Ok(false);
         }
-        let keys: Vec<OrderId> = items.iter().map(L::key).collect();
+        let keys: Vec<Key> = items.iter().map(L::key).collect();
         let untried = self.held.take(&keys);
         let (lane, books) = (Arc::clone(&self.lane), self.books.clone());
         under_way.start(keys, untried, |receipts| async move {
@@ -202,12 +202,12 @@ impl<L: Lane> Courier<L> {
             let settled = receipt.settled.into_iter().map(|(_, settled)| settled).collect();
             self.commit(settled, receipt.guards, stop).await;
         }
-        self.held.settle(&keys, receipt.failed.iter().map(|(order, _)| *order));
-        if let Some((order, reason)) = receipt.failed.first()
+        self.held.settle(&keys, receipt.failed.iter().map(|(key, _)| *key));
+        if let Some((key, reason)) = receipt.failed.first()
             && let Some(failures) = self.rest.failed(failed)
         {
             let service = self.books.owner();
-            warn!(service, lane = L::NAME.label(), failures, %order, reason, "not delivered, will try again");
+            warn!(service, lane = L::NAME.label(), failures, %key, reason, "not delivered, will try again");
         }
         if arrived {
             self.rest.arrived();

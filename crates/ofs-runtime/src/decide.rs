@@ -1,4 +1,4 @@
-//! One order's turn: what its records in hand mean, as a part of a commit. Writes nothing.
+//! One key's turn: what its records in hand mean, as a part of a commit. Writes nothing.
 
 use crate::backoff;
 use crate::context::Context;
@@ -8,7 +8,7 @@ use crate::service::{Become, Decision, Delivery, Fault, Handler};
 use crate::store::{Commit, Loaded, Parking, Record, Seen, Wanted};
 use crate::window::Item;
 use futures::FutureExt;
-use ofs_events::{Event, OrderId, Topic};
+use ofs_events::{Event, Key, Topic};
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -39,14 +39,14 @@ impl Part {
 
 /// The inbox entry of `event`.
 pub(crate) fn seen(event: &Event) -> Seen {
-    Seen { day: event.occurred_at.day(), key: event.order_id(), event_id: event.id }
+    Seen { day: event.occurred_at.day(), key: event.key(), event_id: event.id }
 }
 
 /// What has to be loaded to decide `groups`.
-pub(crate) fn wanted<'a>(turns: impl IntoIterator<Item = (Option<OrderId>, &'a [Item])>) -> Wanted {
+pub(crate) fn wanted<'a>(turns: impl IntoIterator<Item = (Option<Key>, &'a [Item])>) -> Wanted {
     let mut wanted = Wanted::default();
-    for (order, items) in turns {
-        wanted.keys.extend(order);
+    for (key, items) in turns {
+        wanted.keys.extend(key);
         for item in items {
             wanted.positions.push(item.received.at);
             wanted.events.extend(item.event.as_ref().ok().map(seen));
@@ -55,12 +55,12 @@ pub(crate) fn wanted<'a>(turns: impl IntoIterator<Item = (Option<OrderId>, &'a [
     wanted
 }
 
-/// Decides `items` of `order` one after the other on what was `loaded`. With `refused`, the store has
+/// Decides `items` of `key` one after the other on what was `loaded`. With `refused`, the store has
 /// refused what the handler made of them, for this reason: they are parked instead of handled.
 pub(crate) async fn decide(
     context: &Context,
     handler: &dyn Handler,
-    (order, items): (Option<OrderId>, &[Item]),
+    (key, items): (Option<Key>, &[Item]),
     loaded: &Loaded,
     refused: Option<&str>,
 ) -> Part {
@@ -70,11 +70,11 @@ pub(crate) async fn decide(
         loaded,
         refused,
         queues: HashSet::new(),
-        current: order.and_then(|order| loaded.records.get(&order)).cloned(),
+        current: key.and_then(|key| loaded.records.get(&key)).cloned(),
         part: Part::default(),
     };
     for item in items {
-        let outcome = turn.take(item, order).await;
+        let outcome = turn.take(item, key).await;
         turn.part.outcomes.push((item.received.at.topic, outcome));
     }
     turn.part
@@ -91,7 +91,7 @@ struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    async fn take(&mut self, item: &Item, order: Option<OrderId>) -> Outcome {
+    async fn take(&mut self, item: &Item, key: Option<Key>) -> Outcome {
         let at = item.received.at;
         if self.loaded.parked.contains(&at) {
             return Outcome::Duplicate;
@@ -100,16 +100,16 @@ impl Turn<'_> {
         if entry.is_some_and(|seen| self.is_seen(seen)) {
             return Outcome::Duplicate;
         }
-        let waits = order.is_some_and(|order| {
-            self.queues.contains(&at.topic) || self.loaded.queues.contains(&(at.topic, order))
+        let waits = key.is_some_and(|key| {
+            self.queues.contains(&at.topic) || self.loaded.queues.contains(&(at.topic, key))
         });
         if waits {
-            let reason = "waits behind an earlier event of this order on this topic";
-            return self.park(item, order, reason.to_owned(), Some(Duration::ZERO));
+            let reason = "waits behind an earlier event of this key on this topic";
+            return self.park(item, key, reason.to_owned(), Some(Duration::ZERO));
         }
         let event = match (&item.event, self.refused) {
-            (Err(error), _) => return self.park(item, order, error.to_string(), None),
-            (Ok(_), Some(reason)) => return self.park(item, order, reason.to_owned(), None),
+            (Err(error), _) => return self.park(item, key, error.to_string(), None),
+            (Ok(_), Some(reason)) => return self.park(item, key, reason.to_owned(), None),
             (Ok(event), None) => event,
         };
         let delivery = Delivery { at, event };
@@ -117,14 +117,14 @@ impl Turn<'_> {
             Ok(Decision::Ignore) => Outcome::Ignored,
             Ok(Decision::Known) => Outcome::Duplicate,
             Ok(Decision::Become(change)) => self.change(event, &change),
-            Err(Fault::Later(reason)) => self.park(item, order, reason, Some(backoff::retry_in(0))),
-            Err(Fault::Event(reason)) => self.park(item, order, reason, None),
+            Err(Fault::Later(reason)) => self.park(item, key, reason, Some(backoff::retry_in(0))),
+            Err(Fault::Event(reason)) => self.park(item, key, reason, None),
         }
     }
 
     /// Several events in one turn are one new version over the one that was loaded.
     fn change(&mut self, event: &Event, change: &Become) -> Outcome {
-        let key = event.order_id();
+        let key = event.key();
         let before = self.loaded.records.get(&key);
         let record = Record::next(before, key, &change.status, &change.body, self.context.now());
         self.part.record = Some(record.clone());
@@ -141,13 +141,13 @@ impl Turn<'_> {
     fn park(
         &mut self,
         item: &Item,
-        order: Option<OrderId>,
+        key: Option<Key>,
         reason: String,
         retry_in: Option<Duration>,
     ) -> Outcome {
         self.queues.insert(item.received.at.topic);
         self.part.seen.extend(item.event.as_ref().ok().map(seen));
-        self.part.parked.push(parking(item, order, reason, retry_in));
+        self.part.parked.push(parking(item, key, reason, retry_in));
         Outcome::Parked
     }
 }
@@ -155,14 +155,14 @@ impl Turn<'_> {
 /// `item` as a parked event.
 pub(crate) fn parking(
     item: &Item,
-    order: Option<OrderId>,
+    key: Option<Key>,
     reason: String,
     retry_in: Option<Duration>,
 ) -> Parking {
     let event = item.event.as_ref().ok();
     Parking {
         at: item.received.at,
-        key: order,
+        key,
         event_id: event.map(|event| event.id),
         event_type: event.map(|event| event.payload.event_type().to_owned()),
         raw_key: item.received.key.clone(),

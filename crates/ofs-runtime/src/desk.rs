@@ -6,7 +6,7 @@ use crate::index::{self, Found, Index, Query};
 use crate::log::Message;
 use crate::pipeline::{Freshness, Pipeline};
 use crate::store::{self, Once, Record, Wanted};
-use ofs_events::{Event, OrderId};
+use ofs_events::{Event, Key};
 use std::sync::Arc;
 
 /// What a route may use.
@@ -41,7 +41,7 @@ impl From<&Event> for Message {
     fn from(event: &Event) -> Self {
         Message {
             topic: event.payload.topic(),
-            key: Some(event.order_id().to_string().into()),
+            key: Some(event.key().to_string().into()),
             event_id: Some(event.id),
             headers: event.headers(),
             value: event.encode().into(),
@@ -62,11 +62,11 @@ impl Desk {
         self.books.context()
     }
 
-    /// The service's record of one order.
+    /// The service's record of one key.
     ///
     /// # Errors
     /// If the store cannot be reached.
-    pub async fn record(&self, key: OrderId) -> Result<Option<Record>, store::Error> {
+    pub async fn record(&self, key: Key) -> Result<Option<Record>, store::Error> {
         let mut loaded = self.books.load(Wanted { keys: vec![key], ..Wanted::default() }).await?;
         Ok(loaded.records.remove(&key))
     }

@@ -3,7 +3,7 @@
 //! Holds whole documents with the record's version; an older version never replaces a newer one.
 
 use async_trait::async_trait;
-use ofs_events::{OrderId, OrderStatus, Timestamp};
+use ofs_events::{Key, OrderStatus, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
     /// The order, and the document's id.
-    pub id: OrderId,
+    pub id: Key,
     /// The record's version.
     pub version: u64,
     /// The document: members `id, customerEmail, productType, country, status, createdAt, updatedAt,
@@ -53,7 +53,7 @@ pub struct Cursor {
     /// Sort value, microseconds since 1970.
     pub micros: i64,
     /// Breaks ties, in the direction of the sort.
-    pub id: OrderId,
+    pub id: Key,
 }
 
 /// A search. Filters are joined by "and", the values of one by "or"; one without values filters nothing.
@@ -131,7 +131,7 @@ pub trait Index: Send + Sync {
     async fn scan(
         &self,
         target: &Target,
-        after: Option<OrderId>,
+        after: Option<Key>,
         max: usize,
     ) -> Result<Vec<Document>, Error>;
 

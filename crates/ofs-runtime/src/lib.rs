@@ -1,6 +1,6 @@
 //! The machine: four ports (log, store, index, access) and the loops that connect them.
 //!
-//! Knows events, orders' keys and versions; knows no engine and no service.
+//! Knows events, keys and versions; knows no engine and no service.
 
 pub mod access;
 pub mod agreement;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use ofs_events::{EventId, OrderId, Timestamp, Topic};
+use ofs_events::{EventId, Key, Timestamp, Topic};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -68,7 +68,7 @@ impl<'de> Deserialize<'de> for Position {
 pub struct Message {
     /// Where to.
     pub topic: Topic,
-    /// The record key, an order id as text in everything we write; it picks the partition.
+    /// The record key, a [`Key`] as text in everything we write; it picks the partition.
     pub key: Option<Bytes>,
     /// The event in `value`; an engine that can (SQLite) appends each event once.
     pub event_id: Option<EventId>,
@@ -196,7 +196,7 @@ pub trait Log: Send + Sync {
 
     /// Whether there is any point in appending messages with this key: not while what goes where they
     /// go fails, until it is time to try again.
-    fn takes(&self, _topic: Topic, _key: OrderId) -> bool {
+    fn takes(&self, _topic: Topic, _key: Key) -> bool {
         true
     }
 

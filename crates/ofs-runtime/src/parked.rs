@@ -102,9 +102,9 @@ impl Redrive {
         };
         match books.commit(commit).await {
             Ok(()) => {
-                let Named { order, event, correlation } = Named::of(&read_again(&parked));
+                let Named { key, event, correlation } = Named::of(&read_again(&parked));
                 let service = parked.owner;
-                info!(service, order, event, correlation, parked = id, "discarded");
+                info!(service, key, event, correlation, parked = id, "discarded");
                 Ok(Discarded::Done)
             }
             Err(Error::Stale) => {
@@ -163,14 +163,14 @@ async fn try_once(books: &Books, handler: &dyn Handler, parked: &Parked) -> Resu
     let result = match &item.event {
         Err(error) => Err(Fault::Event(error.to_string())),
         Ok(event) => {
-            let wanted = Wanted { keys: vec![event.order_id()], ..Wanted::default() };
+            let wanted = Wanted { keys: vec![event.key()], ..Wanted::default() };
             let loaded = books.load(wanted).await?;
-            let before = loaded.records.get(&event.order_id());
+            let before = loaded.records.get(&event.key());
             let delivery = Delivery { at: parked.event.at, event };
             match decide::handle(books.context(), handler, before, delivery).await {
                 Ok(Decision::Become(change)) => {
                     let (status, now) = (change.status.as_str(), books.context().now());
-                    let record = Record::next(before, event.order_id(), status, &change.body, now);
+                    let record = Record::next(before, event.key(), status, &change.body, now);
                     if handler.indexed() {
                         commit.index.push((record.key, record.version));
                     }
@@ -215,7 +215,7 @@ fn settle(commit: &mut Commit, parked: &Parked, result: Result<(), Fault>) -> Re
 
 fn note(books: &Books, parked: &Parked, item: &Item, retried: &Retried) {
     let (service, number, attempts) = (books.owner(), parked.id, parked.attempts);
-    let Named { order, event, correlation } = Named::of(item);
+    let Named { key, event, correlation } = Named::of(item);
     let outcome = match retried {
         Retried::Resolved => metrics::Retry::Resolved,
         _ => metrics::Retry::Failed,
@@ -225,7 +225,7 @@ fn note(books: &Books, parked: &Parked, item: &Item, retried: &Retried) {
         Retried::Failed { reason } if attempts >= ALERT_AFTER => {
             error!(
                 service,
-                order,
+                key,
                 event,
                 correlation,
                 parked = number,
@@ -237,7 +237,7 @@ fn note(books: &Books, parked: &Parked, item: &Item, retried: &Retried) {
         Retried::Failed { reason } => {
             debug!(
                 service,
-                order,
+                key,
                 event,
                 correlation,
                 parked = number,
@@ -247,7 +247,7 @@ fn note(books: &Books, parked: &Parked, item: &Item, retried: &Retried) {
             );
         }
         _ => {
-            debug!(service, order, event, correlation, parked = number, attempts, "resolved");
+            debug!(service, key, event, correlation, parked = number, attempts, "resolved");
         }
     }
 }

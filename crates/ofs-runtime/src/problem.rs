@@ -60,7 +60,6 @@ kinds! {
     FOREIGN_ORIGIN = "foreign-origin", 403, "A page of another site sent the request";
     ENCODED_BODY = "encoded-body", 415, "The body is encoded";
     UNKNOWN_ROUTE = "unknown-route", 404, "There is nothing at this path";
-    UNKNOWN_ORDER = "unknown-order", 404, "There is no such order";
     NOT_FOUND = "not-found", 404, "There is no such thing";
     METHOD_NOT_ALLOWED = "method-not-allowed", 405, "This path does not take this method";
     IDEMPOTENCY_KEY_BUSY = "idempotency-key-busy", 409, "The first request with this key is running";
@@ -210,12 +209,6 @@ impl Problem {
     #[must_use]
     pub fn unknown_route(path: &str) -> Self {
         Self::new(UNKNOWN_ROUTE, format!("nothing is at {path}; GET /docs lists what there is"))
-    }
-
-    /// No such order.
-    #[must_use]
-    pub fn unknown_order(order: ofs_events::OrderId) -> Self {
-        Self::new(UNKNOWN_ORDER, format!("order {order} is not known here; check the id"))
     }
 
     /// No such thing of another kind.

@@ -11,7 +11,7 @@ use crate::backoff::Backoff;
 use crate::books::Books;
 use crate::index::{self, Index, Target};
 use crate::store::{self, Depth, Guard, Record, Wanted};
-use ofs_events::{OrderId, Timestamp};
+use ofs_events::{Key, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,15 +20,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
-/// The key of the row that lists the targets. No order has it.
-const TARGETS: OrderId = OrderId(Uuid::nil());
+/// The key of the row that lists the targets; nothing else has it.
+const TARGETS: Key = Key(Uuid::nil());
 const PAGE: usize = 1000;
 /// How often the engine is asked whether it still has the index.
 const CHECK: Duration = Duration::from_secs(5);
 
 /// After what to scan, to find `key` first.
-fn before(key: OrderId) -> Option<OrderId> {
-    key.0.as_u128().checked_sub(1).map(|key| OrderId(Uuid::from_u128(key)))
+fn before(key: Key) -> Option<Key> {
+    key.0.as_u128().checked_sub(1).map(|key| Key(Uuid::from_u128(key)))
 }
 
 /// Why it could not be done.
@@ -47,7 +47,7 @@ struct Plan {
     active: Option<Target>,
     building: Option<Target>,
     /// All records up to here are owed to the one being built.
-    marked: Option<OrderId>,
+    marked: Option<Key>,
     /// When the last record was marked, on the store's clock.
     marked_at: Option<Timestamp>,
 }
@@ -81,7 +81,7 @@ impl Targets {
         &self,
         books: &Books,
         plan: &Plan,
-        owed: Vec<(OrderId, u64)>,
+        owed: Vec<(Key, u64)>,
     ) -> Result<(), store::Error> {
         let mut commit = books.blank();
         let now = books.context().now();

@@ -27,7 +27,7 @@ pub enum Decision {
     Ignore,
     /// The record already says so; nothing changes.
     Known,
-    /// The order's record becomes this, and these events follow from it.
+    /// The key's record becomes this, and these events follow from it.
     Become(Become),
 }
 
@@ -43,7 +43,7 @@ pub struct Become {
 }
 
 impl Decision {
-    /// The order's record becomes `body`, and `events` follow from it.
+    /// The key's record becomes `body`, and `events` follow from it.
     #[must_use]
     pub fn become_with<T: Serialize>(status: &str, body: &T, events: Vec<Event>) -> Self {
         let body = serde_json::to_value(body).unwrap_or_default();
@@ -62,7 +62,7 @@ pub enum Fault {
     Event(String),
 }
 
-/// A pure decision over one order at a time; it may await nothing but the payment gateway.
+/// A pure decision over one key at a time; it may await nothing but the payment gateway.
 ///
 /// It must be idempotent by the record alone: the inbox is only the fast path.
 #[async_trait]
@@ -75,7 +75,7 @@ pub trait Handler: Send + Sync {
         false
     }
 
-    /// Decides what `delivery` means for the order whose current record is `record`.
+    /// Decides what `delivery` means for the key whose current record is `record`.
     ///
     /// # Errors
     /// [`Fault`] parks the event; unreachable stores are not the handler's business.

@@ -11,7 +11,7 @@ pub use record::Record;
 use crate::log::{Message, Position};
 use async_trait::async_trait;
 use bytes::Bytes;
-use ofs_events::{EventId, OrderId, Timestamp, Topic};
+use ofs_events::{EventId, Key, Timestamp, Topic};
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -21,20 +21,20 @@ use uuid::Uuid;
 /// because a row's shard is stored with it.
 pub const SHARDS: u16 = 8;
 
-/// The shard an order's outgoing events travel in.
+/// The shard a key's outgoing events travel in.
 #[must_use]
-pub fn shard_of(key: OrderId) -> u16 {
+pub fn shard_of(key: Key) -> u16 {
     let [.., high, low] = *key.0.as_bytes();
     u16::from_be_bytes([high, low]) % SHARDS
 }
 
-/// An event in the inbox: known by its owner, order and id; `day` only keeps inserts local.
+/// An event in the inbox: known by its owner, key and id; `day` only keeps inserts local.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Seen {
     /// UTC day of the event's own time, in days since 1970.
     pub day: i32,
-    /// The order.
-    pub key: OrderId,
+    /// The key.
+    pub key: Key,
     /// The event.
     pub event_id: EventId,
 }
@@ -46,16 +46,16 @@ pub enum Settled {
     Sent(u64),
     /// The index durably has this version (or a newer one); settles what is owed up to it.
     Indexed {
-        /// The order.
-        key: OrderId,
+        /// The key.
+        key: Key,
         /// The version pushed.
         version: u64,
     },
     /// The index refuses this version, for this reason; settles as [`Settled::Indexed`] does, and is
     /// kept as [`Refused`] until a version is indexed.
     Refused {
-        /// The order.
-        key: OrderId,
+        /// The key.
+        key: Key,
         /// The version pushed.
         version: u64,
         /// Why, for people.
@@ -93,7 +93,7 @@ pub struct Guard {
     /// Whose record.
     pub owner: String,
     /// Its key.
-    pub key: OrderId,
+    pub key: Key,
     /// Its version; 0 if there must be none.
     pub version: u64,
 }
@@ -116,7 +116,7 @@ pub struct Commit {
     /// Deliveries done.
     pub settled: Vec<Settled>,
     /// Record versions that the index must get; a lower version owed before is replaced.
-    pub index: Vec<(OrderId, u64)>,
+    pub index: Vec<(Key, u64)>,
     /// The request that asked for all this. Conflict: [`Error::KeyTaken`].
     pub once: Option<Once>,
 }
@@ -127,7 +127,7 @@ pub struct Wanted {
     /// The service.
     pub owner: String,
     /// Records to load.
-    pub keys: Vec<OrderId>,
+    pub keys: Vec<Key>,
     /// Events to look up in the inbox.
     pub events: Vec<Seen>,
     /// Positions to look up among the parked, whatever their state.
@@ -140,11 +140,11 @@ pub struct Wanted {
 #[derive(Clone, Debug, Default)]
 pub struct Loaded {
     /// The records there are.
-    pub records: HashMap<OrderId, Record>,
+    pub records: HashMap<Key, Record>,
     /// Which of the events are in the inbox.
     pub seen: HashSet<Seen>,
     /// Topics and keys (of those wanted) with a parked event still open.
-    pub queues: HashSet<(Topic, OrderId)>,
+    pub queues: HashSet<(Topic, Key)>,
     /// Which of the positions were ever parked.
     pub parked: HashSet<Position>,
     /// The idempotency key, if it is taken.
@@ -156,8 +156,8 @@ pub struct Loaded {
 pub struct Outgoing {
     /// Its number; within a key, number order is version order.
     pub id: u64,
-    /// The order.
-    pub key: OrderId,
+    /// The key.
+    pub key: Key,
     /// What to append, or why this build cannot read it: a newer one has written it.
     pub message: Result<Message, String>,
 }
@@ -168,7 +168,7 @@ impl Outgoing {
     /// # Errors
     /// Why it cannot be read.
     pub fn message(
-        key: OrderId,
+        key: Key,
         topic: &str,
         event_id: Option<EventId>,
         headers: &str,
@@ -183,13 +183,13 @@ impl Outgoing {
 /// A record version that the index refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// The order.
-    pub key: OrderId,
+    /// The key.
+    pub key: Key,
     /// The version refused last.
     pub version: u64,
     /// Why, for people.
     pub reason: String,
-    /// Since when the index refuses the order's document.
+    /// Since when the index refuses the key's document.
     pub since: Timestamp,
 }
 
@@ -268,25 +268,20 @@ pub trait Store: Send + Sync {
         &self,
         owner: &str,
         shards: &[u16],
-        skip: &[OrderId],
+        skip: &[Key],
         from: u64,
         max: usize,
     ) -> Result<Vec<Outgoing>, Error>;
 
     /// Records of `owner` owed to the index, at most `max`, the current record of each: one half those
     /// owed for longest, one half the newest, so that a long backlog does not hold up what happens now.
-    async fn unindexed(
-        &self,
-        owner: &str,
-        skip: &[OrderId],
-        max: usize,
-    ) -> Result<Vec<Record>, Error>;
+    async fn unindexed(&self, owner: &str, skip: &[Key], max: usize) -> Result<Vec<Record>, Error>;
 
     /// Records of `owner` that the index refuses, by ascending key, after `after`, at most `max`.
     async fn refused(
         &self,
         owner: &str,
-        after: Option<OrderId>,
+        after: Option<Key>,
         max: usize,
     ) -> Result<Vec<Refused>, Error>;
 
@@ -303,12 +298,8 @@ pub trait Store: Send + Sync {
     async fn parked_event(&self, id: u64) -> Result<Option<Parked>, Error>;
 
     /// Records of `owner` by ascending key, after `after`, at most `max`.
-    async fn scan(
-        &self,
-        owner: &str,
-        after: Option<OrderId>,
-        max: usize,
-    ) -> Result<Vec<Record>, Error>;
+    async fn scan(&self, owner: &str, after: Option<Key>, max: usize)
+    -> Result<Vec<Record>, Error>;
 
     /// The highest id that an outgoing event ever got; 0 before the first.
     async fn newest_outgoing(&self) -> Result<u64, Error>;

@@ -1,7 +1,7 @@
 //! The records a worker has in hand: who waits for whom, and up to where a partition is done.
 
 use crate::log::{Position, Received};
-use ofs_events::{CorrelationId, DecodeError, Event, EventId, OrderId, Topic};
+use ofs_events::{CorrelationId, DecodeError, Event, EventId, Key, Topic};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use tracing::field::{DisplayValue, display};
 
@@ -18,17 +18,17 @@ impl Item {
         Self { received, event }
     }
 
-    pub(crate) fn order(&self) -> Option<OrderId> {
+    pub(crate) fn key(&self) -> Option<Key> {
         match &self.event {
-            Ok(event) => Some(event.order_id()),
-            Err(_) => OrderId::from_record_key(self.received.key.as_deref()),
+            Ok(event) => Some(event.key()),
+            Err(_) => Key::from_record_key(self.received.key.as_deref()),
         }
     }
 }
 
 /// What every log line about a record says of it, as far as it can be told.
 pub(crate) struct Named {
-    pub order: Option<DisplayValue<OrderId>>,
+    pub key: Option<DisplayValue<Key>>,
     pub event: Option<DisplayValue<EventId>>,
     pub correlation: Option<DisplayValue<CorrelationId>>,
 }
@@ -37,17 +37,17 @@ impl Named {
     pub(crate) fn of(item: &Item) -> Self {
         let event = item.event.as_ref().ok();
         Self {
-            order: item.order().map(display),
+            key: item.key().map(display),
             event: event.map(|event| display(event.id)),
             correlation: event.map(|event| display(event.correlation_id)),
         }
     }
 }
 
-/// Records of one order (or one record of none), to be handled in this order.
+/// Records of one key (or one record of none), to be handled in this order.
 #[derive(Debug)]
 pub(crate) struct Group {
-    pub order: Option<OrderId>,
+    pub key: Option<Key>,
     pub items: Vec<Item>,
 }
 
@@ -62,7 +62,7 @@ struct Partition {
 #[derive(Debug, Default)]
 pub(crate) struct Window {
     partitions: HashMap<(Topic, u32), Partition>,
-    busy: HashMap<OrderId, VecDeque<Item>>,
+    busy: HashMap<Key, VecDeque<Item>>,
     in_hand: usize,
 }
 
@@ -74,26 +74,26 @@ impl Window {
         Self::SIZE.saturating_sub(self.in_hand)
     }
 
-    /// Takes records in; answers with the groups that can be handled now. Records of an order that is
+    /// Takes records in; answers with the groups that can be handled now. Records of a key that is
     /// being handled wait for it.
     pub(crate) fn admit(&mut self, records: Vec<Received>) -> Vec<Group> {
         let mut groups: Vec<Group> = Vec::with_capacity(records.len());
-        let mut started: HashMap<OrderId, usize> = HashMap::new();
+        let mut started: HashMap<Key, usize> = HashMap::new();
         for received in records {
             self.open(received.at);
             let item = Item::read(received);
-            let Some(order) = item.order() else {
-                groups.push(Group { order: None, items: vec![item] });
+            let Some(key) = item.key() else {
+                groups.push(Group { key: None, items: vec![item] });
                 continue;
             };
-            if let Some(at) = started.get(&order) {
+            if let Some(at) = started.get(&key) {
                 groups[*at].items.push(item);
-            } else if let Some(waiting) = self.busy.get_mut(&order) {
+            } else if let Some(waiting) = self.busy.get_mut(&key) {
                 waiting.push_back(item);
             } else {
-                self.busy.insert(order, VecDeque::new());
-                started.insert(order, groups.len());
-                groups.push(Group { order: Some(order), items: vec![item] });
+                self.busy.insert(key, VecDeque::new());
+                started.insert(key, groups.len());
+                groups.push(Group { key: Some(key), items: vec![item] });
             }
         }
         groups
@@ -104,13 +104,13 @@ impl Window {
         for item in &group.items {
             self.close(item.received.at);
         }
-        let order = group.order?;
-        let waiting = self.busy.get_mut(&order)?;
+        let key = group.key?;
+        let waiting = self.busy.get_mut(&key)?;
         if waiting.is_empty() {
-            self.busy.remove(&order);
+            self.busy.remove(&key);
             return None;
         }
-        Some(Group { order: Some(order), items: waiting.drain(..).collect() })
+        Some(Group { key: Some(key), items: waiting.drain(..).collect() })
     }
 
     /// Forgets partitions that belong to somebody else now. What is being handled goes on: versions
@@ -160,11 +160,11 @@ mod tests {
     use ofs_events::Timestamp;
     use uuid::Uuid;
 
-    fn record(offset: u64, order: u128) -> Received {
+    fn record(offset: u64, key: u128) -> Received {
         Received {
             at: Position { topic: Topic::Orders, partition: 0, offset },
             appended_at: Timestamp::from_micros(0),
-            key: Some(OrderId(Uuid::from_u128(order)).to_string().into()),
+            key: Some(Key(Uuid::from_u128(key)).to_string().into()),
             headers: Vec::new(),
             value: Bytes::from_static(b"x"),
         }

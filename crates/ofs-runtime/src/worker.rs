@@ -1,6 +1,6 @@
-//! Worker: reads a service's topics, decides order by order, commits, acknowledges.
+//! Worker: reads a service's topics, decides key by key, commits, acknowledges.
 //!
-//! Records of different orders are handled at once and committed together; a slow one is left behind
+//! Records of different keys are handled at once and committed together; a slow one is left behind
 //! and delays nobody. Never writes to the log.
 
 use crate::backoff::Backoff;
@@ -156,7 +156,7 @@ impl Worker {
     }
 
     async fn round(self, groups: Vec<Group>) -> Round {
-        let turns = groups.iter().map(|group| (group.order, &group.items[..]));
+        let turns = groups.iter().map(|group| (group.key, &group.items[..]));
         let Some(loaded) = self.load(decide::wanted(turns)).await else {
             return Round::default();
         };
@@ -182,7 +182,7 @@ impl Worker {
         let (books, handler, loaded) =
             (self.books.clone(), Arc::clone(&self.handler), Arc::clone(loaded));
         async move {
-            let turn = (group.order, &group.items[..]);
+            let turn = (group.key, &group.items[..]);
             let part = decide::decide(books.context(), &*handler, turn, &loaded, None).await;
             (group, part)
         }
@@ -203,7 +203,7 @@ impl Worker {
         }
     }
 
-    /// Commits what was decided, together if that works, else order by order.
+    /// Commits what was decided, together if that works, else key by key.
     async fn settle(&self, decided: Vec<(Group, Part)>) -> Vec<Group> {
         if decided.is_empty() {
             return Vec::new();
@@ -218,7 +218,7 @@ impl Worker {
             }
             Err(Error::Unavailable(_) | Error::Full) => Vec::new(),
             Err(error) => {
-                debug!(service = self.books.owner(), %error, "deciding again, order by order");
+                debug!(service = self.books.owner(), %error, "deciding again, key by key");
                 let alone = decided.into_iter().map(|(group, _)| self.settle_alone(group));
                 let settled: Vec<_> = futures::stream::iter(alone).buffered(32).collect().await;
                 settled.into_iter().flatten().collect()
@@ -226,7 +226,7 @@ impl Worker {
         }
     }
 
-    /// Decides one order again until its commit holds. If the store refuses it, its events are taken
+    /// Decides one key again until its commit holds. If the store refuses it, its events are taken
     /// one by one, and the one that is refused alone is parked. None if the worker stops meanwhile.
     async fn settle_alone(&self, group: Group) -> Option<Group> {
         let mut at = 0;
@@ -259,7 +259,7 @@ impl Worker {
         slice: std::ops::Range<usize>,
         refused: Option<&str>,
     ) -> Result<(), Error> {
-        let turn = (group.order, &group.items[slice]);
+        let turn = (group.key, &group.items[slice]);
         let stopped = || Error::Unavailable("the worker stops".to_owned());
         let loaded = self.load(decide::wanted([turn])).await.ok_or_else(stopped)?;
         let (context, handler) = (self.books.context(), &*self.handler);
@@ -306,17 +306,17 @@ impl Worker {
         let service = self.books.owner();
         for (item, (_, outcome)) in items.iter().zip(&part.outcomes) {
             let at = item.received.at;
-            let Named { order, event, correlation } = Named::of(item);
+            let Named { key, event, correlation } = Named::of(item);
             match part.parked.iter().find(|parked| parked.at == at) {
                 Some(Parking { reason, retry_in: None, .. }) => {
-                    warn!(service, %at, order, event, correlation, reason, "parked");
+                    warn!(service, %at, key, event, correlation, reason, "parked");
                 }
                 Some(Parking { reason, .. }) => {
-                    debug!(service, %at, order, event, correlation, reason, "parked for a while");
+                    debug!(service, %at, key, event, correlation, reason, "parked for a while");
                 }
                 None => {
                     let outcome = outcome.label();
-                    debug!(service, %at, order, event, correlation, outcome, "handled");
+                    debug!(service, %at, key, event, correlation, outcome, "handled");
                 }
             }
         }

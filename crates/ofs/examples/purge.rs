@@ -7,7 +7,7 @@ use clap::Parser;
 use ofs_engines::sqlite::Options;
 use ofs_engines::store::postgres::{self, PostgresStore};
 use ofs_engines::store::sqlite::SqliteStore;
-use ofs_events::{EventId, OrderId};
+use ofs_events::{EventId, Key};
 use ofs_runtime::context::Context;
 use ofs_runtime::store::{Commit, Record, Seen, Store};
 use std::path::Path;
@@ -43,7 +43,7 @@ async fn open(at: &str) -> anyhow::Result<Arc<dyn Store>> {
 
 fn seen(day: i32) -> Seen {
     let (order, event) = (CONTEXT.new_id(), CONTEXT.new_id());
-    Seen { day, key: OrderId(order), event_id: EventId(event) }
+    Seen { day, key: Key(order), event_id: EventId(event) }
 }
 
 /// Fills the inbox with rows of a day that is over.

@@ -12,7 +12,7 @@ use ofs_events::OrderId;
 use ofs_runtime::access::Caller;
 use ofs_runtime::desk::{Command, Desk, Executed};
 use ofs_runtime::extract::{Body, Id};
-use ofs_runtime::problem::Problem;
+use ofs_runtime::problem::{Kind, Problem};
 use ofs_runtime::store::Once;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -21,6 +21,16 @@ use utoipa_axum::routes;
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Response header: the answer is an earlier request's.
 pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// `unknown-order`: There is no such order.
+pub const UNKNOWN_ORDER: Kind =
+    Kind { uri: "urn:ofs:problem:unknown-order", status: 404, title: "There is no such order" };
+
+/// No such order.
+#[must_use]
+pub fn unknown_order(id: OrderId) -> Problem {
+    Problem::new(UNKNOWN_ORDER, format!("order {id} is not known here; check the id"))
+}
 
 /// The service's routes.
 #[must_use]
@@ -94,7 +104,7 @@ async fn place_order(
 fn command(desk: &Desk, new: Accepted, key: Option<String>) -> (Placed, Command) {
     let fingerprint = new.fingerprint();
     let (record, event) = order::place(desk.context(), new);
-    let placed = Placed { id: record.key, correlation_id: event.correlation_id };
+    let placed = Placed { id: record.key.into(), correlation_id: event.correlation_id };
     let answer = serde_json::to_string(&placed).unwrap_or_default();
     let once = key.map(|key| Once { key, fingerprint, answer });
     (placed, Command { record, events: vec![event], once })
@@ -156,7 +166,7 @@ async fn get_order(
     State(desk): State<Desk>,
     Id(id): Id<OrderId>,
 ) -> Result<Json<OrderView>, Problem> {
-    let record = desk.record(id).await?.ok_or_else(|| Problem::unknown_order(id))?;
+    let record = desk.record(id.into()).await?.ok_or_else(|| unknown_order(id))?;
     let order: Order = record.read().map_err(|_| Problem::internal())?;
     Ok(Json(order.into()))
 }

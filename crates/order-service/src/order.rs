@@ -198,7 +198,7 @@ mod tests {
     }
 
     fn effects(created: &Event) -> [Event; 3] {
-        let order_id = created.order_id();
+        let order_id = created.key().into();
         let eta_utc = created.occurred_at.plus_seconds(9);
         let reason = "Card declined (demo)".to_owned();
         let payloads = [
@@ -232,7 +232,7 @@ mod tests {
         let (record, event) = placed();
         let order: Order = record.read().expect("an order");
         assert_eq!((record.loaded, record.version, record.status.as_str()), (0, 1, "Created"));
-        assert_eq!(record.key, event.order_id());
+        assert_eq!(record.key, event.key());
         assert_eq!(order.created_at, event.occurred_at);
         assert_eq!(order.correlation_id, event.correlation_id);
         assert_eq!(event.causation_id, None);

@@ -103,7 +103,7 @@ impl Payments {
 /// What follows from the gateway's `verdict` on the order that `event` is about.
 #[must_use]
 pub fn decide(context: &Context, event: &Event, verdict: Verdict) -> Decision {
-    let order_id = event.order_id();
+    let order_id = event.key().into();
     let (status, reason, payload) = match verdict {
         Verdict::Authorized => {
             let payload = Payload::PaymentAuthorizedV1(PaymentAuthorizedV1 { order_id });
@@ -209,7 +209,7 @@ mod tests {
             let Decision::Become(new) = decision else { panic!("undecided") };
             assert_eq!(new.status, status);
             let payment: Payment = serde_json::from_value(new.body).expect("a payment");
-            assert_eq!((payment.order_id, payment.reason.as_deref()), (event.order_id(), reason));
+            assert_eq!((payment.order_id, payment.reason.as_deref()), (event.key().into(), reason));
             let [effect] = new.events.as_slice() else { panic!("one event") };
             assert_eq!(effect.payload.event_type(), event_type);
             assert_eq!(effect.causation_id, Some(event.id));
@@ -224,7 +224,7 @@ mod tests {
         let Decision::Become(new) = decide(&CONTEXT, &event, Verdict::Authorized) else {
             panic!("undecided");
         };
-        let record = Record::next(None, event.order_id(), &new.status, &new.body, CONTEXT.now());
+        let record = Record::next(None, event.key(), &new.status, &new.body, CONTEXT.now());
         assert_eq!(handle(&payments, Some(&record), &event).await, Ok(Decision::Known));
         // The first attempt at `sim:down:1` fails, so none was made before this one.
         assert!(matches!(handle(&payments, None, &event).await, Err(Fault::Later(_))));

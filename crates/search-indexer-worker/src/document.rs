@@ -69,7 +69,7 @@ const fn facts_of(status: OrderStatus) -> Facts {
 impl OrderDocument {
     fn empty(event: &Event) -> Self {
         Self {
-            id: event.order_id(),
+            id: event.key().into(),
             customer_email: None,
             product_type: None,
             country: None,

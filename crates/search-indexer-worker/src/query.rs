@@ -2,7 +2,7 @@
 //!
 //! Everything that is wrong is named; nothing is clamped or ignored.
 
-use ofs_events::{OrderId, OrderStatus, Timestamp};
+use ofs_events::{Key, OrderStatus, Timestamp};
 use ofs_runtime::index::{Cursor, Query, SortBy};
 use ofs_runtime::problem::Invalid;
 use serde::{Deserialize, Serialize};
@@ -221,7 +221,7 @@ fn decode(text: &str, expected: u64) -> Option<Cursor> {
     if number(fingerprint)? != expected {
         return None;
     }
-    let id = OrderId(Uuid::try_parse(id).ok()?);
+    let id = Key(Uuid::try_parse(id).ok()?);
     Some(Cursor { micros: number(micros)?.cast_signed(), id })
 }
 
@@ -269,7 +269,7 @@ mod tests {
         let query = query.expect("valid");
         assert_eq!(query.country, ["DE", "US"]);
         assert_eq!(query.status, [OrderStatus::Created, OrderStatus::PaymentFailed]);
-        let cursor = encode(&query, Cursor { micros: 1, id: OrderId(Uuid::nil()) });
+        let cursor = encode(&query, Cursor { micros: 1, id: Key(Uuid::nil()) });
         let same = "status=Created&status=PaymentFailed&country=US&country=DE";
         assert!(parse(&format!("{same}&cursor={cursor}")).is_ok());
         for other in ["status=Created&country=US&country=DE", "status=Created&status=PaymentFailed"]
@@ -284,7 +284,7 @@ mod tests {
         let filters = "country=US&status=Created&productType=Phone&sort=updatedAt";
         let cursor = "2ed81f8c1b325cf900000000000000010000000000000000000000000000000f";
         let query = parse(&format!("{filters}&cursor={cursor}")).expect("valid");
-        let after = Cursor { micros: 1, id: OrderId(Uuid::from_u128(15)) };
+        let after = Cursor { micros: 1, id: Key(Uuid::from_u128(15)) };
         assert_eq!(query.after, Some(after));
     }
 
@@ -324,7 +324,7 @@ mod tests {
     fn a_cursor_belongs_to_its_filters_and_sort() {
         let query = parse("country=US&sort=updatedAt").expect("valid");
         for micros in [i64::MIN, -1, 0, 1_769_860_800_123_456, i64::MAX] {
-            let cursor = Cursor { micros, id: OrderId(Uuid::from_u128(u128::MAX - 5)) };
+            let cursor = Cursor { micros, id: Key(Uuid::from_u128(u128::MAX - 5)) };
             let text = encode(&query, cursor);
             assert_eq!(text.len(), 64);
             let next = parse(&format!("country=us&sort=updatedAt&limit=7&cursor={text}"));

@@ -17,7 +17,7 @@ mod sharing;
 use futures::FutureExt;
 use ofs_engines::index::elasticsearch::ElasticsearchIndex;
 use ofs_engines::index::tantivy::{Options, TantivyIndex};
-use ofs_events::{OrderId, Timestamp};
+use ofs_events::{Key, Timestamp};
 use ofs_runtime::index::{Document, Index, Put, Query, SortBy, Target};
 use serde_json::{Value, json};
 use std::panic::{AssertUnwindSafe, resume_unwind};
@@ -142,8 +142,8 @@ pub fn target(name: &str) -> Target {
     Target(name.to_owned())
 }
 
-pub fn id(number: u128) -> OrderId {
-    OrderId(Uuid::from_u128(number << 64 | 0x4000_8000_0000_0000_0000 | number))
+pub fn id(number: u128) -> Key {
+    Key(Uuid::from_u128(number << 64 | 0x4000_8000_0000_0000_0000 | number))
 }
 
 fn time(seconds: i64) -> Timestamp {
@@ -203,12 +203,12 @@ async fn holding(engine: &impl Engine, documents: &[Document]) -> Arc<dyn Index>
     index
 }
 
-async fn ids(index: &dyn Index, query: &Query) -> Vec<OrderId> {
+async fn ids(index: &dyn Index, query: &Query) -> Vec<Key> {
     let found = index.search(query).await.unwrap();
     found.orders.iter().map(|order| order["id"].as_str().unwrap().parse().unwrap()).collect()
 }
 
-async fn typed(index: &dyn Index, text: &str) -> Vec<OrderId> {
+async fn typed(index: &dyn Index, text: &str) -> Vec<Key> {
     let mut found = ids(index, &Query { text: Some(text.to_owned()), ..everything() }).await;
     found.sort();
     found

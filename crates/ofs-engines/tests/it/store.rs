@@ -18,7 +18,7 @@ mod refused;
 mod sqlite;
 
 use bytes::Bytes;
-use ofs_events::{EventId, OrderId, Timestamp, Topic};
+use ofs_events::{EventId, Key, Timestamp, Topic};
 use ofs_runtime::access::Access;
 use ofs_runtime::log::{Message, Position};
 use ofs_runtime::store::{
@@ -62,8 +62,8 @@ pub trait Engine: Send + Sync {
     async fn set_clock(&self, by_seconds: i64);
 }
 
-fn order(number: u128) -> OrderId {
-    OrderId(Uuid::from_u128(number))
+fn order(number: u128) -> Key {
+    Key(Uuid::from_u128(number))
 }
 
 fn event(number: u128) -> EventId {
@@ -74,12 +74,12 @@ fn time(micros: i64) -> Timestamp {
     Timestamp::from_micros(1_770_000_000_000_000 + micros)
 }
 
-fn seen(key: OrderId, number: u128) -> Seen {
+fn seen(key: Key, number: u128) -> Seen {
     Seen { day: 20_000, key, event_id: event(number) }
 }
 
 /// The record of `key` that says `status`, to be written over version `loaded`.
-fn record(key: OrderId, loaded: u64, status: &str) -> Record {
+fn record(key: Key, loaded: u64, status: &str) -> Record {
     Record {
         key,
         loaded,
@@ -91,7 +91,7 @@ fn record(key: OrderId, loaded: u64, status: &str) -> Record {
     }
 }
 
-fn message(key: OrderId, number: u128) -> Message {
+fn message(key: Key, number: u128) -> Message {
     Message {
         topic: Topic::Orders,
         key: Some(Bytes::from(key.to_string())),
@@ -105,7 +105,7 @@ fn at(offset: u64) -> Position {
     Position { topic: Topic::Orders, partition: 0, offset }
 }
 
-fn parking(key: Option<OrderId>, offset: u64, retry_in: Option<Duration>) -> Parking {
+fn parking(key: Option<Key>, offset: u64, retry_in: Option<Duration>) -> Parking {
     Parking {
         at: at(offset),
         key,
@@ -119,7 +119,7 @@ fn parking(key: Option<OrderId>, offset: u64, retry_in: Option<Duration>) -> Par
     }
 }
 
-fn guard(key: OrderId, version: u64) -> Guard {
+fn guard(key: Key, version: u64) -> Guard {
     Guard { owner: OWNER.to_owned(), key, version }
 }
 
@@ -144,16 +144,16 @@ fn settled(settled: impl IntoIterator<Item = Settled>) -> Commit {
 }
 
 /// A new order with one event to be sent.
-fn created(key: OrderId, number: u128) -> Commit {
+fn created(key: Key, number: u128) -> Commit {
     Commit { outgoing: vec![message(key, number)], ..records([record(key, 0, "Created")]) }
 }
 
-async fn load(store: &Arc<dyn Store>, keys: &[OrderId]) -> Loaded {
+async fn load(store: &Arc<dyn Store>, keys: &[Key]) -> Loaded {
     let wanted = Wanted { owner: OWNER.to_owned(), keys: keys.to_vec(), ..Wanted::default() };
     store.load(&wanted).await.unwrap()
 }
 
-async fn version(store: &Arc<dyn Store>, key: OrderId) -> u64 {
+async fn version(store: &Arc<dyn Store>, key: Key) -> u64 {
     load(store, &[key]).await.records.get(&key).map_or(0, |record| record.version)
 }
 
@@ -185,7 +185,7 @@ async fn tick(store: &Arc<dyn Store>) {
     let owner = || "clock".to_owned();
     let mut first = None;
     until("the clock moves", async || {
-        let key = OrderId(Uuid::from_u128(u128::MAX));
+        let key = Key(Uuid::from_u128(u128::MAX));
         store.commit(Commit { owner: owner(), index: vec![(key, 1)], ..empty() }).await.unwrap();
         let depths = store.depths().await.unwrap();
         let settled = vec![Settled::Indexed { key, version: 1 }];

@@ -24,7 +24,7 @@ const PAYLOAD: &str = r#"{"country":"US","orderId":"019c13e0-0000-7000-8000-0000
 fn any_member_order_offset_times_and_unknown_members_are_read() {
     let event = read(&order("OrderCreatedV1", "1", PAYLOAD)).expect("a readable event");
     assert_eq!(event.occurred_at.to_string(), "2026-01-31T12:00:00.100000Z");
-    assert_eq!(event.order_id().to_string().as_bytes(), KEY);
+    assert_eq!(event.key().to_string().as_bytes(), KEY);
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn each_kind_of_bad_record_has_its_own_reason() {
         (order("OrderMislaidV1", "1", PAYLOAD), "OrderMislaidV1 version 1 is unknown"),
         (order("PaymentAuthorizedV1", "1", PAYLOAD), "does not belong on orders.events.v1"),
         (order("OrderCreatedV1", "1", &nul), "U+0000"),
-        (order("OrderCreatedV1", "1", &other), "but the payload is about order"),
+        (order("OrderCreatedV1", "1", &other), "but the payload is about"),
         (order("OrderCreatedV1", "1", &deep), "the payload is not a OrderCreatedV1"),
         (deep.clone(), "not a JSON object"),
         ("x".repeat(MAX_RECORD_BYTES + 1), "bytes long"),

@@ -3,7 +3,7 @@
 use super::{Receipt, Receipts};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream, SelectAll};
-use ofs_events::OrderId;
+use ofs_events::Key;
 use std::collections::HashSet;
 use tokio::sync::mpsc;
 
@@ -15,7 +15,7 @@ const BATCHES: usize = 8;
 /// What has become of a part of a delivery.
 pub(super) struct Told {
     /// What it is about.
-    pub keys: Vec<OrderId>,
+    pub keys: Vec<Key>,
     /// Whether some of the delivery had not failed before.
     pub untried: bool,
     pub receipt: Receipt,
@@ -28,7 +28,7 @@ pub(super) struct Deliveries {
     streams: SelectAll<BoxStream<'static, Told>>,
     /// Deliveries of which nothing is known yet.
     unknown: usize,
-    /// Orders of which it is not known what became of them.
+    /// Keys of which it is not known what became of them.
     items: usize,
 }
 
@@ -46,7 +46,7 @@ impl Deliveries {
     /// Starts the delivery of `keys`, some of which may be `untried`.
     pub fn start<F: Future<Output = ()> + Send + 'static>(
         &mut self,
-        keys: Vec<OrderId>,
+        keys: Vec<Key>,
         untried: bool,
         deliver: impl FnOnce(Receipts) -> F,
     ) {
@@ -70,7 +70,7 @@ impl Deliveries {
 /// holds one of the store's connections must go on meanwhile, or the two would wait for each other.
 struct Delivery {
     /// What nothing was told of yet.
-    rest: HashSet<OrderId>,
+    rest: HashSet<Key>,
     untried: bool,
     first: bool,
     receipts: mpsc::UnboundedReceiver<Receipt>,
@@ -80,7 +80,7 @@ struct Delivery {
 
 impl Delivery {
     fn start<F: Future<Output = ()> + Send + 'static>(
-        keys: Vec<OrderId>,
+        keys: Vec<Key>,
         untried: bool,
         deliver: impl FnOnce(Receipts) -> F,
     ) -> Self {
@@ -104,9 +104,9 @@ impl Delivery {
     }
 
     /// What nothing was told of: it has come to its end, or failed if the task has died.
-    async fn end(&mut self) -> Option<(Vec<OrderId>, Receipt)> {
+    async fn end(&mut self) -> Option<(Vec<Key>, Receipt)> {
         let ended = self.task.take()?.await;
-        let keys: Vec<OrderId> = self.rest.drain().collect();
+        let keys: Vec<Key> = self.rest.drain().collect();
         let mut receipt = Receipt::default();
         if let Err(died) = ended {
             receipt.failed = keys.iter().map(|key| (*key, died.to_string())).collect();
@@ -120,15 +120,15 @@ mod tests {
     use super::*;
     use uuid::Uuid;
 
-    fn key(number: u128) -> OrderId {
-        OrderId(Uuid::from_u128(number))
+    fn key(number: u128) -> Key {
+        Key(Uuid::from_u128(number))
     }
 
     fn failed(number: u128) -> Receipt {
         Receipt { failed: vec![(key(number), "why".to_owned())], ..Receipt::default() }
     }
 
-    async fn all(deliveries: &mut Deliveries) -> Vec<Vec<OrderId>> {
+    async fn all(deliveries: &mut Deliveries) -> Vec<Vec<Key>> {
         let mut told = Vec::new();
         while let Some(next) = deliveries.next().await {
             told.push(next.keys);

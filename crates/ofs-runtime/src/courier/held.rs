@@ -1,13 +1,13 @@
-//! The orders that a courier leaves out when it looks for what is owed: those under way, and those
+//! The keys that a courier leaves out when it looks for what is owed: those under way, and those
 //! that failed, each for a time of its own, so that what was not tried yet goes ahead of them.
 
 use crate::backoff::Backoff;
-use ofs_events::OrderId;
+use ofs_events::Key;
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A failed order that is owed no more (somebody else delivered it) is forgotten after this time.
+/// A failed key that is owed no more (somebody else delivered it) is forgotten after this time.
 const FORGET: Duration = Duration::from_mins(1);
 
 struct Hold {
@@ -17,11 +17,11 @@ struct Hold {
 }
 
 #[derive(Default)]
-pub(super) struct Held(HashMap<OrderId, Hold>);
+pub(super) struct Held(HashMap<Key, Hold>);
 
 impl Held {
     /// Those to leave out now.
-    pub fn now(&mut self) -> Vec<OrderId> {
+    pub fn now(&mut self) -> Vec<Key> {
         let now = Instant::now();
         self.0.retain(|_, hold| hold.until.is_none_or(|until| until + FORGET > now));
         let held = self.0.iter().filter(|(_, hold)| hold.until.is_none_or(|until| until > now));
@@ -29,7 +29,7 @@ impl Held {
     }
 
     /// `keys` are under way from now on. Whether some of them had not failed before.
-    pub fn take(&mut self, keys: &[OrderId]) -> bool {
+    pub fn take(&mut self, keys: &[Key]) -> bool {
         let known = self.0.len();
         for key in keys {
             let hold = Hold { until: None, backoff: Backoff::world() };
@@ -39,7 +39,7 @@ impl Held {
     }
 
     /// The delivery of `keys` is over, and these of them have `failed`.
-    pub fn settle(&mut self, keys: &[OrderId], failed: impl Iterator<Item = OrderId>) {
+    pub fn settle(&mut self, keys: &[Key], failed: impl Iterator<Item = Key>) {
         for key in failed {
             if let Some(hold) = self.0.get_mut(&key) {
                 hold.until = Some(Instant::now() + hold.backoff.next_wait());
@@ -58,8 +58,8 @@ mod tests {
     use super::*;
     use uuid::Uuid;
 
-    const ONE: OrderId = OrderId(Uuid::from_u128(1));
-    const OTHER: OrderId = OrderId(Uuid::from_u128(2));
+    const ONE: Key = Key(Uuid::from_u128(1));
+    const OTHER: Key = Key(Uuid::from_u128(2));
 
     #[test]
     fn what_failed_waits_longer_each_time_and_what_arrived_does_not() {

@@ -8,7 +8,7 @@ use crate::metrics;
 use crate::rebuild::Targets;
 use crate::store::{Error, Record, Settled};
 use async_trait::async_trait;
-use ofs_events::OrderId;
+use ofs_events::Key;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -41,7 +41,7 @@ impl IndexLane {
                             missed.failed.insert(document.id, reason);
                         }
                         Put::Refused(reason) => {
-                            error!(order = %document.id, reason, "the index refuses a document");
+                            error!(key = %document.id, reason, "the index refuses a document");
                             missed.refused.insert(document.id, reason);
                         }
                     }
@@ -55,9 +55,9 @@ impl IndexLane {
 #[derive(Default)]
 struct Missed {
     /// Not now.
-    failed: HashMap<OrderId, String>,
+    failed: HashMap<Key, String>,
     /// Whatever happens: pushed again when a person asks for it, or the record changes.
-    refused: HashMap<OrderId, String>,
+    refused: HashMap<Key, String>,
 }
 
 /// A record as the document that the index holds.
@@ -78,11 +78,11 @@ impl Lane for IndexLane {
         &books.bell().index
     }
 
-    fn key(item: &Record) -> OrderId {
+    fn key(item: &Record) -> Key {
         item.key
     }
 
-    async fn owed(&self, books: &Books, _: &[u16], skip: &[OrderId]) -> Result<Vec<Record>, Error> {
+    async fn owed(&self, books: &Books, _: &[u16], skip: &[Key]) -> Result<Vec<Record>, Error> {
         let owed = books.store().unindexed(books.owner(), skip, Self::BATCH).await?;
         // Before the first index is begun there is nowhere to carry them, and nothing is wrong.
         if owed.is_empty() || Targets::load(books).await?.current().next().is_some() {

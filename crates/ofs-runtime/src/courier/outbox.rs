@@ -9,7 +9,7 @@ use crate::metrics;
 use crate::store::{Error, Outgoing, SHARDS, Settled};
 use async_trait::async_trait;
 use futures::StreamExt;
-use ofs_events::OrderId;
+use ofs_events::Key;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -74,7 +74,7 @@ impl Lane for OutboxLane {
         &books.bell().outbox
     }
 
-    fn key(item: &Outgoing) -> OrderId {
+    fn key(item: &Outgoing) -> Key {
         item.key
     }
 
@@ -82,7 +82,7 @@ impl Lane for OutboxLane {
         &self,
         books: &Books,
         slots: &[u16],
-        skip: &[OrderId],
+        skip: &[Key],
     ) -> Result<Vec<Outgoing>, Error> {
         loop {
             let from = self.begin();

@@ -7,7 +7,7 @@ use crate::parked::Redrive;
 use crate::store::{Error, Parked};
 use async_trait::async_trait;
 use futures::StreamExt;
-use ofs_events::OrderId;
+use ofs_events::Key;
 use std::time::Duration;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -41,18 +41,18 @@ impl Lane for RetryLane {
         &books.bell().retry
     }
 
-    fn key(item: &Parked) -> OrderId {
-        item.event.key.unwrap_or(OrderId(Uuid::nil()))
+    fn key(item: &Parked) -> Key {
+        item.event.key.unwrap_or(Key(Uuid::nil()))
     }
 
-    async fn owed(&self, books: &Books, _: &[u16], _: &[OrderId]) -> Result<Vec<Parked>, Error> {
+    async fn owed(&self, books: &Books, _: &[u16], _: &[Key]) -> Result<Vec<Parked>, Error> {
         books.store().due(books.owner(), HOLD, Self::BATCH).await
     }
 
     async fn deliver(&self, _: &Books, items: Vec<Parked>, receipts: &Receipts) {
         let attempts = items.into_iter().map(|item| async move {
-            let order = Self::key(&item);
-            self.redrive.attempt(item).await.err().map(|error| (order, error.to_string()))
+            let key = Self::key(&item);
+            self.redrive.attempt(item).await.err().map(|error| (key, error.to_string()))
         });
         let failed: Vec<_> = futures::stream::iter(attempts).buffer_unordered(64).collect().await;
         let failed = failed.into_iter().flatten().collect();

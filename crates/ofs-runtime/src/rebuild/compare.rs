@@ -4,7 +4,7 @@ use super::{Error, PAGE, Rebuild, TARGETS, before};
 use crate::courier::document;
 use crate::index::{self, Document, Target};
 use crate::store::Wanted;
-use ofs_events::OrderId;
+use ofs_events::Key;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,8 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Different {
-    /// The order.
-    pub id: OrderId,
+    /// The key.
+    pub id: Key,
     /// The record's version.
     pub record_version: u64,
     /// The document's version.
@@ -42,9 +42,9 @@ pub struct Verified {
     /// Records whose document the index refuses; no differences.
     pub refused: u64,
     /// Records without a document.
-    pub missing: Vec<OrderId>,
+    pub missing: Vec<Key>,
     /// Documents without a record.
-    pub extra: Vec<OrderId>,
+    pub extra: Vec<Key>,
     /// Documents that say something else.
     pub different: Vec<Different>,
 }
@@ -53,7 +53,7 @@ pub struct Verified {
 #[derive(Default)]
 pub(super) struct Compared {
     pub(super) verified: Verified,
-    pub(super) again: Vec<(OrderId, u64)>,
+    pub(super) again: Vec<(Key, u64)>,
 }
 
 impl Rebuild {
@@ -94,12 +94,12 @@ impl Rebuild {
         }
     }
 
-    /// Orders of one page whose document is not what the record says, at this moment.
+    /// Keys of one page whose document is not what the record says, at this moment.
     async fn compare_page(
         &self,
         target: &Target,
-        after: Option<OrderId>,
-    ) -> Result<(u64, Vec<OrderId>, Option<OrderId>), Error> {
+        after: Option<Key>,
+    ) -> Result<(u64, Vec<Key>, Option<Key>), Error> {
         let records = self.books.store().scan(self.books.owner(), after, PAGE).await?;
         let documents = self.index.scan(target, after, PAGE).await?;
         let full = |len: usize| len == PAGE;
@@ -108,8 +108,8 @@ impl Rebuild {
             documents.last().filter(|_| full(documents.len())).map(|document| document.id),
         ];
         let end = ends.into_iter().flatten().min();
-        let within = |id: OrderId| end.is_none_or(|end| id <= end);
-        let mut pairs: BTreeMap<OrderId, (Option<Document>, Option<Document>)> = BTreeMap::new();
+        let within = |id: Key| end.is_none_or(|end| id <= end);
+        let mut pairs: BTreeMap<Key, (Option<Document>, Option<Document>)> = BTreeMap::new();
         for record in records.iter().filter(|record| record.key != TARGETS) {
             pairs.entry(record.key).or_default().0 = Some(document(record));
         }
@@ -128,7 +128,7 @@ impl Rebuild {
     async fn recheck(
         &self,
         target: &Target,
-        mut suspects: Vec<OrderId>,
+        mut suspects: Vec<Key>,
         compared: &mut Compared,
     ) -> Result<(), Error> {
         let until = Instant::now() + PATIENCE;
@@ -158,11 +158,11 @@ impl Rebuild {
         }
     }
 
-    /// One order's record, as the document it should be, and the document it is.
+    /// One key's record, as the document it should be, and the document it is.
     async fn pair(
         &self,
         target: &Target,
-        id: OrderId,
+        id: Key,
     ) -> Result<(Option<Document>, Option<Document>), Error> {
         let wanted = Wanted { keys: vec![id], ..Wanted::default() };
         let record = self.books.load(wanted).await?.records.get(&id).map(document);
@@ -172,7 +172,7 @@ impl Rebuild {
 }
 
 impl Compared {
-    fn note(&mut self, id: OrderId, record: Option<Document>, found: Option<Document>) {
+    fn note(&mut self, id: Key, record: Option<Document>, found: Option<Document>) {
         if let Some(record) = &record
             && self.again.len() < AGAIN
         {
@@ -183,7 +183,7 @@ impl Compared {
 }
 
 impl Verified {
-    fn note(&mut self, id: OrderId, record: Option<Document>, found: Option<Document>) {
+    fn note(&mut self, id: Key, record: Option<Document>, found: Option<Document>) {
         self.differences += 1;
         match (record, found) {
             (Some(record), Some(found)) if self.different.len() < LISTED => {

@@ -2,14 +2,14 @@
 
 use super::{Error, PAGE, Rebuild};
 use crate::store::{Commit, Refused};
-use ofs_events::OrderId;
+use ofs_events::Key;
 
 impl Rebuild {
-    /// Records that the index refuses, by ascending order, after `after`, at most `max`.
+    /// Records that the index refuses, by ascending key, after `after`, at most `max`.
     ///
     /// # Errors
     /// If the store cannot be reached.
-    pub async fn refused(&self, after: Option<OrderId>, max: usize) -> Result<Vec<Refused>, Error> {
+    pub async fn refused(&self, after: Option<Key>, max: usize) -> Result<Vec<Refused>, Error> {
         Ok(self.books.store().refused(self.books.owner(), after, max).await?)
     }
 
@@ -30,7 +30,7 @@ impl Rebuild {
     }
 
     /// Whether the index refuses this version of `key`.
-    pub(super) async fn is_refused(&self, key: OrderId, version: u64) -> Result<bool, Error> {
+    pub(super) async fn is_refused(&self, key: Key, version: u64) -> Result<bool, Error> {
         let found = self.refused(super::before(key), 1).await?;
         Ok(found.iter().any(|refused| refused.key == key && refused.version == version))
     }

@@ -1,8 +1,8 @@
-//! Parked events, as the store keeps them: queues of one order's events on one topic, and their heads.
+//! Parked events, as the store keeps them: queues of one key's events on one topic, and their heads.
 
 use crate::log::Position;
 use bytes::Bytes;
-use ofs_events::{EventId, OrderId, Timestamp};
+use ofs_events::{EventId, Key, Timestamp};
 use std::time::Duration;
 
 /// An event that could not be handled, with everything needed to try again.
@@ -10,8 +10,8 @@ use std::time::Duration;
 pub struct Parking {
     /// Where it stands in the log; an owner parks a position once.
     pub at: Position,
-    /// The order whose later events on this topic wait behind it; none if no order can be told.
-    pub key: Option<OrderId>,
+    /// The key whose later events on this topic wait behind it; none if no key can be told.
+    pub key: Option<Key>,
     /// The event, where it could be read.
     pub event_id: Option<EventId>,
     /// Its type, where it could be read.
@@ -42,7 +42,7 @@ pub enum ParkedState {
 /// A parked event as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parked {
-    /// Its number; the lowest open one of an (owner, topic, order) is the head of that queue.
+    /// Its number; the lowest open one of an (owner, topic, key) is the head of that queue.
     pub id: u64,
     /// The service that could not handle it.
     pub owner: String,
@@ -67,8 +67,8 @@ pub struct Parked {
 pub struct ParkedFilter {
     /// Only this service's.
     pub owner: Option<String>,
-    /// Only this order's.
-    pub key: Option<OrderId>,
+    /// Only this key's.
+    pub key: Option<Key>,
     /// Only those whose reason holds this text, in any case.
     pub reason: Option<String>,
     /// Only those in this state.

@@ -1,15 +1,15 @@
 //! Records: versioned documents, of which a build changes only what it knows.
 
-use ofs_events::{OrderId, Timestamp};
+use ofs_events::{Key, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// One service's knowledge of one order: a versioned JSON document.
+/// What one service knows of one key: a versioned JSON document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// The order.
-    pub key: OrderId,
+    /// The key.
+    pub key: Key,
     /// The version this one replaces; 0 if there was none. A commit fails if another is there.
     pub loaded: u64,
     /// This version: `loaded` as it was read, `loaded + 1` when it is to be written.
@@ -39,14 +39,14 @@ impl Record {
     #[must_use]
     pub fn next<T: Serialize>(
         previous: Option<&Record>,
-        key: OrderId,
+        key: impl Into<Key>,
         status: &str,
         body: &T,
         now: Timestamp,
     ) -> Record {
         let loaded = previous.map_or(0, |record| record.version);
         Record {
-            key,
+            key: key.into(),
             loaded,
             version: loaded + 1,
             status: status.to_owned(),
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_new_version_keeps_the_members_that_this_build_does_not_know() {
-        let (key, now) = (OrderId(Uuid::from_u128(1)), Timestamp::from_micros(0));
+        let (key, now) = (Key(Uuid::from_u128(1)), Timestamp::from_micros(0));
         let theirs = json!({
             "id": 1, "lines": [1, 2], "facts": { "paid": false, "captured": true },
             "told": [{ "what": "a", "by": 1 }, { "what": "b", "by": 2 }],

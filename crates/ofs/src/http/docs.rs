@@ -75,7 +75,8 @@ pub(super) fn complete(mut described: OpenApi) -> OpenApi {
     if let Some(RefOr::T(Schema::Object(problem))) = components.schemas.get_mut(&*Problem::name())
         && let Some(RefOr::T(Schema::Object(kind))) = problem.properties.get_mut("type")
     {
-        kind.enum_values = Some(Problem::KINDS.iter().map(|kind| kind.uri.into()).collect());
+        let kinds = Problem::KINDS.iter().chain([&order_service::http::UNKNOWN_ORDER]);
+        kind.enum_values = Some(kinds.map(|kind| kind.uri.into()).collect());
     }
     for item in described.paths.paths.values_mut() {
         let operations =

@@ -154,7 +154,7 @@ async fn read(
     let start = start(&asked, resumed.map(|value| value.to_str().unwrap_or_default()))?;
     let follow = asked.follow.unwrap_or(live);
     let stop = app.draining.clone();
-    let tail = match Tail::open(app.log, &start, asked.order, follow, stop).await {
+    let tail = match Tail::open(app.log, &start, asked.order.map(Into::into), follow, stop).await {
         Ok(tail) => tail,
         Err(NoStart::Log(error)) => {
             tracing::warn!(%error, "reading the log for a client failed");

@@ -103,11 +103,11 @@ async fn show(State(app): State<App>, Id(id): Id<OrderId>) -> Result<Json<Explan
 
 /// Everything that is known about order `id`.
 pub(super) async fn known(app: &App, id: OrderId) -> Result<Known, Problem> {
-    let record = app.desk(order_service::NAME).record(id).await?;
-    let record = record.ok_or_else(|| Problem::unknown_order(id))?;
+    let record = app.desk(order_service::NAME).record(id.into()).await?;
+    let record = record.ok_or_else(|| order_service::http::unknown_order(id))?;
     let order: Order = record.read().map_err(|_| Problem::internal())?;
     let order = OrderView::from(order);
-    let filter = ParkedFilter { key: Some(id), ..ParkedFilter::default() };
+    let filter = ParkedFilter { key: Some(id.into()), ..ParkedFilter::default() };
     let (timeline, parked) =
         tokio::join!(timeline::timeline(app, id), app.store.parked(&filter, PARKED));
     let (timeline, parked) = (timeline?, parked?.events);

@@ -94,7 +94,7 @@ struct Comparison {
 impl From<Verified> for Comparison {
     fn from(verified: Verified) -> Self {
         let different = verified.different.into_iter().map(|difference| Difference {
-            id: difference.id,
+            id: difference.id.into(),
             record_version: difference.record_version,
             index_version: difference.index_version,
             members: difference.members,
@@ -103,8 +103,8 @@ impl From<Verified> for Comparison {
             checked: verified.checked,
             differences: verified.differences,
             refused: verified.refused,
-            missing: verified.missing,
-            extra: verified.extra,
+            missing: verified.missing.into_iter().map(Into::into).collect(),
+            extra: verified.extra.into_iter().map(Into::into).collect(),
             different: different.collect(),
         }
     }

@@ -98,7 +98,7 @@ impl From<&store::Parked> for ParkedView {
             state: parked.state.into(),
             topic: parked.event.at.topic,
             position: parked.event.at,
-            order: parked.event.key,
+            order: parked.event.key.map(Into::into),
             event_id: parked.event.event_id,
             event_type: parked.event.event_type.clone(),
             reason: parked.event.reason.clone(),
@@ -193,7 +193,7 @@ impl Listing {
         let state = self.state.map(Into::into);
         let filter = ParkedFilter {
             owner: self.service.map(owner),
-            key: self.order,
+            key: self.order.map(Into::into),
             reason: self.reason,
             state,
             after: after.flatten(),

@@ -40,7 +40,7 @@ struct RefusedDocument {
 impl From<store::Refused> for RefusedDocument {
     fn from(refused: store::Refused) -> Self {
         let store::Refused { key, version, reason, since } = refused;
-        Self { order: key, version, reason, since }
+        Self { order: key.into(), version, reason, since }
     }
 }
 
@@ -109,7 +109,7 @@ async fn list(
 ) -> Result<Json<RefusedPage>, Problem> {
     let (after, limit) = asked.check()?;
     // One more than asked for tells whether there is a next page.
-    let mut found = app.rebuild.refused(after, limit + 1).await.map_err(problem)?;
+    let mut found = app.rebuild.refused(after.map(Into::into), limit + 1).await.map_err(problem)?;
     let more = found.len() > limit;
     found.truncate(limit);
     let next_cursor = found.last().filter(|_| more).map(|last| last.key.to_string());

@@ -3,7 +3,7 @@
 //! The order between partitions is that of appending, as well as it can be told while reading.
 
 use super::place::{self, NoStart, Place, Reached, Start};
-use ofs_events::{OrderId, Timestamp, Topic};
+use ofs_events::{Key, Timestamp, Topic};
 use ofs_runtime::log::{Bounds, Error, Log, Position, Received};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -86,7 +86,7 @@ impl Part {
 pub(super) struct Tail {
     log: Arc<dyn Log>,
     parts: Vec<Part>,
-    order: Option<OrderId>,
+    order: Option<Key>,
     /// A partition that is added later is read, too.
     whole: bool,
     follow: bool,
@@ -99,7 +99,7 @@ impl Tail {
     pub(super) async fn open(
         log: Arc<dyn Log>,
         start: &Start,
-        order: Option<OrderId>,
+        order: Option<Key>,
         follow: bool,
         stop: CancellationToken,
     ) -> Result<Tail, NoStart> {
@@ -145,7 +145,7 @@ impl Tail {
 
     fn wants(&self, record: &Received) -> bool {
         let Some(order) = self.order else { return true };
-        OrderId::from_record_key(record.key.as_deref()) == Some(order)
+        Key::from_record_key(record.key.as_deref()) == Some(order)
     }
 
     async fn wait(&mut self) -> Result<(), Error> {

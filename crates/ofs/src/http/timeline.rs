@@ -5,7 +5,7 @@ use super::App;
 use crate::told::told;
 use axum::Json;
 use axum::extract::State;
-use ofs_events::OrderId;
+use ofs_events::{Key, OrderId};
 use ofs_runtime::extract::Id;
 use ofs_runtime::problem::Problem;
 use ofs_runtime::store::{self, Record, Wanted};
@@ -50,7 +50,7 @@ async fn show(State(app): State<App>, Id(id): Id<OrderId>) -> Result<Json<Timeli
 /// What happened to order `id`.
 pub(super) async fn timeline(app: &App, id: OrderId) -> Result<Timeline, Problem> {
     // First what is read, then what is told: between the two an event can only come twice.
-    let mut events = match record(app, search_indexer_worker::NAME, id).await? {
+    let mut events = match record(app, search_indexer_worker::NAME, id.into()).await? {
         Some(record) => {
             let document: OrderDocument = record.read().map_err(|_| Problem::internal())?;
             document.timeline
@@ -58,9 +58,9 @@ pub(super) async fn timeline(app: &App, id: OrderId) -> Result<Timeline, Problem
         None => Vec::new(),
     };
     let (order, payment, shipment) = tokio::try_join!(
-        record(app, order_service::NAME, id),
-        record(app, payment_worker::NAME, id),
-        record(app, fulfillment_worker::NAME, id),
+        record(app, order_service::NAME, id.into()),
+        record(app, payment_worker::NAME, id.into()),
+        record(app, fulfillment_worker::NAME, id.into()),
     )?;
     let told = order.map(|order| told(order, payment, shipment)).unwrap_or_default();
     for (_, _, event) in &told {
@@ -69,12 +69,12 @@ pub(super) async fn timeline(app: &App, id: OrderId) -> Result<Timeline, Problem
         }
     }
     if events.is_empty() {
-        return Err(Problem::unknown_order(id));
+        return Err(order_service::http::unknown_order(id));
     }
     Ok(Timeline { order_id: id, events: in_causal_order(events) })
 }
 
-async fn record(app: &App, owner: &str, key: OrderId) -> Result<Option<Record>, store::Error> {
+async fn record(app: &App, owner: &str, key: Key) -> Result<Option<Record>, store::Error> {
     let wanted = Wanted { owner: owner.to_owned(), keys: vec![key], ..Wanted::default() };
     Ok(app.store.load(&wanted).await?.records.remove(&key))
 }

@@ -6,7 +6,7 @@
 use crate::engines::Engines;
 use crate::told::told;
 use anyhow::Context as _;
-use ofs_events::{Event, EventId, OrderId, OrderStatus, Topic};
+use ofs_events::{Event, EventId, Key, OrderStatus, Topic};
 use ofs_runtime::agreement::Agreement;
 use ofs_runtime::log::{Bounds, Message, Received, Reset};
 use ofs_runtime::pipeline::group_of;
@@ -27,7 +27,7 @@ pub struct Repair {
     /// Whether it was done, not only found.
     pub applied: bool,
     /// Orders that only the log knew: stored again.
-    pub restored: BTreeSet<OrderId>,
+    pub restored: BTreeSet<Key>,
     /// Groups that read the log from its beginning again.
     pub rewound: Vec<String>,
     /// Events that the log lacked: owed to it again.
@@ -35,7 +35,7 @@ pub struct Repair {
     /// What store and log know to have lost since they saw each other, in words.
     pub lost: Vec<String>,
     /// What cannot be repaired, and why.
-    pub unrepairable: BTreeMap<OrderId, String>,
+    pub unrepairable: BTreeMap<Key, String>,
 }
 
 impl Repair {
@@ -53,7 +53,7 @@ impl Repair {
 #[serde(rename_all = "camelCase")]
 pub struct Republished {
     /// Whose it is.
-    pub order_id: OrderId,
+    pub order_id: Key,
     /// What it tells.
     pub event_type: &'static str,
     /// Its id, as it was.
@@ -115,7 +115,7 @@ struct Examination<'a> {
     /// Every event in the log.
     in_log: HashSet<EventId>,
     /// Every order whose beginning is in the log.
-    begun: HashSet<OrderId>,
+    begun: HashSet<Key>,
 }
 
 impl Examination<'_> {
@@ -135,7 +135,7 @@ impl Examination<'_> {
             let events: Vec<Event> = records.iter().filter_map(decode).collect();
             self.in_log.extend(events.iter().map(|event| event.id));
             if topic == Topic::Orders {
-                self.begun.extend(events.iter().map(Event::order_id));
+                self.begun.extend(events.iter().map(Event::key));
             }
             self.restore(&events).await?;
         }
@@ -143,11 +143,11 @@ impl Examination<'_> {
     }
 
     async fn restore(&mut self, events: &[Event]) -> anyhow::Result<()> {
-        let keys: BTreeSet<OrderId> = events.iter().map(Event::order_id).collect();
+        let keys: BTreeSet<Key> = events.iter().map(Event::key).collect();
         let known = self.records(order_service::NAME, keys.into_iter().collect()).await?;
         let mut records = Vec::new();
         for event in events {
-            let id = event.order_id();
+            let id = event.key();
             if known.contains_key(&id) || self.repair.restored.contains(&id) {
                 continue;
             }
@@ -187,7 +187,7 @@ impl Examination<'_> {
         orders: Vec<Record>,
         owed: &HashSet<EventId>,
     ) -> anyhow::Result<()> {
-        let keys: Vec<OrderId> = orders.iter().map(|order| order.key).collect();
+        let keys: Vec<Key> = orders.iter().map(|order| order.key).collect();
         let mut payments = self.records(payment_worker::NAME, keys.clone()).await?;
         let mut shipments = self.records(fulfillment_worker::NAME, keys.clone()).await?;
         let documents = self.records(search_indexer_worker::NAME, keys).await?;
@@ -246,11 +246,7 @@ impl Examination<'_> {
         }
     }
 
-    async fn records(
-        &self,
-        owner: &str,
-        keys: Vec<OrderId>,
-    ) -> anyhow::Result<HashMap<OrderId, Record>> {
+    async fn records(&self, owner: &str, keys: Vec<Key>) -> anyhow::Result<HashMap<Key, Record>> {
         let wanted = Wanted { owner: owner.to_owned(), keys, ..Wanted::default() };
         Ok(self.engines.store.load(&wanted).await?.records)
     }

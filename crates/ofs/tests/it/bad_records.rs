@@ -74,7 +74,7 @@ fn each_kind() -> Vec<Bad> {
         newer(replaced(8, "\"eventVersion\":1", "\"eventVersion\":2"), "version 2 is unknown"),
         bad(record(Topic::Orders, None, text(9).as_bytes()), "the record has no key"),
         bad(record(Topic::Orders, Some(b"\xff\x00"), text(10).as_bytes()), "not an order id"),
-        bad(on_orders(11, text(111)), "but the payload is about order"),
+        bad(on_orders(11, text(111)), "but the payload is about"),
         bad(on_orders(12, "\u{1}".repeat(1 << 20)), "1048576 bytes long"),
         bad(on_orders(13, "[".repeat(100_000)), "it is not a JSON object"),
         bad(

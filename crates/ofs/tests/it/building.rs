@@ -3,7 +3,7 @@
 use crate::system::System;
 use async_trait::async_trait;
 use ofs::engines::Engines;
-use ofs_events::OrderId;
+use ofs_events::Key;
 use ofs_runtime::books::Books;
 use ofs_runtime::courier::{Courier, IndexLane};
 use ofs_runtime::index::{self, Document, Found, Index, Put, Query, Status, Target};
@@ -22,11 +22,11 @@ const INDEXER: &str = "search-indexer-worker";
 /// An index that claims to store some documents and does not, until it is first compared.
 struct Forgetful {
     index: Arc<dyn Index>,
-    forgets: BTreeSet<OrderId>,
+    forgets: BTreeSet<Key>,
     is_compared: AtomicBool,
     /// Which documents were put since then; some of them twice, where the list of targets changed
     /// while they were on their way.
-    puts: Mutex<BTreeSet<OrderId>>,
+    puts: Mutex<BTreeSet<Key>>,
 }
 
 #[async_trait]
@@ -51,7 +51,7 @@ impl Index for Forgetful {
     async fn scan(
         &self,
         target: &Target,
-        after: Option<OrderId>,
+        after: Option<Key>,
         max: usize,
     ) -> Result<Vec<Document>, index::Error> {
         self.is_compared.store(true, Ordering::SeqCst);
@@ -71,8 +71,8 @@ impl Index for Forgetful {
     }
 }
 
-fn key(number: u128) -> OrderId {
-    OrderId(Uuid::from_u128(number))
+fn key(number: u128) -> Key {
+    Key(Uuid::from_u128(number))
 }
 
 /// The books of the indexer with `count` records.

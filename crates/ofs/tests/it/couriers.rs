@@ -3,7 +3,7 @@
 use crate::server::PATIENCE;
 use crate::system::System;
 use async_trait::async_trait;
-use ofs_events::{OrderId, Topic};
+use ofs_events::{Key, Topic};
 use ofs_runtime::agreement::Agreement;
 use ofs_runtime::books::Books;
 use ofs_runtime::courier::{Courier, Lane, OutboxLane, Receipt, Receipts};
@@ -24,7 +24,7 @@ use uuid::Uuid;
 /// A receiver of orders; those with an odd number never arrive, and the others are owed no more then.
 #[derive(Default)]
 struct Receiver {
-    owed: Mutex<BTreeSet<OrderId>>,
+    owed: Mutex<BTreeSet<Key>>,
     deliveries: Mutex<Vec<Instant>>,
     /// After how many deliveries, or when nothing else is owed, the courier is stopped.
     most: usize,
@@ -33,13 +33,13 @@ struct Receiver {
 
 struct Refusing(Arc<Receiver>);
 
-fn is_refused(key: &OrderId) -> bool {
+fn is_refused(key: &Key) -> bool {
     key.0.as_u128() % 2 == 1
 }
 
 #[async_trait]
 impl Lane for Refusing {
-    type Item = OrderId;
+    type Item = Key;
 
     const NAME: metrics::Lane = metrics::Lane::Retry;
     const SLOTS: u16 = 0;
@@ -49,17 +49,17 @@ impl Lane for Refusing {
         &books.bell().retry
     }
 
-    fn key(item: &OrderId) -> OrderId {
+    fn key(item: &Key) -> Key {
         *item
     }
 
-    async fn owed(&self, _: &Books, _: &[u16], skip: &[OrderId]) -> Result<Vec<OrderId>, Error> {
-        let skip: BTreeSet<&OrderId> = skip.iter().collect();
+    async fn owed(&self, _: &Books, _: &[u16], skip: &[Key]) -> Result<Vec<Key>, Error> {
+        let skip: BTreeSet<&Key> = skip.iter().collect();
         let owed = self.0.owed.lock().expect("what is owed");
         Ok(owed.iter().filter(|key| !skip.contains(key)).take(Self::BATCH).copied().collect())
     }
 
-    async fn deliver(&self, _: &Books, items: Vec<OrderId>, receipts: &Receipts) {
+    async fn deliver(&self, _: &Books, items: Vec<Key>, receipts: &Receipts) {
         let receiver = &self.0;
         let mut deliveries = receiver.deliveries.lock().expect("deliveries");
         deliveries.push(Instant::now());
@@ -86,7 +86,7 @@ impl Lane for Refusing {
 async fn carry(orders: impl Iterator<Item = u128>, most: usize) -> Arc<Receiver> {
     let system = System::new();
     let books = Books::new("payment-worker", system.engines().await.store);
-    let owed = orders.map(|nth| OrderId(Uuid::from_u128(nth))).collect();
+    let owed = orders.map(|nth| Key(Uuid::from_u128(nth))).collect();
     let receiver = Arc::new(Receiver { owed: Mutex::new(owed), most, ..Receiver::default() });
     let courier = Courier::new(books, Refusing(Arc::clone(&receiver)));
     let carried = tokio::time::timeout(PATIENCE, courier.run(receiver.stop.clone())).await;
@@ -115,7 +115,7 @@ async fn orders_that_are_refused_for_ever_do_not_hold_up_the_others() {
 /// A log that takes nothing of orders with an odd number while it is closed; it only takes.
 struct HalfClosed {
     closed: AtomicBool,
-    taken: Mutex<BTreeSet<OrderId>>,
+    taken: Mutex<BTreeSet<Key>>,
 }
 
 impl HalfClosed {
@@ -143,7 +143,7 @@ impl Log for HalfClosed {
         vec![Ok(at); messages.len()]
     }
 
-    fn takes(&self, _: Topic, key: OrderId) -> bool {
+    fn takes(&self, _: Topic, key: Key) -> bool {
         !(is_refused(&key) && self.closed.load(Ordering::SeqCst))
     }
 
@@ -179,7 +179,7 @@ impl Log for HalfClosed {
 async fn owe(books: &Books, orders: impl Iterator<Item = u128>) {
     let mut commit = books.blank();
     for nth in orders {
-        let key = OrderId(Uuid::from_u128(nth));
+        let key = Key(Uuid::from_u128(nth));
         commit.records.push(Record::next(None, key, "Created", &json!({}), books.context().now()));
         commit.outgoing.push(Message {
             topic: Topic::Orders,

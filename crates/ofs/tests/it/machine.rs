@@ -6,7 +6,7 @@ mod fate;
 mod rig;
 
 use fate::{Kind, Trouble};
-use ofs_events::{Event, EventId, OrderId, Topic};
+use ofs_events::{Event, EventId, Key, Topic};
 use ofs_runtime::store::{Record, Wanted};
 use proptest::prelude::*;
 use rig::{FULFILLMENT_WORKER, ORDER_SERVICE, PAYMENT_WORKER, Rig, SEARCH_INDEXER};
@@ -170,7 +170,7 @@ impl Step {
 
 /// Without further trouble: every client sends its order until it is taken, every frozen process goes
 /// on, and all go on until there is nothing left to do. With `again`, everything is delivered once more.
-async fn finish(rig: &mut Rig, placed: &[&str], again: bool) -> Vec<OrderId> {
+async fn finish(rig: &mut Rig, placed: &[&str], again: bool) -> Vec<Key> {
     let mut orders = Vec::new();
     for (nth, scenario) in placed.iter().enumerate() {
         orders.push(rig.place(nth, scenario, None).await.expect("an order that is taken"));
@@ -186,20 +186,20 @@ async fn finish(rig: &mut Rig, placed: &[&str], again: bool) -> Vec<OrderId> {
         rig.heal().await;
         rig.push(None).await;
         if rig.is_quiet().await {
-            return orders;
+            return orders.into_iter().map(Into::into).collect();
         }
     }
     panic!("there is always something left to do");
 }
 
 /// What the log says of each order: its events by topic, each once, with their causes.
-async fn history(rig: &Rig) -> HashMap<OrderId, Vec<(&'static str, EventId, Option<EventId>)>> {
-    let mut history: HashMap<OrderId, Vec<_>> = HashMap::new();
+async fn history(rig: &Rig) -> HashMap<Key, Vec<(&'static str, EventId, Option<EventId>)>> {
+    let mut history: HashMap<Key, Vec<_>> = HashMap::new();
     for topic in Topic::ALL {
         for record in rig.history(topic).await {
             let event = Event::decode(topic, record.key.as_deref(), &record.value);
             let event = event.expect("an event");
-            let known = history.entry(event.order_id()).or_default();
+            let known = history.entry(event.key()).or_default();
             if known.iter().all(|(_, id, _)| *id != event.id) {
                 known.push((event.payload.event_type(), event.id, event.causation_id));
             }
@@ -208,13 +208,13 @@ async fn history(rig: &Rig) -> HashMap<OrderId, Vec<(&'static str, EventId, Opti
     history
 }
 
-async fn record(rig: &Rig, service: usize, order: OrderId) -> Option<Record> {
+async fn record(rig: &Rig, service: usize, order: Key) -> Option<Record> {
     let owner = rig.services[service].name.to_owned();
     let wanted = Wanted { owner, keys: vec![order], ..Wanted::default() };
     rig.store.load(&wanted).await.expect("the store").records.remove(&order)
 }
 
-async fn assert_all_is_well(rig: &Rig, placed: &[&str], orders: &[OrderId]) {
+async fn assert_all_is_well(rig: &Rig, placed: &[&str], orders: &[Key]) {
     let history = history(rig).await;
     assert_eq!(history.len(), orders.len(), "orders that nobody placed, or none for two clients");
     for (scenario, order) in placed.iter().zip(orders) {

@@ -5,7 +5,7 @@ use crate::crashes::{Accepted, assert_all_end_right, load};
 use crate::server::{Server, get, until};
 use crate::system::{SERVICES, System};
 use futures::future::join_all;
-use ofs_events::{CorrelationId, OrderId, Payload, PaymentAuthorizedV1, Topic};
+use ofs_events::{CorrelationId, Key, Payload, PaymentAuthorizedV1, Topic};
 use ofs_runtime::context::Context;
 use ofs_runtime::log::Position;
 use ofs_runtime::store::{Commit, Parking};
@@ -154,16 +154,16 @@ async fn what_an_older_process_parks_is_handled_by_a_newer_one_that_runs_already
     let server = system.start();
     let parked = format!("{}/parked?state=resolved", server.url);
     let context = Context::new("an older build");
-    let order_id = OrderId(context.new_id());
-    let paid = Payload::PaymentAuthorizedV1(PaymentAuthorizedV1 { order_id });
+    let key = Key(context.new_id());
+    let paid = Payload::PaymentAuthorizedV1(PaymentAuthorizedV1 { order_id: key.into() });
     let event = context.first(CorrelationId(context.new_id()), paid);
     let engines = system.engines().await;
     let unread = Parking {
         at: Position { topic: Topic::Payments, partition: 0, offset: 1_000_000 },
-        key: Some(order_id),
+        key: Some(key),
         event_id: None,
         event_type: None,
-        raw_key: Some(order_id.to_string().into()),
+        raw_key: Some(key.to_string().into()),
         raw: event.encode().into(),
         reason: "event type PaymentAuthorizedV1 version 1 is unknown to this build".to_owned(),
         unknown_type: true,
@@ -172,8 +172,6 @@ async fn what_an_older_process_parks_is_handled_by_a_newer_one_that_runs_already
     let owner = "fulfillment-worker".to_owned();
     let commit = Commit { owner, parked: vec![unread], ..Commit::default() };
     engines.store.commit(commit).await.expect("parked");
-    until(&parked, "the event is handled", |_, body| {
-        body.to_string().contains(&order_id.to_string())
-    })
-    .await;
+    until(&parked, "the event is handled", |_, body| body.to_string().contains(&key.to_string()))
+        .await;
 }

@@ -4,7 +4,7 @@ use crate::crashes::wait_for_end;
 use crate::server::{Server, get, http, order, place_all, post, search_all, until};
 use crate::system::{System, json, lines};
 use ofs::engines::Engines;
-use ofs_events::OrderId;
+use ofs_events::Key;
 use ofs_runtime::index::{Document, Target};
 use ofs_runtime::store::{Commit, Record};
 use serde_json::Value;
@@ -125,8 +125,8 @@ pub async fn found(server: &Server) -> BTreeSet<String> {
 }
 
 /// Changes a record of the indexer without telling the index.
-pub async fn tamper(engines: &Engines, key: OrderId, change: impl FnOnce(&mut Value)) {
-    let before = OrderId(Uuid::from_u128(key.0.as_u128() - 1));
+pub async fn tamper(engines: &Engines, key: Key, change: impl FnOnce(&mut Value)) {
+    let before = Key(Uuid::from_u128(key.0.as_u128() - 1));
     let page = engines.store.scan(INDEXER, Some(before), 1).await.expect("records");
     let record = page.into_iter().find(|record| record.key == key);
     let mut body: Value = record.as_ref().map_or(Value::Null, |one| one.read().expect("json"));
@@ -162,9 +162,8 @@ async fn verify_names_each_document_that_is_not_what_its_record_says(system: Sys
     assert_eq!((agreed.status.code(), &json(&agreed)["checked"]), (Some(0), &Value::from(5)));
     let (_, state) = get(&format!("{url}/index")).await;
     assert_eq!(server.stop(), Some(0));
-    let changed: OrderId = orders.first().expect("an order").parse().expect("an id");
-    let (only_record, only_document) =
-        (OrderId(Uuid::from_u128(1)), OrderId(Uuid::from_u128(u128::MAX)));
+    let changed: Key = orders.first().expect("an order").parse().expect("an id");
+    let (only_record, only_document) = (Key(Uuid::from_u128(1)), Key(Uuid::from_u128(u128::MAX)));
     {
         let engines = system.engines().await;
         tamper(&engines, changed, |body| {

@@ -4,14 +4,14 @@ use crate::rebuild::{found, house_of, tamper};
 use crate::scrape::until_scrape;
 use crate::server::{get, post, until};
 use crate::system::{System, json, lines};
-use ofs_events::OrderId;
+use ofs_events::Key;
 use serde_json::{Value, json};
 
 /// Stops the server, gives a record another `createdAt` without telling the index, and starts again.
 async fn change(
     system: &System,
     mut server: crate::server::Server,
-    order: OrderId,
+    order: Key,
     at: &Value,
 ) -> crate::server::Server {
     assert_eq!(server.stop(), Some(0));
@@ -30,7 +30,7 @@ async fn until_refused(url: &str, refused: u64) -> Value {
 async fn an_order_that_the_index_refuses_is_kept_apart_and_pushed_again(system: System) {
     let server = system.start();
     let all = house_of(&server.url, 3).await;
-    let bad: OrderId = all.first().expect("an order").parse().expect("an id");
+    let bad: Key = all.first().expect("an order").parse().expect("an id");
     let (_, before) = get(&format!("{}/orders/{bad}", server.url)).await;
     let server = change(&system, server, bad, &json!("yesterday")).await;
     let url = server.url.clone();

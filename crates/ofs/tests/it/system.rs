@@ -6,7 +6,7 @@ use crate::server::Server;
 use crate::servers::{self, Urls};
 use ofs::config::{Config, Inputs};
 use ofs::engines::{self, Engines};
-use ofs_events::{OrderId, Topic};
+use ofs_events::{Key, Topic};
 use ofs_runtime::log::Message;
 use ofs_runtime::store::Record;
 use serde_json::Value;
@@ -160,7 +160,7 @@ impl System {
     }
 
     /// Every record of every service, by owner and order. No server may run.
-    pub async fn records(&self) -> BTreeMap<(&'static str, OrderId), Record> {
+    pub async fn records(&self) -> BTreeMap<(&'static str, Key), Record> {
         let engines = self.engines().await;
         let mut all = BTreeMap::new();
         for owner in SERVICES {

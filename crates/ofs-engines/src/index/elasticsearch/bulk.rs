@@ -15,7 +15,7 @@ const BYTES: usize = 5_000_000;
 const MOST: usize = 1_000;
 /// The same when it does not.
 const LEAST: usize = 16;
-/// No order has this id, see [`make_durable`].
+/// No document has this id, see [`make_durable`].
 const NOBODY: &[u8] = b"{\"delete\":{\"_id\":\"-\"}}\n";
 
 /// How many documents the server is sent at once: half as many whenever it is overloaded, a tenth more

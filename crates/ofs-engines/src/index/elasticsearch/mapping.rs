@@ -5,7 +5,7 @@
 
 use super::names::{Generation, Names};
 use crate::index::searchable::{LAYOUT, Searchable};
-use ofs_events::OrderId;
+use ofs_events::Key;
 use ofs_runtime::index::Document;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
@@ -132,7 +132,7 @@ struct Source<'a> {
 #[serde(rename_all = "camelCase")]
 struct Search<'a> {
     /// Sorts as the id does.
-    id: OrderId,
+    id: Key,
     /// The id, and what else may be typed.
     words: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use bulk::Pace;
 use client::Client;
 use names::Names;
-use ofs_events::OrderId;
+use ofs_events::Key;
 use ofs_runtime::index::{Document, Error, Found, Index, Put, Query, Status, Target};
 use reqwest::Url;
 use uuid::Uuid;
@@ -91,7 +91,7 @@ impl Index for ElasticsearchIndex {
     async fn scan(
         &self,
         target: &Target,
-        after: Option<OrderId>,
+        after: Option<Key>,
         max: usize,
     ) -> Result<Vec<Document>, Error> {
         let generation = self.names.generation(target)?;

@@ -6,7 +6,7 @@ use super::client::Client;
 use super::mapping::LONGEST;
 use crate::index::letters::fold;
 use crate::index::words::{cut, typed_words};
-use ofs_events::OrderId;
+use ofs_events::Key;
 use ofs_runtime::index::{Cursor, Document, Error, FacetCount, Found, Query, SortBy};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -177,7 +177,7 @@ fn found(answer: Answer, query: &Query) -> Found {
     hits.truncate(limit);
     let next = hits.last().filter(|_| more).map(|hit| Cursor {
         micros: hit.sort.first().and_then(Value::as_i64).unwrap_or_default(),
-        id: hit.sorted_id().unwrap_or(OrderId(Uuid::nil())),
+        id: hit.sorted_id().unwrap_or(Key(Uuid::nil())),
     });
     let facets = answer.aggregations.unwrap_or_default();
     Found {
@@ -199,7 +199,7 @@ impl Facet {
 impl Hit {
     /// The id that it is sorted by, which is the last value of the sort. Somebody else's document may
     /// have none.
-    fn sorted_id(&self) -> Option<OrderId> {
+    fn sorted_id(&self) -> Option<Key> {
         self.sort.last()?.as_str()?.parse().ok()
     }
 
@@ -215,7 +215,7 @@ impl Hit {
 pub(super) async fn scan(
     client: &Client,
     writing: &str,
-    after: Option<OrderId>,
+    after: Option<Key>,
     max: usize,
 ) -> Result<Vec<Document>, Error> {
     let mut found = Vec::new();

@@ -6,7 +6,7 @@ use super::query;
 use super::schema::{Entry, Fields};
 use super::writer::{self, Job, Pace};
 use crate::index::searchable::LAYOUT;
-use ofs_events::OrderId;
+use ofs_events::Key;
 use ofs_runtime::index::{self, Document, Found, Put, Query};
 use std::fs;
 use std::io;
@@ -181,7 +181,7 @@ impl Generation {
     /// As [`Generation::search`].
     pub(super) fn scan(
         &self,
-        after: Option<OrderId>,
+        after: Option<Key>,
         max: usize,
     ) -> Result<Vec<Document>, index::Error> {
         self.noting(query::scan(&self.reader.searcher(), &self.fields, after, max))

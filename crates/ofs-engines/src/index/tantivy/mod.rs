@@ -12,7 +12,7 @@ mod writer;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use generation::{Error as Broken, Generation, file};
-use ofs_events::OrderId;
+use ofs_events::Key;
 use ofs_runtime::index::{Document, Error, Found, Index, Put, Query, Status, Target};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -119,7 +119,7 @@ impl Index for TantivyIndex {
     async fn scan(
         &self,
         target: &Target,
-        after: Option<OrderId>,
+        after: Option<Key>,
         max: usize,
     ) -> Result<Vec<Document>, Error> {
         let target = target.clone();

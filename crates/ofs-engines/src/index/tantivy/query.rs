@@ -6,7 +6,7 @@ use super::page::{MAX_COUNTRIES, Page, counts};
 use super::schema::{Fields, SHORT_ID, SHORT_WORD, VERSION};
 use crate::index::letters::fold;
 use crate::index::words::{cut, typed_words};
-use ofs_events::{OrderId, Timestamp};
+use ofs_events::{Key, Timestamp};
 use ofs_runtime::index::{Document, Found, Query};
 use serde_json::Value;
 use std::ops::Bound;
@@ -108,7 +108,7 @@ fn beginning(field: Field, word: &str) -> Box<dyn Find> {
 pub(super) fn scan(
     searcher: &Searcher,
     fields: &Fields,
-    after: Option<OrderId>,
+    after: Option<Key>,
     max: usize,
 ) -> Result<Vec<Document>, TantivyError> {
     let after = after.map(|id| id.to_string()).unwrap_or_default();
@@ -143,7 +143,7 @@ fn document(
     let id = Uuid::try_parse_ascii(id).map_err(|error| rotten(&error))?;
     let columns = searcher.segment_reader(at.segment_ord).fast_fields();
     let version = columns.u64(VERSION)?.first(at.doc_id).unwrap_or_default();
-    Ok(Document { id: OrderId(id), version, body: source(searcher, fields, at)? })
+    Ok(Document { id: Key(id), version, body: source(searcher, fields, at)? })
 }
 
 /// The stored body of one document.

@@ -3,7 +3,7 @@
 //! The document itself is stored as JSON text; everything else serves filters, words and sorting.
 
 use crate::index::searchable::Searchable;
-use ofs_events::OrderId;
+use ofs_events::Key;
 use ofs_runtime::index::Document;
 use std::collections::BTreeSet;
 use tantivy::schema::{FAST, Field, STORED, STRING, Schema};
@@ -50,7 +50,7 @@ pub(super) struct Fields {
 
 /// A document ready for the writer.
 pub(super) struct Entry {
-    pub(super) id: OrderId,
+    pub(super) id: Key,
     pub(super) version: u64,
     pub(super) content: TantivyDocument,
 }
@@ -89,7 +89,7 @@ impl Fields {
     }
 
     /// The term that is in this order's document and no other.
-    pub(super) fn id_term(&self, id: OrderId) -> Term {
+    pub(super) fn id_term(&self, id: Key) -> Term {
         Term::from_field_text(self.id, &id.to_string())
     }
 
@@ -128,8 +128,8 @@ impl Fields {
 }
 
 /// The id that the two halves of it stand for.
-pub(super) fn id_of(key: u128) -> OrderId {
-    OrderId(Uuid::from_u128(key))
+pub(super) fn id_of(key: u128) -> Key {
+    Key(Uuid::from_u128(key))
 }
 
 /// The beginnings of `word` of 1 to `most` letters.

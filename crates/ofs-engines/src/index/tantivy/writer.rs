@@ -3,7 +3,7 @@
 //! An answer leaves only after the commit that holds it; a failed commit claims nothing.
 
 use super::schema::{Entry, Fields, VERSION};
-use ofs_events::OrderId;
+use ofs_events::Key;
 use ofs_runtime::index::Put;
 use ofs_runtime::{crash, task};
 use std::collections::HashMap;
@@ -77,7 +77,7 @@ struct Writer {
     /// None before the first put and after a failure; opened again by the next put.
     open: Option<Open>,
     /// Versions written that `open.committed` does not see yet.
-    fresh: HashMap<OrderId, u64>,
+    fresh: HashMap<Key, u64>,
     committed_at: Option<Instant>,
 }
 

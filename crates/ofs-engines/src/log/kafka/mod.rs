@@ -31,7 +31,7 @@ use hand::Hand;
 use member::Member;
 use note::Note;
 use observer::{FRESH, Observer, View};
-use ofs_events::{OrderId, Topic};
+use ofs_events::{Key, Topic};
 use ofs_runtime::log::{
     Appended, Bounds, Error, Lag, Layout, Log, Message, Position, Reader, Received, Reset,
     Subscription,
@@ -168,7 +168,7 @@ impl Log for KafkaLog {
         self.producer.append(messages)
     }
 
-    fn takes(&self, topic: Topic, key: OrderId) -> bool {
+    fn takes(&self, topic: Topic, key: Key) -> bool {
         self.producer.takes(topic, key.to_string().as_bytes())
     }
 

@@ -5,7 +5,7 @@ use super::session::{Failure, Sessions};
 use super::write;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use ofs_events::OrderId;
+use ofs_events::Key;
 use ofs_runtime::store::{Commit, Error, Settled};
 use ofs_runtime::task;
 use std::collections::{HashSet, VecDeque};
@@ -102,9 +102,9 @@ fn gather(waiting: &mut VecDeque<Job>) -> Vec<Job> {
 /// What only one commit of a group may touch: within a group nobody sees what the others write.
 #[derive(PartialEq, Eq, Hash)]
 enum Claim {
-    Record(OrderId),
+    Record(Key),
     Sent(u64),
-    Indexed(OrderId),
+    Indexed(Key),
     Parked(u64),
     Once(String),
 }

@@ -2,14 +2,14 @@
 
 use super::session::{Failure, Sessions, Step, column, params, snapshot, statements, step, value};
 use super::values::{Time, get, int, limit, number};
-use ofs_events::{EventId, OrderId};
+use ofs_events::{EventId, Key};
 use ofs_runtime::log::Position;
 use ofs_runtime::store::{Loaded, Once, Record, Seen, Wanted};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 statements! {
-    /// Records, and the topics on which their orders have parked events.
+    /// Records, and the topics on which their keys have parked events.
     RECORDS = "
         SELECT g.key, r.version, r.status, r.body::text, r.created_at, r.updated_at, ARRAY(
             SELECT DISTINCT p.topic FROM parked_events p
@@ -54,7 +54,7 @@ pub(super) async fn load(sessions: &Sessions, wanted: &Wanted) -> Result<Loaded,
             match part {
                 Part::Records => add_record(&mut loaded, row)?,
                 Part::Seen => {
-                    let (key, event_id) = (OrderId(get(row, 1)?), EventId(get(row, 2)?));
+                    let (key, event_id) = (Key(get(row, 1)?), EventId(get(row, 2)?));
                     loaded.seen.insert(Seen { day: get(row, 0)?, key, event_id });
                 }
                 Part::Positions => {
@@ -102,7 +102,7 @@ fn ask(wanted: &Wanted) -> Result<Vec<(Part, Step<'_>)>, Failure> {
 }
 
 fn add_record(loaded: &mut Loaded, row: &Row) -> Result<(), Failure> {
-    let key = OrderId(get(row, 0)?);
+    let key = Key(get(row, 0)?);
     for name in get::<Vec<&str>>(row, 6)? {
         // Of a topic that this build does not know, nothing is handled here.
         loaded.queues.extend(name.parse().ok().map(|topic| (topic, key)));
@@ -116,7 +116,7 @@ fn add_record(loaded: &mut Loaded, row: &Row) -> Result<(), Failure> {
 pub(super) async fn scan(
     sessions: &Sessions,
     owner: &str,
-    after: Option<OrderId>,
+    after: Option<Key>,
     max: usize,
 ) -> Result<Vec<Record>, Failure> {
     let from = match after {
@@ -132,7 +132,7 @@ pub(super) async fn scan(
 pub(super) fn record(row: &Row) -> Result<Record, Failure> {
     let version = number(row, 1)?;
     Ok(Record {
-        key: OrderId(get(row, 0)?),
+        key: Key(get(row, 0)?),
         loaded: version,
         version,
         status: get(row, 2)?,

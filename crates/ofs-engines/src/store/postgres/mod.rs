@@ -25,7 +25,7 @@ use async_trait::async_trait;
 use connect::Server;
 use depths::Counts;
 use group::{WRITERS, Writer};
-use ofs_events::{OrderId, Timestamp};
+use ofs_events::{Key, Timestamp};
 use ofs_runtime::context::{Clock, Context};
 use ofs_runtime::log::Position;
 use ofs_runtime::store::{
@@ -136,26 +136,21 @@ impl Store for PostgresStore {
         &self,
         owner: &str,
         shards: &[u16],
-        skip: &[OrderId],
+        skip: &[Key],
         from: u64,
         max: usize,
     ) -> Result<Vec<Outgoing>, Error> {
         Ok(owed::outbox(&self.sessions, owner, shards, skip, from, max).await?)
     }
 
-    async fn unindexed(
-        &self,
-        owner: &str,
-        skip: &[OrderId],
-        max: usize,
-    ) -> Result<Vec<Record>, Error> {
+    async fn unindexed(&self, owner: &str, skip: &[Key], max: usize) -> Result<Vec<Record>, Error> {
         Ok(owed::unindexed(&self.sessions, owner, skip, max).await?)
     }
 
     async fn refused(
         &self,
         owner: &str,
-        after: Option<OrderId>,
+        after: Option<Key>,
         max: usize,
     ) -> Result<Vec<Refused>, Error> {
         Ok(owed::refused(&self.sessions, owner, after, max).await?)
@@ -180,7 +175,7 @@ impl Store for PostgresStore {
     async fn scan(
         &self,
         owner: &str,
-        after: Option<OrderId>,
+        after: Option<Key>,
         max: usize,
     ) -> Result<Vec<Record>, Error> {
         Ok(load::scan(&self.sessions, owner, after, max).await?)

@@ -4,7 +4,7 @@ use super::load::record;
 use super::session::{Failure, Sessions, params, statements};
 use super::values::{Time, get, int, limit, number};
 use bytes::Bytes;
-use ofs_events::{EventId, OrderId};
+use ofs_events::{EventId, Key};
 use ofs_runtime::store::{Outgoing, Record, Refused, shard_of};
 use std::collections::{HashMap, HashSet};
 use tokio_postgres::Row;
@@ -47,7 +47,7 @@ pub(super) async fn outbox(
     sessions: &Sessions,
     owner: &str,
     shards: &[u16],
-    skip: &[OrderId],
+    skip: &[Key],
     from: u64,
     max: usize,
 ) -> Result<Vec<Outgoing>, Failure> {
@@ -62,7 +62,7 @@ pub(super) async fn outbox(
     let mut of_shard: HashMap<u16, usize> = HashMap::new();
     let mut found = Vec::with_capacity(rows.len());
     for row in &rows {
-        let key = OrderId(get(row, 1)?);
+        let key = Key(get(row, 1)?);
         if met.insert(key) {
             found.push(outgoing(row, key)?);
         }
@@ -76,7 +76,7 @@ pub(super) async fn outbox(
     Ok(found)
 }
 
-fn outgoing(row: &Row, key: OrderId) -> Result<Outgoing, Failure> {
+fn outgoing(row: &Row, key: Key) -> Result<Outgoing, Failure> {
     let message = Outgoing::message(
         key,
         get(row, 2)?,
@@ -90,7 +90,7 @@ fn outgoing(row: &Row, key: OrderId) -> Result<Outgoing, Failure> {
 pub(super) async fn unindexed(
     sessions: &Sessions,
     owner: &str,
-    skip: &[OrderId],
+    skip: &[Key],
     max: usize,
 ) -> Result<Vec<Record>, Failure> {
     let skip: Vec<Uuid> = skip.iter().map(|key| key.0).collect();
@@ -103,7 +103,7 @@ pub(super) async fn unindexed(
 pub(super) async fn refused(
     sessions: &Sessions,
     owner: &str,
-    after: Option<OrderId>,
+    after: Option<Key>,
     max: usize,
 ) -> Result<Vec<Refused>, Failure> {
     let Some(from) = after.map_or(Some(0), |key| key.0.as_u128().checked_add(1)) else {
@@ -113,7 +113,7 @@ pub(super) async fn refused(
     let rows = sessions.query(REFUSED, asked).await?;
     let refused = |row: &Row| {
         Ok(Refused {
-            key: OrderId(get(row, 0)?),
+            key: Key(get(row, 0)?),
             version: number(row, 1)?,
             reason: get(row, 2)?,
             since: get::<Time>(row, 3)?.0,

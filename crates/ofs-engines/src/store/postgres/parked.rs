@@ -1,12 +1,12 @@
 //! Parked events: queues, their heads, claims, and what becomes of them.
 //!
-//! A queue is (owner, topic, order), its head the lowest open id; without an order each is a head.
+//! A queue is (owner, topic, key), its head the lowest open id; without a key each is a head.
 
 use super::session::{Failure, Sessions, Step, column, params, statements, step, value};
 use super::values::{Time, get, int, limit, micros, number};
 use super::write::Rows;
 use bytes::Bytes;
-use ofs_events::{EventId, OrderId, Topic};
+use ofs_events::{EventId, Key, Topic};
 use ofs_runtime::backoff::LONGEST;
 use ofs_runtime::log::Position;
 use ofs_runtime::store::{Claim, Parked, ParkedState, Parking, Settled};
@@ -15,7 +15,7 @@ use tokio_postgres::Row;
 use tracing::warn;
 use uuid::Uuid;
 
-/// The lowest open id of the queue that `$of` belongs to; null without an order. A range in the order
+/// The lowest open id of the queue that `$of` belongs to; null without a key. A range in the order
 /// of the queue's index, so that the planner walks that one.
 macro_rules! head {
     ($of:literal) => {
@@ -324,7 +324,7 @@ fn parked(row: &Row, topic: Topic) -> Result<Parked, Failure> {
             partition: get::<i32>(row, 3)?.unsigned_abs(),
             offset: number(row, 4)?,
         },
-        key: get::<Option<Uuid>>(row, 5)?.map(OrderId),
+        key: get::<Option<Uuid>>(row, 5)?.map(Key),
         event_id: get::<Option<Uuid>>(row, 6)?.map(EventId),
         event_type: get(row, 7)?,
         raw_key: get::<Option<Vec<u8>>>(row, 8)?.map(Bytes::from),

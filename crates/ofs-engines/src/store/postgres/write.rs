@@ -6,7 +6,7 @@
 use super::parked::{close, park};
 use super::session::{Failure, Step, column, statements, step, transaction, value};
 use super::values::{Time, int};
-use ofs_events::{OrderId, Timestamp};
+use ofs_events::{Key, Timestamp};
 use ofs_runtime::log::Message;
 use ofs_runtime::store::{Commit, Once, Record, Seen, Settled, shard_of};
 use std::collections::{BTreeMap, HashSet};
@@ -150,13 +150,13 @@ pub(super) fn check(commit: &Commit) -> Result<(), Failure> {
             return refused("a record cannot both be overwritten and not be there");
         }
     }
-    let sent = |message| order_of(message).is_some_and(|key| written.contains(&key));
+    let sent = |message| key_of(message).is_some_and(|key| written.contains(&key));
     if commit.outgoing.iter().all(sent) { Ok(()) } else { refused(NO_RECORD) }
 }
 
-const NO_RECORD: &str = "an outgoing event's key must be an order whose record is in the commit";
+const NO_RECORD: &str = "an outgoing event's key must be one whose record is in the commit";
 
-fn order_of(message: &Message) -> Option<OrderId> {
+fn key_of(message: &Message) -> Option<Key> {
     std::str::from_utf8(message.key.as_deref()?).ok()?.parse().ok()
 }
 
@@ -227,7 +227,7 @@ fn hold<'a>(
 /// A row to be kept: a record, or the place of one that must not be there.
 struct Kept<'a> {
     owner: &'a str,
-    key: OrderId,
+    key: Key,
     record: Option<&'a Record>,
     commit: i32,
 }
@@ -285,7 +285,7 @@ fn send<'a>(
 ) -> Result<(), Failure> {
     let mut sent = Vec::new();
     for (_, message) in rows(group, |commit| &commit.outgoing) {
-        let key = order_of(message).ok_or_else(|| Failure::Refused(NO_RECORD.to_owned()))?;
+        let key = key_of(message).ok_or_else(|| Failure::Refused(NO_RECORD.to_owned()))?;
         let headers = serde_json::to_string(&message.headers);
         sent.push((key, message, headers.map_err(|error| Failure::Refused(error.to_string()))?));
     }

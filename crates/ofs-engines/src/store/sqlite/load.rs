@@ -1,7 +1,7 @@
 //! Reading records, the inbox and idempotency keys.
 
 use super::{Done, limit, uint};
-use ofs_events::{OrderId, Timestamp};
+use ofs_events::{Key, Timestamp};
 use ofs_runtime::store::{Loaded, Once, Record, Wanted};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -59,7 +59,7 @@ fn once(connection: &Connection, owner: &str, key: &str) -> rusqlite::Result<Opt
 pub(super) fn scan(
     connection: &Connection,
     owner: &str,
-    after: Option<OrderId>,
+    after: Option<Key>,
     max: usize,
 ) -> Done<Vec<Record>> {
     // Every key is longer than the empty one, so it stands before them all.
@@ -74,7 +74,7 @@ pub(super) fn scan(
 pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
     let version = uint(row.get(1)?);
     Ok(Record {
-        key: OrderId(row.get(0)?),
+        key: Key(row.get(0)?),
         loaded: version,
         version,
         status: row.get(2)?,

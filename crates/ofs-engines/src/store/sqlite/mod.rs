@@ -13,7 +13,7 @@ mod write;
 
 use crate::sqlite::{Abort, Database, Failure, OpenError, Options, Schema};
 use async_trait::async_trait;
-use ofs_events::{OrderId, Timestamp};
+use ofs_events::{Key, Timestamp};
 use ofs_runtime::context::{Clock, Context};
 use ofs_runtime::log::Position;
 use ofs_runtime::store::{
@@ -109,7 +109,7 @@ impl Store for SqliteStore {
         &self,
         owner: &str,
         shards: &[u16],
-        skip: &[OrderId],
+        skip: &[Key],
         from: u64,
         max: usize,
     ) -> Result<Vec<Outgoing>, Error> {
@@ -118,12 +118,7 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn unindexed(
-        &self,
-        owner: &str,
-        skip: &[OrderId],
-        max: usize,
-    ) -> Result<Vec<Record>, Error> {
+    async fn unindexed(&self, owner: &str, skip: &[Key], max: usize) -> Result<Vec<Record>, Error> {
         let (owner, skip) = (owner.to_owned(), skip.to_vec());
         self.read(move |connection| owed::unindexed(connection, &owner, &skip, max)).await
     }
@@ -131,7 +126,7 @@ impl Store for SqliteStore {
     async fn refused(
         &self,
         owner: &str,
-        after: Option<OrderId>,
+        after: Option<Key>,
         max: usize,
     ) -> Result<Vec<Refused>, Error> {
         let owner = owner.to_owned();
@@ -165,7 +160,7 @@ impl Store for SqliteStore {
     async fn scan(
         &self,
         owner: &str,
-        after: Option<OrderId>,
+        after: Option<Key>,
         max: usize,
     ) -> Result<Vec<Record>, Error> {
         let owner = owner.to_owned();

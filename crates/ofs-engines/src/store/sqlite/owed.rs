@@ -3,7 +3,7 @@
 use super::load::record;
 use super::{Done, int, limit, uint};
 use bytes::Bytes;
-use ofs_events::{EventId, OrderId, Timestamp};
+use ofs_events::{EventId, Key, Timestamp};
 use ofs_runtime::store::{Depth, Depths, Outgoing, Record, Refused};
 use rusqlite::{Connection, Row, params};
 use std::collections::HashSet;
@@ -12,7 +12,7 @@ pub(super) fn outbox(
     connection: &Connection,
     owner: &str,
     shards: &[u16],
-    skip: &[OrderId],
+    skip: &[Key],
     from: u64,
     max: usize,
 ) -> Done<Vec<Outgoing>> {
@@ -21,12 +21,12 @@ pub(super) fn outbox(
                WHERE owner = ? AND id >= ? ORDER BY id";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(params![owner, int(from)?])?;
-    let mut met: HashSet<OrderId> = skip.iter().copied().collect();
+    let mut met: HashSet<Key> = skip.iter().copied().collect();
     let mut found = Vec::new();
     while found.len() < max
         && let Some(row) = rows.next()?
     {
-        let key = OrderId(row.get(2)?);
+        let key = Key(row.get(2)?);
         if shards.contains(&row.get(1)?) && met.insert(key) {
             found.push(outgoing(row, key)?);
         }
@@ -34,7 +34,7 @@ pub(super) fn outbox(
     Ok(found)
 }
 
-fn outgoing(row: &Row<'_>, key: OrderId) -> Done<Outgoing> {
+fn outgoing(row: &Row<'_>, key: Key) -> Done<Outgoing> {
     let message = Outgoing::message(
         key,
         row.get_ref(3)?.as_str().unwrap_or_default(),
@@ -48,10 +48,10 @@ fn outgoing(row: &Row<'_>, key: OrderId) -> Done<Outgoing> {
 pub(super) fn unindexed(
     connection: &Connection,
     owner: &str,
-    skip: &[OrderId],
+    skip: &[Key],
     max: usize,
 ) -> Done<Vec<Record>> {
-    let mut skip: HashSet<OrderId> = skip.iter().copied().collect();
+    let mut skip: HashSet<Key> = skip.iter().copied().collect();
     let mut found = Vec::new();
     for (order, most) in [("o.since, o.key", max - max / 2), ("o.since DESC, o.key DESC", max)] {
         let mut statement = connection.prepare_cached(&format!(
@@ -63,7 +63,7 @@ pub(super) fn unindexed(
         while found.len() < most
             && let Some(row) = rows.next()?
         {
-            if skip.insert(OrderId(row.get(0)?)) {
+            if skip.insert(Key(row.get(0)?)) {
                 found.push(record(row)?);
             }
         }
@@ -74,7 +74,7 @@ pub(super) fn unindexed(
 pub(super) fn refused(
     connection: &Connection,
     owner: &str,
-    after: Option<OrderId>,
+    after: Option<Key>,
     max: usize,
 ) -> Done<Vec<Refused>> {
     // Every key is longer than the empty one, so it stands before them all.
@@ -84,7 +84,7 @@ pub(super) fn refused(
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map(params![owner, after, limit(max)], |row| {
         Ok(Refused {
-            key: OrderId(row.get(0)?),
+            key: Key(row.get(0)?),
             version: uint(row.get(1)?),
             reason: row.get(2)?,
             since: Timestamp::from_micros(row.get(3)?),

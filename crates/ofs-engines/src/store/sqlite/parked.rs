@@ -1,13 +1,13 @@
 //! Parked events: queues, their heads, claims, and what becomes of them.
 //!
-//! A queue is (owner, topic, order), its head the lowest open id; without an order each is a head.
+//! A queue is (owner, topic, key), its head the lowest open id; without a key each is a head.
 //! `next_at` and `held_until` are on the steady clock; only one process ever waits by them.
 
 use super::write::expect;
 use super::{Done, after, int, limit, steady, uint};
 use crate::sqlite::{Abort, Failure};
 use bytes::Bytes;
-use ofs_events::{EventId, OrderId, Timestamp, Topic};
+use ofs_events::{EventId, Key, Timestamp, Topic};
 use ofs_runtime::log::Position;
 use ofs_runtime::store::{
     Claim, PARKED_LOOK, Parked, ParkedFilter, ParkedPage, ParkedState, Parking,
@@ -196,7 +196,7 @@ fn parked(row: &Row<'_>, topic: Topic) -> Done<Found> {
     let left = |micros: i64| Duration::from_micros(uint(micros));
     let event = Parking {
         at: Position { topic, partition: row.get(3)?, offset: uint(row.get(4)?) },
-        key: row.get::<_, Option<_>>(5)?.map(OrderId),
+        key: row.get::<_, Option<_>>(5)?.map(Key),
         event_id: row.get::<_, Option<_>>(6)?.map(EventId),
         event_type: row.get(7)?,
         raw_key: row.get::<_, Option<Vec<u8>>>(8)?.map(Bytes::from),

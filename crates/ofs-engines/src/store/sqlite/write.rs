@@ -2,7 +2,7 @@
 
 use super::{Done, after, int, micros, parked, steady};
 use crate::sqlite::Abort;
-use ofs_events::OrderId;
+use ofs_events::Key;
 use ofs_runtime::backoff::LONGEST;
 use ofs_runtime::log::Message;
 use ofs_runtime::store::Settled;
@@ -97,15 +97,15 @@ fn outgoing(
     connection: &Connection,
     owner: &str,
     messages: &[Message],
-    written: &HashSet<OrderId>,
+    written: &HashSet<Key>,
 ) -> Done<()> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO outbox (owner, shard, topic, key, event_id, headers, value, created_at)
          VALUES (?, ?, ?, ?, ?, ?, ?, now())",
     )?;
     for message in messages {
-        let key = order_of(message).filter(|key| written.contains(key)).ok_or_else(|| {
-            rejected("an outgoing event's key must be an order whose record is in the commit")
+        let key = key_of(message).filter(|key| written.contains(key)).ok_or_else(|| {
+            rejected("an outgoing event's key must be one whose record is in the commit")
         })?;
         let headers = serde_json::to_string(&message.headers);
         let headers = headers.map_err(|error| rejected(&error.to_string()))?;
@@ -122,7 +122,7 @@ fn outgoing(
     Ok(())
 }
 
-fn order_of(message: &Message) -> Option<OrderId> {
+fn key_of(message: &Message) -> Option<Key> {
     std::str::from_utf8(message.key.as_deref()?).ok()?.parse().ok()
 }
 
@@ -183,7 +183,7 @@ fn settle(connection: &Connection, owner: &str, settled: &Settled) -> Done<()> {
 
 /// Drops what is owed up to `version`; whether nothing newer is owed. Then that stays owed, and this
 /// push was still a delivery.
-fn pushed(connection: &Connection, owner: &str, key: OrderId, version: u64) -> Done<bool> {
+fn pushed(connection: &Connection, owner: &str, key: Key, version: u64) -> Done<bool> {
     let sql = "DELETE FROM owed_index WHERE owner = ? AND key = ? AND version <= ?";
     if connection.prepare_cached(sql)?.execute(params![owner, key.0, int(version)?])? == 1 {
         return Ok(true);
@@ -193,13 +193,7 @@ fn pushed(connection: &Connection, owner: &str, key: OrderId, version: u64) -> D
     Ok(false)
 }
 
-fn refuse(
-    connection: &Connection,
-    owner: &str,
-    key: OrderId,
-    version: u64,
-    reason: &str,
-) -> Done<()> {
+fn refuse(connection: &Connection, owner: &str, key: Key, version: u64, reason: &str) -> Done<()> {
     let sql = "INSERT INTO refused_documents (owner, key, version, reason, since)
                VALUES (?, ?, ?, ?, now())
                ON CONFLICT (owner, key) DO UPDATE
@@ -209,7 +203,7 @@ fn refuse(
     Ok(())
 }
 
-fn owe_index(connection: &Connection, owner: &str, owed: &[(OrderId, u64)]) -> Done<()> {
+fn owe_index(connection: &Connection, owner: &str, owed: &[(Key, u64)]) -> Done<()> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO owed_index (owner, key, version, since) VALUES (?, ?, ?, now())
          ON CONFLICT (owner, key) DO UPDATE SET version = max(version, excluded.version)",

@@ -2,7 +2,7 @@
 
 use super::{Elasticsearch, Engine, STORE, at_version, everything, holding, id, ids, on_engine};
 use super::{order, store, target, typed, with};
-use ofs_events::OrderId;
+use ofs_events::Key;
 use ofs_runtime::index::{Document, Error, Put};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -57,7 +57,7 @@ impl Elasticsearch {
     }
 }
 
-fn hits(answer: &Value) -> Vec<(OrderId, Value)> {
+fn hits(answer: &Value) -> Vec<(Key, Value)> {
     let hits = answer["hits"]["hits"].as_array().unwrap();
     let mut hits: Vec<_> = hits
         .iter()
@@ -67,7 +67,7 @@ fn hits(answer: &Value) -> Vec<(OrderId, Value)> {
     hits
 }
 
-fn expected(documents: &[Document]) -> Vec<(OrderId, Value)> {
+fn expected(documents: &[Document]) -> Vec<(Key, Value)> {
     documents.iter().map(|document| (document.id, document.body.clone())).collect()
 }
 

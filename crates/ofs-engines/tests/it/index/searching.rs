@@ -1,7 +1,7 @@
 //! Index port: words, sorting, pages, totals and facets.
 
 use super::{Engine, at_version, everything, holding, id, ids, order, store, time, typed, with};
-use ofs_events::{OrderId, Timestamp};
+use ofs_events::{Key, Timestamp};
 use ofs_runtime::index::{Cursor, Document, Index, Query, SortBy};
 use serde_json::{Value, json};
 
@@ -176,17 +176,14 @@ pub async fn nothing_a_person_types_is_an_error(engine: &impl Engine) {
 }
 
 /// All pages of `query`, walked with its limit.
-async fn walk(index: &dyn Index, query: &Query) -> Vec<OrderId> {
+async fn walk(index: &dyn Index, query: &Query) -> Vec<Key> {
     let mut query = query.clone();
     let mut all = Vec::new();
     loop {
         let found = index.search(&query).await.unwrap();
         assert!(found.orders.len() <= query.limit);
         all.extend(
-            found
-                .orders
-                .iter()
-                .map(|order| order["id"].as_str().unwrap().parse::<OrderId>().unwrap()),
+            found.orders.iter().map(|order| order["id"].as_str().unwrap().parse::<Key>().unwrap()),
         );
         match found.next {
             Some(next) => query.after = Some(next),
@@ -212,7 +209,7 @@ pub async fn walking_the_pages_gives_every_order_once_and_in_order(engine: &impl
         store(&*index, part).await;
     }
     for (sort_by, member) in [(SortBy::CreatedAt, "createdAt"), (SortBy::UpdatedAt, "updatedAt")] {
-        let mut expected: Vec<(i64, OrderId)> = documents
+        let mut expected: Vec<(i64, Key)> = documents
             .iter()
             .map(|document| {
                 let at = document.body[member].as_str().map(|at| at.parse::<Timestamp>().unwrap());
@@ -223,7 +220,7 @@ pub async fn walking_the_pages_gives_every_order_once_and_in_order(engine: &impl
         for descending in [false, true] {
             for limit in [1, 7, 59, 60, 61] {
                 let query = Query { sort_by, descending, limit, ..everything() };
-                let expected: Vec<OrderId> = expected.iter().map(|(_, id)| *id).collect();
+                let expected: Vec<Key> = expected.iter().map(|(_, id)| *id).collect();
                 let mut walked = walk(&*index, &query).await;
                 if descending {
                     walked.reverse();

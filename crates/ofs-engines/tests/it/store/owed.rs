@@ -44,7 +44,7 @@ pub async fn keys_in_flight_hide_no_others(engine: &impl Engine) {
     for n in 0..20 {
         store.commit(created(order(n), n)).await.unwrap();
     }
-    let skip: Vec<OrderId> = (0..18).map(order).collect();
+    let skip: Vec<Key> = (0..18).map(order).collect();
     let rows = store.outbox(OWNER, &all_shards(), &skip, 0, 2).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.key).collect::<Vec<_>>(), [order(18), order(19)]);
 }
@@ -139,7 +139,7 @@ pub async fn of_what_is_owed_to_the_index_the_oldest_and_the_newest_come_first(
         store.commit(commit).await.unwrap();
         tick(&store).await;
     }
-    let owed = async |skip: &[OrderId], max| {
+    let owed = async |skip: &[Key], max| {
         let owed = store.unindexed(OWNER, skip, max).await.unwrap();
         owed.iter().map(|record| record.key).collect::<HashSet<_>>()
     };

@@ -3,11 +3,11 @@
 use super::*;
 use ofs_runtime::store::Refused;
 
-fn owed(key: OrderId, loaded: u64) -> Commit {
+fn owed(key: Key, loaded: u64) -> Commit {
     Commit { index: vec![(key, loaded + 1)], ..records([record(key, loaded, "x")]) }
 }
 
-fn refusal(key: OrderId, version: u64, reason: &str) -> Settled {
+fn refusal(key: Key, version: u64, reason: &str) -> Settled {
     Settled::Refused { key, version, reason: reason.to_owned() }
 }
 

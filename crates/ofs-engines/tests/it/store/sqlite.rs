@@ -162,7 +162,7 @@ async fn commits_of_a_caller_that_is_gone_are_written_whole() {
     futures::future::join_all(tasks).await;
     drop(store);
     let store = engine.open().await;
-    let keys: Vec<OrderId> = (0..64).map(order).collect();
+    let keys: Vec<Key> = (0..64).map(order).collect();
     let written = load(&store, &keys).await.records.len();
     assert_eq!(outbox(&store, OWNER).await.len(), written);
 }

@@ -13,7 +13,7 @@ use ofs_console::order::Content;
 use ofs_console::orders::Choice;
 use ofs_console::url::Pairs;
 use ofs_console::words::{Clock, Count};
-use ofs_events::{HEADER_EVENT_TYPE, OrderId, Payload, Timestamp, Topic};
+use ofs_events::{HEADER_EVENT_TYPE, Key, Payload, Timestamp, Topic};
 use ofs_runtime::extract::read_query;
 use ofs_runtime::log::{Position, Received};
 use ofs_runtime::problem::{Invalid, Problem};
@@ -32,7 +32,7 @@ struct Asked {
     topic: Option<Topic>,
     #[serde(rename = "type")]
     event_type: Option<String>,
-    order: Option<OrderId>,
+    order: Option<Key>,
     from: Option<String>,
 }
 
@@ -65,7 +65,7 @@ pub(super) async fn show(
 
 async fn found(app: &App, asked: &Asked) -> Result<Recent, Problem> {
     let wanted = |record: &Received| {
-        let order = OrderId::from_record_key(record.key.as_deref());
+        let order = Key::from_record_key(record.key.as_deref());
         let header = record.headers.iter().find(|(name, _)| name == HEADER_EVENT_TYPE);
         let named = header.map(|(_, value)| value.as_str());
         asked.order.is_none_or(|wanted| order == Some(wanted))
@@ -96,7 +96,7 @@ async fn found(app: &App, asked: &Asked) -> Result<Recent, Problem> {
 
 fn shown(app: &App, record: Received, now: Timestamp) -> Record {
     let raw = Raw::from(&record.value).value;
-    let (at, order) = (record.at, OrderId::from_record_key(record.key.as_deref()));
+    let (at, order) = (record.at, Key::from_record_key(record.key.as_deref()));
     let (headers, appended_at) = (record.headers.clone(), record.appended_at);
     let line = Line::from(record);
     let member = |name: &str| {

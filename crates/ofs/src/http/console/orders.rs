@@ -9,7 +9,7 @@ use ofs_console::frame::{Copyable, Depth, Here};
 use ofs_console::orders::{Choice, Facet, Freshness, OrdersPage, Row};
 use ofs_console::url::Pairs;
 use ofs_console::words::{Age, Badge, Clock, Count, Moment, status_words};
-use ofs_events::{OrderId, OrderStatus, Timestamp};
+use ofs_events::{Key, OrderStatus, Timestamp};
 use ofs_runtime::index::FacetCount;
 use ofs_runtime::problem::Problem;
 use ofs_runtime::store::{ParkedFilter, ParkedState, Wanted};
@@ -71,9 +71,9 @@ pub(super) async fn page(app: &App, depth: Depth, query: &str) -> Result<Respons
 }
 
 /// The order that was typed in full: by its id, or as the only one with this event or correlation id.
-async fn named(app: &App, pairs: &Pairs) -> Result<Option<OrderId>, Problem> {
+async fn named(app: &App, pairs: &Pairs) -> Result<Option<Key>, Problem> {
     let typed = pairs.get("q").map(str::trim).unwrap_or_default();
-    let Ok(id) = typed.parse::<OrderId>() else { return Ok(None) };
+    let Ok(id) = typed.parse::<Key>() else { return Ok(None) };
     if app.desk(order_service::NAME).record(id).await?.is_some() {
         return Ok(Some(id));
     }
@@ -85,7 +85,7 @@ async fn named(app: &App, pairs: &Pairs) -> Result<Option<OrderId>, Problem> {
 }
 
 /// Why orders are held up, as far as the first parked events say.
-async fn held(app: &App) -> Result<HashMap<OrderId, String>, Problem> {
+async fn held(app: &App) -> Result<HashMap<Key, String>, Problem> {
     let filter = ParkedFilter { state: Some(ParkedState::Parked), ..ParkedFilter::default() };
     let parked = app.store.parked(&filter, HELD).await?;
     let mut held = HashMap::new();
@@ -101,10 +101,10 @@ async fn held(app: &App) -> Result<HashMap<OrderId, String>, Problem> {
 async fn add_held(
     app: &App,
     listing: &mut Listing,
-    held: &HashMap<OrderId, String>,
+    held: &HashMap<Key, String>,
 ) -> Result<(), Problem> {
     let owner = search_indexer_worker::NAME.to_owned();
-    let keys: Vec<OrderId> = held.keys().copied().collect();
+    let keys: Vec<Key> = held.keys().copied().collect();
     let loaded = app.store.load(&Wanted { owner, keys, ..Wanted::default() }).await?;
     let mut records: Vec<_> = loaded.records.into_values().collect();
     records.sort_by_key(|record| record.key);
@@ -116,7 +116,7 @@ async fn add_held(
     Ok(())
 }
 
-fn row(order: &Value, held: &HashMap<OrderId, String>, now: Timestamp) -> Row {
+fn row(order: &Value, held: &HashMap<Key, String>, now: Timestamp) -> Row {
     let text = |member: &str| order[member].as_str().unwrap_or_default().to_owned();
     let name = text("status");
     let status = OrderStatus::ALL.into_iter().find(|status| status.name() == name);
@@ -124,7 +124,7 @@ fn row(order: &Value, held: &HashMap<OrderId, String>, now: Timestamp) -> Row {
     let updated = time(order, "updatedAt").filter(|_| open);
     let last = order["timeline"].as_array().and_then(|timeline| timeline.last());
     let last = last.and_then(|event| event["eventType"].as_str()).unwrap_or_default();
-    let id: Option<OrderId> = order["id"].as_str().and_then(|id| id.parse().ok());
+    let id: Option<Key> = order["id"].as_str().and_then(|id| id.parse().ok());
     Row {
         id: text("id"),
         email: text("customerEmail"),

@@ -9,7 +9,7 @@ use ofs_engines::index::tantivy::{self, TantivyIndex};
 use ofs_engines::log::sqlite::SqliteLog;
 use ofs_engines::sqlite::Options;
 use ofs_engines::store::sqlite::SqliteStore;
-use ofs_events::{CorrelationId, Event, OrderId, Payload, PaymentAuthorizedV1, Topic};
+use ofs_events::{CorrelationId, Event, Key, Payload, PaymentAuthorizedV1, Topic};
 use ofs_runtime::access::{Access, Audit, Keyring};
 use ofs_runtime::books::Books;
 use ofs_runtime::context::Context;
@@ -31,8 +31,8 @@ use uuid::Uuid;
 pub(super) const SERVICE: &str = "payment-worker";
 pub(super) const ELSEWHERE: &str = "fulfillment-worker";
 
-pub(super) fn order(number: u128) -> OrderId {
-    OrderId(Uuid::from_u128(number))
+pub(super) fn order(number: u128) -> Key {
+    Key(Uuid::from_u128(number))
 }
 
 /// Handles every event it can read, and changes nothing.
@@ -197,7 +197,7 @@ impl House {
         }
     }
 
-    pub(super) async fn append_paid(&self, order_id: OrderId) {
+    pub(super) async fn append_paid(&self, order_id: Key) {
         self.append(order_id.to_string().as_bytes(), &paid(order_id)).await;
     }
 
@@ -220,9 +220,9 @@ impl House {
     }
 }
 
-pub(super) fn paid(order_id: OrderId) -> Vec<u8> {
+pub(super) fn paid(key: Key) -> Vec<u8> {
     let correlation = CorrelationId(Uuid::from_u128(5));
-    let payload = Payload::PaymentAuthorizedV1(PaymentAuthorizedV1 { order_id });
+    let payload = Payload::PaymentAuthorizedV1(PaymentAuthorizedV1 { order_id: key.into() });
     let event: Event = Context::new(SERVICE).first(correlation, payload);
     event.encode()
 }

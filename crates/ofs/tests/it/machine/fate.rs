@@ -2,7 +2,7 @@
 //! freezes or is refused, before the call is done or after.
 
 use async_trait::async_trait;
-use ofs_events::{OrderId, Topic};
+use ofs_events::{Key, Topic};
 use ofs_runtime::index::{self, Document, Found, Index, Put, Query, Status, Target};
 use ofs_runtime::log::{
     self, Bounds, Lag, Layout, Log, Message, Position, Reader, Received, Reset, Subscription,
@@ -139,7 +139,7 @@ impl Store for Fated<dyn Store> {
         &self,
         owner: &str,
         shards: &[u16],
-        skip: &[OrderId],
+        skip: &[Key],
         from: u64,
         max: usize,
     ) -> Result<Vec<Outgoing>, store::Error> {
@@ -149,7 +149,7 @@ impl Store for Fated<dyn Store> {
     async fn unindexed(
         &self,
         owner: &str,
-        skip: &[OrderId],
+        skip: &[Key],
         max: usize,
     ) -> Result<Vec<Record>, store::Error> {
         self.meets(self.engine.unindexed(owner, skip, max)).await
@@ -158,7 +158,7 @@ impl Store for Fated<dyn Store> {
     async fn refused(
         &self,
         owner: &str,
-        after: Option<OrderId>,
+        after: Option<Key>,
         max: usize,
     ) -> Result<Vec<Refused>, store::Error> {
         self.engine.refused(owner, after, max).await
@@ -189,7 +189,7 @@ impl Store for Fated<dyn Store> {
     async fn scan(
         &self,
         owner: &str,
-        after: Option<OrderId>,
+        after: Option<Key>,
         max: usize,
     ) -> Result<Vec<Record>, store::Error> {
         self.meets(self.engine.scan(owner, after, max)).await
@@ -250,7 +250,7 @@ impl Index for Fated<dyn Index> {
     async fn scan(
         &self,
         target: &Target,
-        after: Option<OrderId>,
+        after: Option<Key>,
         max: usize,
     ) -> Result<Vec<Document>, index::Error> {
         self.engine.scan(target, after, max).await
@@ -292,7 +292,7 @@ impl Log for Scripted {
         self.log.fate.meets(append, refused).await
     }
 
-    fn takes(&self, topic: Topic, key: OrderId) -> bool {
+    fn takes(&self, topic: Topic, key: Key) -> bool {
         !self.closed.contains(&(topic, key.0.as_u128().is_multiple_of(2)))
     }
 

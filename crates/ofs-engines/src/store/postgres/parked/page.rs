@@ -1,4 +1,4 @@
-//! Pages of parked events. An index gives those of an order, and those that are open; what is asked for
+//! Pages of parked events. An index gives those of a key, and those that are open; what is asked for
 //! is picked from a limited number of what it gives.
 
 use super::{name, readable};

@@ -74,7 +74,7 @@ async fn callers_that_stop_at_any_moment_leave_nothing_open() {
     until("nothing is open", async || (count(&watcher, OPEN).await == 0).then_some(())).await;
     let done = done.into_inner().unwrap();
     assert!((800..2_300).contains(&done.len()), "{}", done.len());
-    let keys: Vec<OrderId> = done.into_iter().collect();
+    let keys: Vec<Key> = done.into_iter().collect();
     assert_eq!(load(&store, &keys).await.records.len(), keys.len());
     drop(store);
     until("the sessions end", async || (count(&watcher, SESSIONS).await == 0).then_some(())).await;
@@ -170,7 +170,7 @@ async fn two_processes_share_the_shards_and_settle_each_row_once() {
 async fn writers_of_the_same_records_never_deadlock() {
     let Some(database) = fresh().await else { return };
     let stores = [database.store().await, database.store().await];
-    let keys: Vec<OrderId> = (0..24).map(order).collect();
+    let keys: Vec<Key> = (0..24).map(order).collect();
     let first = records(keys.iter().map(|key| record(*key, 0, "first")));
     stores[0].commit(first).await.unwrap();
     let writer = |n: usize| {
@@ -179,7 +179,7 @@ async fn writers_of_the_same_records_never_deadlock() {
             for round in 0..25_usize {
                 // Its own eight keys in an order of its own.
                 let (from, step) = (n * 5 + round * 7, [1, 5, 7, 11][(n + round) % 4]);
-                let mine: Vec<OrderId> = (0..8).map(|k| keys[(from + k * step) % 24]).collect();
+                let mine: Vec<Key> = (0..8).map(|k| keys[(from + k * step) % 24]).collect();
                 let loaded = load(store, &mine).await.records;
                 let next = mine.iter().map(|key| record(*key, loaded[key].version, "next"));
                 let outcome = store.commit(records(next)).await;

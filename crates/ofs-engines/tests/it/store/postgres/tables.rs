@@ -4,7 +4,7 @@ use super::*;
 use futures::future::join_all;
 use ofs_runtime::store::Retention;
 
-fn of(owner: &str, key: OrderId, status: &str, body: &serde_json::Value) -> Commit {
+fn of(owner: &str, key: Key, status: &str, body: &serde_json::Value) -> Commit {
     let record = Record { body: body.to_string(), ..record(key, 0, status) };
     Commit { owner: owner.to_owned(), ..records([record]) }
 }
