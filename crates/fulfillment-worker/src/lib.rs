@@ -3,19 +3,21 @@
 
 pub mod shipment;
 
-use ofs_runtime::service::Service;
+use ofs_runtime::service::{Descriptor, Handler};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The service's one name.
 pub const NAME: &str = "fulfillment-worker";
 
+/// The service.
+pub const DESCRIPTOR: Descriptor = Descriptor::new(NAME, 8082);
+
 /// From scheduling to arrival, unless told otherwise.
 pub const DEFAULT_TRANSIT: Duration = Duration::from_hours(72);
 
-/// What the program runs: shipments that arrive `transit` after they are scheduled.
+/// What it makes of events: shipments that arrive `transit` after they are scheduled.
 #[must_use]
-pub fn service(transit: Duration) -> Service {
-    let handler = Arc::new(shipment::Shipments::new(transit));
-    Service { name: NAME, handler, routes: Default::default, reads: Default::default }
+pub fn handler(transit: Duration) -> Arc<dyn Handler> {
+    Arc::new(shipment::Shipments::new(transit))
 }

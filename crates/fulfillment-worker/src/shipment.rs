@@ -2,10 +2,10 @@
 //!
 //! Pure decision; a declined payment is none of its business.
 
-use async_trait::async_trait;
-use ofs_events::{Event, FulfillmentScheduledV1, OrderId, Payload, Timestamp, Topic};
+use ofs_events::{Event, FulfillmentScheduledV1, OrderId, Payload, PaymentEvent, Timestamp};
 use ofs_runtime::context::Context;
-use ofs_runtime::service::{Decision, Delivery, Fault, Handler};
+use ofs_runtime::decision::Decision;
+use ofs_runtime::service::{Cause, Fault, Reaction, Reacts};
 use ofs_runtime::store::Record;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -35,7 +35,7 @@ impl Shipment {
 
     fn tells(&self) -> Payload {
         let Self { order_id, eta_utc, .. } = *self;
-        Payload::FulfillmentScheduledV1(FulfillmentScheduledV1 { order_id, eta_utc })
+        FulfillmentScheduledV1 { order_id, eta_utc }.into()
     }
 }
 
@@ -63,63 +63,67 @@ impl Shipments {
 
     /// What `event` means for the order whose shipment is (or is not yet) on record.
     #[must_use]
-    pub fn decide(&self, context: &Context, record: Option<&Record>, event: &Event) -> Decision {
-        let order_id = match (&event.payload, record) {
-            (Payload::PaymentAuthorizedV1(_), Some(_)) => return Decision::Known,
-            (Payload::PaymentAuthorizedV1(payment), None) => payment.order_id,
-            (
-                Payload::OrderCreatedV1(_)
-                | Payload::PaymentFailedV1(_)
-                | Payload::FulfillmentScheduledV1(_),
-                _,
-            ) => return Decision::Ignore,
-        };
-        let shipment = Shipment::schedule(order_id, context.now(), self.transit);
-        let events = context.follow(event, [shipment.tells()]);
-        Decision::become_with(SCHEDULED, &shipment, events)
-    }
-}
-
-#[async_trait]
-impl Handler for Shipments {
-    fn topics(&self) -> &'static [Topic] {
-        &[Topic::Payments]
-    }
-
-    async fn handle(
+    pub fn decide(
         &self,
         context: &Context,
         record: Option<&Record>,
-        delivery: Delivery<'_>,
-    ) -> Result<Decision, Fault> {
-        Ok(self.decide(context, record, delivery.event))
+        cause: Cause<'_, PaymentEvent>,
+    ) -> Reaction {
+        let order_id = match (cause.event, record) {
+            (PaymentEvent::PaymentAuthorizedV1(_), Some(_)) => return Reaction::Known,
+            (PaymentEvent::PaymentAuthorizedV1(payment), None) => payment.order_id,
+            (PaymentEvent::PaymentFailedV1(_), _) => return Reaction::Ignore,
+        };
+        let shipment = Shipment::schedule(order_id, context.now(), self.transit);
+        let events = context.follow(cause.envelope, [shipment.tells()]);
+        Decision::new(SCHEDULED, &shipment).telling(events).into()
+    }
+}
+
+ofs_runtime::subscribe!(Shipments: PaymentEvent);
+
+impl Reacts<PaymentEvent> for Shipments {
+    async fn react(
+        &self,
+        context: &Context,
+        record: Option<&Record>,
+        cause: Cause<'_, PaymentEvent>,
+    ) -> Result<Reaction, Fault> {
+        Ok(self.decide(context, record, cause))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ofs_events::{CorrelationId, PaymentAuthorizedV1, PaymentFailedV1};
+    use ofs_events::{
+        CorrelationId, FulfillmentEvent, PaymentAuthorizedV1, PaymentFailedV1, TopicEvents,
+    };
+    use ofs_runtime::log::Position;
     use uuid::Uuid;
 
     const CONTEXT: Context = Context::new(crate::NAME);
     const SHIPMENTS: Shipments = Shipments::new(crate::DEFAULT_TRANSIT);
     const ORDER: OrderId = OrderId(Uuid::from_u128(7));
 
-    fn event(payload: Payload) -> Event {
-        CONTEXT.first(CorrelationId(Uuid::from_u128(8)), payload)
+    fn event(payload: impl Into<Payload>) -> Event {
+        CONTEXT.first(CorrelationId(Uuid::from_u128(8)), payload.into())
     }
 
     fn paid() -> Event {
-        event(Payload::PaymentAuthorizedV1(PaymentAuthorizedV1 { order_id: ORDER }))
+        event(PaymentAuthorizedV1 { order_id: ORDER })
+    }
+
+    fn decide(record: Option<&Record>, envelope: &Event) -> Reaction {
+        let at = Position { topic: PaymentEvent::TOPIC, partition: 0, offset: 0 };
+        let event = PaymentEvent::of(&envelope.payload).expect("a payment");
+        SHIPMENTS.decide(&CONTEXT, record, Cause { at, envelope, event })
     }
 
     #[test]
     fn a_paid_order_is_scheduled_three_days_ahead() {
         let paid = paid();
-        let Decision::Become(new) = SHIPMENTS.decide(&CONTEXT, None, &paid) else {
-            panic!("not scheduled");
-        };
+        let Reaction::Decide(new) = decide(None, &paid) else { panic!("not scheduled") };
         let shipment: Shipment = serde_json::from_value(new.body).expect("a shipment");
         assert_eq!(new.status, "Scheduled");
         assert_eq!(shipment.eta_utc.seconds_since(shipment.scheduled_at), 259_200.0);
@@ -127,7 +131,11 @@ mod tests {
         let [scheduled] = new.events.as_slice() else { panic!("one event") };
         assert_eq!(scheduled.causation_id, Some(paid.id));
         assert_eq!(scheduled.correlation_id, paid.correlation_id);
-        let Payload::FulfillmentScheduledV1(payload) = &scheduled.payload else { panic!("type") };
+        let Some(FulfillmentEvent::FulfillmentScheduledV1(payload)) =
+            FulfillmentEvent::of(&scheduled.payload)
+        else {
+            panic!("type")
+        };
         assert_eq!((payload.order_id, payload.eta_utc), (ORDER, shipment.eta_utc));
     }
 
@@ -135,13 +143,13 @@ mod tests {
     fn a_payment_is_shipped_once_however_often_it_is_told() {
         let shipment = Shipment::schedule(ORDER, CONTEXT.now(), crate::DEFAULT_TRANSIT);
         let record = Record::next(None, ORDER, SCHEDULED, &shipment, CONTEXT.now());
-        assert_eq!(SHIPMENTS.decide(&CONTEXT, Some(&record), &paid()), Decision::Known);
+        assert_eq!(decide(Some(&record), &paid()), Reaction::Known);
     }
 
     #[test]
     fn a_declined_payment_ships_nothing() {
         let reason = "Card declined (demo)".to_owned();
-        let failed = event(Payload::PaymentFailedV1(PaymentFailedV1 { order_id: ORDER, reason }));
-        assert_eq!(SHIPMENTS.decide(&CONTEXT, None, &failed), Decision::Ignore);
+        let failed = event(PaymentFailedV1 { order_id: ORDER, reason });
+        assert_eq!(decide(None, &failed), Reaction::Ignore);
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::{CorrelationId, Event, EventId, Key, Payload, Timestamp, Topic};
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// The largest record value that is read as an event. Ours are under a kilobyte.
@@ -191,24 +192,22 @@ fn payload_of(topic: Topic, wire: &Wire<'_>) -> Result<Payload, DecodeError> {
     if payload.topic() != topic {
         return Err(DecodeError::WrongTopic { event_type: payload.event_type(), topic });
     }
-    if payload.holds_nul() {
+    if holds_nul(&payload, wire.payload.get()) {
         return Err(DecodeError::Nul);
     }
     Ok(payload)
 }
 
-impl Payload {
-    fn holds_nul(&self) -> bool {
-        let holds = |text: &str| text.contains('\0');
-        match self {
-            Payload::OrderCreatedV1(order) => {
-                holds(&order.customer_email)
-                    || holds(&order.product_type)
-                    || holds(&order.country)
-                    || order.payment_scenario.as_deref().is_some_and(holds)
-            }
-            Payload::PaymentFailedV1(payment) => holds(&payment.reason),
-            Payload::PaymentAuthorizedV1(_) | Payload::FulfillmentScheduledV1(_) => false,
+/// Whether a string in `payload`, which was read from `json`, holds U+0000. In JSON it is always written
+/// as an escape.
+fn holds_nul(payload: &Payload, json: &str) -> bool {
+    fn in_value(value: &Value) -> bool {
+        match value {
+            Value::String(text) => text.contains('\0'),
+            Value::Array(items) => items.iter().any(in_value),
+            Value::Object(members) => members.values().any(in_value),
+            Value::Null | Value::Bool(_) | Value::Number(_) => false,
         }
     }
+    json.contains(r"\u0000") && serde_json::to_value(payload).is_ok_and(|value| in_value(&value))
 }

@@ -1,10 +1,6 @@
 //! The envelope: what every event carries, and how it is written.
 
-use crate::decode::reason;
-use crate::{
-    CorrelationId, EventId, FulfillmentScheduledV1, Key, OrderCreatedV1, PaymentAuthorizedV1,
-    PaymentFailedV1, Timestamp, Topic,
-};
+use crate::{CorrelationId, EventId, Key, Payload, Timestamp};
 use serde::Serialize;
 
 /// Record header that repeats the event type, UTF-8.
@@ -25,66 +21,6 @@ pub struct Event {
     pub causation_id: Option<EventId>,
     /// What happened.
     pub payload: Payload,
-}
-
-macro_rules! payloads {
-    ($($name:ident on $topic:ident version $version:literal),+ $(,)?) => {
-        /// What happened. A new event, or a new version of one, is a new variant.
-        #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-        #[serde(untagged)]
-        pub enum Payload {
-            $(#[doc = concat!("See [`", stringify!($name), "`].")] $name($name)),+
-        }
-
-        impl Payload {
-            /// `(event type, version, topic)` of every event this build knows.
-            pub const KNOWN: &'static [(&'static str, u32, Topic)] =
-                &[$((stringify!($name), $version, Topic::$topic)),+];
-
-            /// The type's name on the wire, version included.
-            #[must_use]
-            pub const fn event_type(&self) -> &'static str {
-                match self { $(Payload::$name(_) => stringify!($name)),+ }
-            }
-
-            /// The version on the wire.
-            #[must_use]
-            pub const fn version(&self) -> u32 {
-                match self { $(Payload::$name(_) => $version),+ }
-            }
-
-            /// Where events of this type are published.
-            #[must_use]
-            pub const fn topic(&self) -> Topic {
-                match self { $(Payload::$name(_) => Topic::$topic),+ }
-            }
-
-            /// The thing it happened to.
-            #[must_use]
-            pub fn key(&self) -> Key {
-                match self { $(Payload::$name(body) => body.order_id.into()),+ }
-            }
-
-            /// None for a type that is not known; an error says what is wrong with `json`.
-            pub(crate) fn parse(event_type: &str, json: &str) -> Option<Result<Payload, String>> {
-                match event_type {
-                    $(stringify!($name) => Some(
-                        serde_json::from_str(json)
-                            .map(Payload::$name)
-                            .map_err(|error| reason::<$name>(json.as_bytes(), &error)),
-                    ),)+
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-
-payloads! {
-    OrderCreatedV1 on Orders version 1,
-    PaymentAuthorizedV1 on Payments version 1,
-    PaymentFailedV1 on Payments version 1,
-    FulfillmentScheduledV1 on Fulfillment version 1,
 }
 
 #[derive(Serialize)]

@@ -4,20 +4,17 @@
 
 mod decode;
 mod envelope;
-mod fulfillment;
 mod id;
-mod orders;
-mod payments;
 mod status;
 mod time;
 mod topic;
 
 pub use decode::{DecodeError, MAX_RECORD_BYTES};
-pub use envelope::{Event, HEADER_CORRELATION_ID, HEADER_EVENT_TYPE, Payload};
-pub use fulfillment::FulfillmentScheduledV1;
+pub use envelope::{Event, HEADER_CORRELATION_ID, HEADER_EVENT_TYPE};
 pub use id::{CorrelationId, EventId, Key, OrderId};
-pub use orders::OrderCreatedV1;
-pub use payments::{PaymentAuthorizedV1, PaymentFailedV1};
-pub use status::{Contradiction, Facts, OrderStatus};
+pub use status::{Contradiction, Fact, Facts, OrderStatus};
 pub use time::Timestamp;
-pub use topic::{Topic, UnknownTopic};
+pub use topic::{
+    FulfillmentEvent, FulfillmentScheduledV1, OrderCreatedV1, OrderEvent, Payload,
+    PaymentAuthorizedV1, PaymentEvent, PaymentFailedV1, Topic, TopicEvents, UnknownTopic,
+};

@@ -100,18 +100,14 @@ mod tests {
     const ORDER: Key = Key(Uuid::from_u128(9));
 
     fn declined(reason: &str) -> Payload {
-        Payload::PaymentFailedV1(PaymentFailedV1 {
-            order_id: ORDER.into(),
-            reason: reason.to_owned(),
-        })
+        PaymentFailedV1 { order_id: ORDER.into(), reason: reason.to_owned() }.into()
     }
 
     #[test]
     fn effects_of_one_type_have_ids_of_their_own_and_the_first_keeps_its_id() {
         let context = Context::new("payment-worker");
         let cause = context.first(CorrelationId(Uuid::from_u128(5)), declined("cause"));
-        let authorized =
-            Payload::PaymentAuthorizedV1(PaymentAuthorizedV1 { order_id: ORDER.into() });
+        let authorized = PaymentAuthorizedV1 { order_id: ORDER.into() }.into();
         let payloads = [declined("one"), authorized, declined("two")];
         let ids = |events: Vec<Event>| events.iter().map(|event| event.id).collect::<Vec<_>>();
         let effects = ids(context.follow(&cause, payloads.clone()));

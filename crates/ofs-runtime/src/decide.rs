@@ -2,9 +2,9 @@
 
 use crate::backoff;
 use crate::context::Context;
-use crate::log::Message;
+use crate::decision::Decision;
 use crate::metrics::Outcome;
-use crate::service::{Become, Decision, Delivery, Fault, Handler};
+use crate::service::{Delivery, Fault, Handler, Reaction};
 use crate::store::{Commit, Loaded, Parking, Record, Seen, Wanted};
 use crate::window::Item;
 use futures::FutureExt;
@@ -16,25 +16,8 @@ use std::time::Duration;
 /// What one group adds to a commit, and what it counts as.
 #[derive(Debug, Default)]
 pub(crate) struct Part {
-    pub seen: Vec<Seen>,
-    pub record: Option<Record>,
-    pub outgoing: Vec<Message>,
-    pub parked: Vec<Parking>,
+    pub commit: Commit,
     pub outcomes: Vec<(Topic, Outcome)>,
-}
-
-impl Part {
-    pub(crate) fn join(&self, commit: &mut Commit, indexed: bool) {
-        commit.seen.extend(&self.seen);
-        commit.outgoing.extend(self.outgoing.iter().cloned());
-        commit.parked.extend(self.parked.iter().cloned());
-        if let Some(record) = &self.record {
-            if indexed {
-                commit.index.push((record.key, record.version));
-            }
-            commit.records.push(record.clone());
-        }
-    }
 }
 
 /// The inbox entry of `event`.
@@ -114,28 +97,25 @@ impl Turn<'_> {
         };
         let delivery = Delivery { at, event };
         match handle(self.context, self.handler, self.current.as_ref(), delivery).await {
-            Ok(Decision::Ignore) => Outcome::Ignored,
-            Ok(Decision::Known) => Outcome::Duplicate,
-            Ok(Decision::Become(change)) => self.change(event, &change),
+            Ok(Reaction::Ignore) => Outcome::Ignored,
+            Ok(Reaction::Known) => Outcome::Duplicate,
+            Ok(Reaction::Decide(decision)) => self.change(event, decision),
             Err(Fault::Later(reason)) => self.park(item, key, reason, Some(backoff::retry_in(0))),
             Err(Fault::Event(reason)) => self.park(item, key, reason, None),
         }
     }
 
-    /// Several events in one turn are one new version over the one that was loaded.
-    fn change(&mut self, event: &Event, change: &Become) -> Outcome {
+    fn change(&mut self, event: &Event, decision: Decision) -> Outcome {
         let key = event.key();
-        let before = self.loaded.records.get(&key);
-        let record = Record::next(before, key, &change.status, &change.body, self.context.now());
-        self.part.record = Some(record.clone());
-        self.current = Some(record);
-        self.part.outgoing.extend(change.events.iter().map(Message::from));
-        self.part.seen.push(seen(event));
+        let subject = (key, self.loaded.records.get(&key));
+        let (commit, now) = (&mut self.part.commit, self.context.now());
+        self.current = Some(decision.write(commit, subject, self.handler.indexed(), now));
+        commit.seen.push(seen(event));
         Outcome::Processed
     }
 
     fn is_seen(&self, seen: Seen) -> bool {
-        self.loaded.seen.contains(&seen) || self.part.seen.contains(&seen)
+        self.loaded.seen.contains(&seen) || self.part.commit.seen.contains(&seen)
     }
 
     fn park(
@@ -146,8 +126,8 @@ impl Turn<'_> {
         retry_in: Option<Duration>,
     ) -> Outcome {
         self.queues.insert(item.received.at.topic);
-        self.part.seen.extend(item.event.as_ref().ok().map(seen));
-        self.part.parked.push(parking(item, key, reason, retry_in));
+        self.part.commit.seen.extend(item.event.as_ref().ok().map(seen));
+        self.part.commit.parked.push(parking(item, key, reason, retry_in));
         Outcome::Parked
     }
 }
@@ -179,9 +159,9 @@ pub(crate) async fn handle(
     handler: &dyn Handler,
     record: Option<&Record>,
     delivery: Delivery<'_>,
-) -> Result<Decision, Fault> {
-    let decision = AssertUnwindSafe(handler.handle(context, record, delivery)).catch_unwind();
-    decision.await.unwrap_or_else(|panic| {
+) -> Result<Reaction, Fault> {
+    let reaction = AssertUnwindSafe(handler.handle(context, record, delivery)).catch_unwind();
+    reaction.await.unwrap_or_else(|panic| {
         let text = panic
             .downcast_ref::<&str>()
             .map(|text| (*text).to_owned())

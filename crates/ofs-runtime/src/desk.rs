@@ -2,12 +2,19 @@
 
 use crate::books::Books;
 use crate::context::Context;
+use crate::decision::Decision;
 use crate::index::{self, Found, Index, Query};
-use crate::log::Message;
 use crate::pipeline::{Freshness, Pipeline};
-use crate::store::{self, Once, Record, Wanted};
-use ofs_events::{Event, Key};
+use crate::problem::Problem;
+use crate::store::{self, Commit, Loaded, Once, Record, Wanted};
+use ofs_events::Key;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::sync::Arc;
+use uuid::Uuid;
+
+/// How often a command is decided again because its key was changed at the same moment.
+const ROUNDS: usize = 16;
 
 /// What a route may use.
 #[derive(Clone)]
@@ -17,36 +24,30 @@ pub struct Desk {
     pipeline: Arc<Pipeline>,
 }
 
-/// A decision of a route: one record, and the events that follow from it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Command {
-    /// The record to be written.
-    pub record: Record,
-    /// Events for the outbox, in order.
-    pub events: Vec<Event>,
-    /// The request's idempotency key with the answer it gets.
-    pub once: Option<Once>,
-}
-
-/// What became of a [`Command`].
+/// A request that its client can repeat.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Executed {
-    /// It is durable.
-    Done,
-    /// Its idempotency key was answered before: this is the answer, and nothing was written.
-    Answered(Once),
+pub struct Request {
+    /// The idempotency key, the client's own.
+    pub key: String,
+    /// Stands for the request's content; the same key with another one is an error of the client's.
+    pub fingerprint: Uuid,
 }
 
-impl From<&Event> for Message {
-    fn from(event: &Event) -> Self {
-        Message {
-            topic: event.payload.topic(),
-            key: Some(event.key().to_string().into()),
-            event_id: Some(event.id),
-            headers: event.headers(),
-            value: event.encode().into(),
-        }
-    }
+/// The answer to a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer<T> {
+    /// It is done, and durable.
+    New(T),
+    /// It was done when the request came first, and nothing was done now.
+    Repeated(T),
+}
+
+/// What a command is about.
+#[derive(Clone, Copy, Debug)]
+enum Subject {
+    /// A key that nothing knows yet: it was drawn for this command.
+    New(Key),
+    Any(Key),
 }
 
 impl Desk {
@@ -71,50 +72,104 @@ impl Desk {
         Ok(loaded.records.remove(&key))
     }
 
-    /// The answer given to an idempotency key, if there was one.
+    /// Decides a command on `key` over its current record, and makes what was decided durable together
+    /// with the answer to `request`. If the record is changed at the same moment, it is decided again,
+    /// so commands on one key take effect one after the other. A client who goes away cancels nothing.
     ///
     /// # Errors
-    /// If the store cannot be reached.
-    pub async fn once(&self, key: &str) -> Result<Option<Once>, store::Error> {
-        let wanted = Wanted { once: Some(key.to_owned()), ..Wanted::default() };
-        Ok(self.books.load(wanted).await?.once)
+    /// What `decide` refuses; a request whose key belongs to another one; a store that cannot take it.
+    pub async fn decide<T, D>(
+        &self,
+        key: impl Into<Key>,
+        request: Option<Request>,
+        decide: D,
+    ) -> Result<Answer<T>, Problem>
+    where
+        T: Serialize + DeserializeOwned + Send + 'static,
+        D: FnMut(Option<&Record>) -> Result<(Decision, T), Problem> + Send + 'static,
+    {
+        self.command(Subject::Any(key.into()), request, decide).await
     }
 
-    /// Makes `command` durable, in a task that a client who goes away cannot cancel.
+    /// As [`Desk::decide`], on a `key` that was drawn for this command, so that nothing has to be read.
     ///
     /// # Errors
-    /// [`store::Error::Stale`] if the record has changed meanwhile; else if the store cannot take it now.
-    pub async fn execute(&self, command: Command) -> Result<Executed, store::Error> {
+    /// As [`Desk::decide`].
+    pub async fn create<T, D>(
+        &self,
+        key: impl Into<Key>,
+        request: Option<Request>,
+        decide: D,
+    ) -> Result<Answer<T>, Problem>
+    where
+        T: Serialize + DeserializeOwned + Send + 'static,
+        D: FnMut(Option<&Record>) -> Result<(Decision, T), Problem> + Send + 'static,
+    {
+        self.command(Subject::New(key.into()), request, decide).await
+    }
+
+    async fn command<T, D>(
+        &self,
+        subject: Subject,
+        request: Option<Request>,
+        decide: D,
+    ) -> Result<Answer<T>, Problem>
+    where
+        T: Serialize + DeserializeOwned + Send + 'static,
+        D: FnMut(Option<&Record>) -> Result<(Decision, T), Problem> + Send + 'static,
+    {
         let desk = self.clone();
-        let task = tokio::spawn(async move { desk.commit(command).await });
-        task.await.unwrap_or_else(|error| Err(store::Error::Unavailable(error.to_string())))
+        let task = tokio::spawn(async move { desk.run(subject, request, decide).await });
+        task.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a command ended unexpectedly");
+            Err(Problem::internal())
+        })
     }
 
-    async fn commit(&self, command: Command) -> Result<Executed, store::Error> {
-        let mut commit = self.books.blank();
-        commit.outgoing = command.events.iter().map(Message::from).collect();
-        commit.records = vec![command.record.clone()];
-        commit.once = command.once;
-        let key = commit.once.as_ref().map(|once| once.key.clone());
-        match (self.books.commit(commit).await, key) {
-            (Ok(()), _) => Ok(Executed::Done),
-            (Err(store::Error::KeyTaken), Some(key)) => {
-                let once = self.once(&key).await?;
-                once.map(Executed::Answered).ok_or(store::Error::Stale)
+    async fn run<T: Serialize + DeserializeOwned>(
+        &self,
+        subject: Subject,
+        request: Option<Request>,
+        mut decide: impl FnMut(Option<&Record>) -> Result<(Decision, T), Problem>,
+    ) -> Result<Answer<T>, Problem> {
+        let (Subject::New(key) | Subject::Any(key)) = subject;
+        let mut loaded = match (subject, &request) {
+            (Subject::New(_), None) => Loaded::default(),
+            _ => self.load(key, request.as_ref()).await?,
+        };
+        for _ in 0..ROUNDS {
+            if let (Some(once), Some(request)) = (&loaded.once, &request) {
+                return repeated(once, request).map(Answer::Repeated);
             }
-            (Err(store::Error::Stale), _) if self.is_stored(&command.record).await? => {
-                Ok(Executed::Done)
+            let before = loaded.records.get(&key);
+            let (decision, answer) = decide(before)?;
+            let mut commit = self.books.blank();
+            let record = decision.write(&mut commit, (key, before), false, self.context().now());
+            commit.once = request.as_ref().map(|request| request.answered(&answer));
+            if self.commit(commit, &record).await? {
+                return Ok(Answer::New(answer));
             }
-            (Err(error), _) => Err(error),
+            loaded = self.load(key, request.as_ref()).await?;
         }
+        Err(store::Error::Stale.into())
     }
 
-    /// After a commit whose outcome was unknown and that was run again: had it succeeded?
-    async fn is_stored(&self, record: &Record) -> Result<bool, store::Error> {
-        let stored = self.record(record.key).await?;
-        Ok(stored.is_some_and(|stored| {
-            stored.version == record.version && stored.updated_at == record.updated_at
-        }))
+    async fn load(&self, key: Key, request: Option<&Request>) -> Result<Loaded, store::Error> {
+        let once = request.map(|request| request.key.clone());
+        self.books.load(Wanted { keys: vec![key], once, ..Wanted::default() }).await
+    }
+
+    /// Commits; `false` if it has to be decided again. The outcome of a commit may have been unknown,
+    /// and it was run again: then it conflicts with itself.
+    async fn commit(&self, commit: Commit, record: &Record) -> Result<bool, store::Error> {
+        match self.books.commit(commit).await {
+            Ok(()) => Ok(true),
+            Err(store::Error::Stale | store::Error::KeyTaken) => {
+                let stored = self.record(record.key).await?;
+                Ok(stored.is_some_and(|stored| is_same(&stored, record)))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Searches the read model.
@@ -128,5 +183,42 @@ impl Desk {
     /// How far behind the read model is; none while that cannot be told.
     pub async fn freshness(&self) -> Option<Freshness> {
         self.pipeline.freshness().await
+    }
+}
+
+impl Request {
+    fn answered<T: Serialize>(&self, answer: &T) -> Once {
+        let answer = serde_json::to_string(answer).unwrap_or_default();
+        Once { key: self.key.clone(), fingerprint: self.fingerprint, answer }
+    }
+}
+
+fn repeated<T: DeserializeOwned>(once: &Once, request: &Request) -> Result<T, Problem> {
+    if once.fingerprint != request.fingerprint {
+        return Err(Problem::idempotency_key_reused());
+    }
+    serde_json::from_str(&once.answer).map_err(|error| {
+        tracing::error!(%error, "the stored answer cannot be read");
+        Problem::internal()
+    })
+}
+
+fn is_same(stored: &Record, record: &Record) -> bool {
+    let body = |record: &Record| record.read::<serde_json::Value>().ok();
+    (stored.version, stored.updated_at) == (record.version, record.updated_at)
+        && body(stored) == body(record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_repeated_only_to_the_same_request() {
+        let request = Request { key: "k".to_owned(), fingerprint: Uuid::from_u128(3) };
+        let once = request.answered(&"the answer");
+        assert_eq!(repeated::<String>(&once, &request).ok().as_deref(), Some("the answer"));
+        let other = Request { fingerprint: Uuid::from_u128(4), ..request };
+        assert_eq!(repeated::<String>(&once, &other).expect_err("refused").status, 422);
     }
 }

@@ -10,6 +10,7 @@ pub mod context;
 pub mod courier;
 pub mod crash;
 mod decide;
+pub mod decision;
 pub mod desk;
 pub mod extract;
 pub mod index;

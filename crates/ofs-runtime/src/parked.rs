@@ -6,10 +6,10 @@ use crate::backoff;
 use crate::books::Books;
 use crate::courier::HOLD;
 use crate::decide;
-use crate::log::{Message, Received};
+use crate::log::Received;
 use crate::metrics;
-use crate::service::{Decision, Delivery, Fault, Handler};
-use crate::store::{Claim, Commit, Error, Parked, ParkedState, Record, Settled, Wanted};
+use crate::service::{Delivery, Fault, Handler, Reaction};
+use crate::store::{Claim, Commit, Error, Parked, ParkedState, Settled, Wanted};
 use crate::window::{Item, Named};
 use ofs_events::Timestamp;
 use std::collections::HashMap;
@@ -168,17 +168,12 @@ async fn try_once(books: &Books, handler: &dyn Handler, parked: &Parked) -> Resu
             let before = loaded.records.get(&event.key());
             let delivery = Delivery { at: parked.event.at, event };
             match decide::handle(books.context(), handler, before, delivery).await {
-                Ok(Decision::Become(change)) => {
-                    let (status, now) = (change.status.as_str(), books.context().now());
-                    let record = Record::next(before, event.key(), status, &change.body, now);
-                    if handler.indexed() {
-                        commit.index.push((record.key, record.version));
-                    }
-                    commit.records.push(record);
-                    commit.outgoing = change.events.iter().map(Message::from).collect();
+                Ok(Reaction::Decide(decision)) => {
+                    let (subject, now) = ((event.key(), before), books.context().now());
+                    decision.write(&mut commit, subject, handler.indexed(), now);
                     Ok(())
                 }
-                Ok(Decision::Ignore | Decision::Known) => Ok(()),
+                Ok(Reaction::Ignore | Reaction::Known) => Ok(()),
                 Err(fault) => Err(fault),
             }
         }

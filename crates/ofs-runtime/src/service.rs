@@ -1,12 +1,15 @@
 //! What a service is: a name, a handler of events, routes. The list of services is the program.
 
+#[doc(hidden)]
+pub use async_trait::async_trait;
+
 use crate::context::Context;
+use crate::decision::Decision;
 use crate::desk::Desk;
 use crate::log::Position;
+use crate::problem::Kind;
 use crate::store::Record;
-use async_trait::async_trait;
-use ofs_events::{Event, Topic};
-use serde::Serialize;
+use ofs_events::{Event, Topic, TopicEvents};
 use std::fmt;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
@@ -20,34 +23,31 @@ pub struct Delivery<'a> {
     pub event: &'a Event,
 }
 
+/// An event of one topic, as its handler gets it.
+#[derive(Clone, Copy, Debug)]
+pub struct Cause<'a, E> {
+    /// Its position in the log.
+    pub at: Position,
+    /// The whole event.
+    pub envelope: &'a Event,
+    /// What happened.
+    pub event: &'a E,
+}
+
 /// What a handler makes of an event.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Decision {
+pub enum Reaction {
     /// The event is none of this service's business.
     Ignore,
     /// The record already says so; nothing changes.
     Known,
-    /// The key's record becomes this, and these events follow from it.
-    Become(Become),
+    /// The record of the event's key becomes this.
+    Decide(Decision),
 }
 
-/// A new state and what follows from it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Become {
-    /// For people, filters and views.
-    pub status: String,
-    /// The new document.
-    pub body: serde_json::Value,
-    /// Events for the outbox, in order.
-    pub events: Vec<Event>,
-}
-
-impl Decision {
-    /// The key's record becomes `body`, and `events` follow from it.
-    #[must_use]
-    pub fn become_with<T: Serialize>(status: &str, body: &T, events: Vec<Event>) -> Self {
-        let body = serde_json::to_value(body).unwrap_or_default();
-        Decision::Become(Become { status: status.to_owned(), body, events })
+impl From<Decision> for Reaction {
+    fn from(decision: Decision) -> Self {
+        Self::Decide(decision)
     }
 }
 
@@ -62,9 +62,24 @@ pub enum Fault {
     Event(String),
 }
 
-/// A pure decision over one key at a time; it may await nothing but the payment gateway.
+/// What a service makes of the events of one topic; [`subscribe!`](crate::subscribe) makes it a
+/// [`Handler`]. A pure decision over one key at a time; it may await nothing but the payment gateway.
 ///
 /// It must be idempotent by the record alone: the inbox is only the fast path.
+pub trait Reacts<E: TopicEvents>: Send + Sync {
+    /// Decides what `cause` means for the key whose current record is `record`.
+    ///
+    /// # Errors
+    /// [`Fault`] parks the event; unreachable stores are not the handler's business.
+    fn react(
+        &self,
+        context: &Context,
+        record: Option<&Record>,
+        cause: Cause<'_, E>,
+    ) -> impl Future<Output = Result<Reaction, Fault>> + Send;
+}
+
+/// Everything that a service reads, as the machine calls it.
 #[async_trait]
 pub trait Handler: Send + Sync {
     /// The topics it reads.
@@ -75,33 +90,93 @@ pub trait Handler: Send + Sync {
         false
     }
 
-    /// Decides what `delivery` means for the key whose current record is `record`.
+    /// As [`Reacts::react`], for an event of any of its topics.
     ///
     /// # Errors
-    /// [`Fault`] parks the event; unreachable stores are not the handler's business.
+    /// As [`Reacts::react`].
     async fn handle(
         &self,
         context: &Context,
         record: Option<&Record>,
         delivery: Delivery<'_>,
-    ) -> Result<Decision, Fault>;
+    ) -> Result<Reaction, Fault>;
 }
 
-/// A service: what the program needs to run it.
-#[derive(Clone)]
-pub struct Service {
+/// Makes a type a [`Handler`] of these topics' events, to each of which it [`Reacts`].
+#[macro_export]
+macro_rules! subscribe {
+    ($handler:ty: $($events:ty),+ $(,)?) => {
+        #[$crate::service::async_trait]
+        impl $crate::service::Handler for $handler {
+            fn topics(&self) -> &'static [::ofs_events::Topic] {
+                &[$(<$events as ::ofs_events::TopicEvents>::TOPIC),+]
+            }
+
+            async fn handle(
+                &self,
+                context: &$crate::context::Context,
+                record: Option<&$crate::store::Record>,
+                delivery: $crate::service::Delivery<'_>,
+            ) -> Result<$crate::service::Reaction, $crate::service::Fault> {
+                let $crate::service::Delivery { at, event: envelope } = delivery;
+                $(if let Some(event) = <$events as ::ofs_events::TopicEvents>::of(&envelope.payload) {
+                    let cause = $crate::service::Cause { at, envelope, event };
+                    return $crate::service::Reacts::react(self, context, record, cause).await;
+                })+
+                Ok($crate::service::Reaction::Ignore)
+            }
+        }
+    };
+}
+
+/// What is known of a service before it runs. Each service's crate declares its own.
+#[derive(Clone, Copy)]
+pub struct Descriptor {
     /// Its one name: owner of its records, label of its metrics, stem of its consumer group.
     pub name: &'static str,
-    /// What it makes of events.
-    pub handler: Arc<dyn Handler>,
+    /// The port of a process that runs this service alone and is told none.
+    pub port: u16,
     /// Routes that are answered where it runs, with their documentation, over its own desk.
     pub routes: fn() -> OpenApiRouter<Desk>,
     /// Routes that only read, answered by every process, whatever it runs.
     pub reads: fn() -> OpenApiRouter<Desk>,
+    /// The kinds of problem that only its routes answer with.
+    pub problems: &'static [Kind],
+}
+
+impl Descriptor {
+    /// A service without routes.
+    #[must_use]
+    pub const fn new(name: &'static str, port: u16) -> Self {
+        Self { name, port, routes: OpenApiRouter::new, reads: OpenApiRouter::new, problems: &[] }
+    }
+}
+
+impl fmt::Debug for Descriptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Descriptor").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// A service that can run: what is known of it, and what it makes of events.
+#[derive(Clone)]
+pub struct Service {
+    /// What is known of it.
+    pub descriptor: &'static Descriptor,
+    /// What it makes of events.
+    pub handler: Arc<dyn Handler>,
+}
+
+impl Service {
+    /// Its one name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.descriptor.name
+    }
 }
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Service").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Service").field("name", &self.name()).finish_non_exhaustive()
     }
 }

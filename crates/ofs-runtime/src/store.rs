@@ -121,6 +121,20 @@ pub struct Commit {
     pub once: Option<Once>,
 }
 
+impl Commit {
+    /// Everything that changes in this one and in `other`, which is about other keys.
+    pub(crate) fn join(&mut self, other: Commit) {
+        self.seen.extend(other.seen);
+        self.records.extend(other.records);
+        self.guards.extend(other.guards);
+        self.outgoing.extend(other.outgoing);
+        self.parked.extend(other.parked);
+        self.settled.extend(other.settled);
+        self.index.extend(other.index);
+        self.once = self.once.take().or(other.once);
+    }
+}
+
 /// What a batch needs to know before it is decided.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {

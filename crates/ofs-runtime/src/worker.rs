@@ -275,7 +275,7 @@ impl Worker {
     async fn commit<'a>(&self, parts: impl IntoIterator<Item = &'a Part>) -> Result<(), Error> {
         let mut commit = self.books.blank();
         for part in parts {
-            part.join(&mut commit, self.handler.indexed());
+            commit.join(part.commit.clone());
         }
         if commit == self.books.blank() {
             return Ok(());
@@ -307,7 +307,7 @@ impl Worker {
         for (item, (_, outcome)) in items.iter().zip(&part.outcomes) {
             let at = item.received.at;
             let Named { key, event, correlation } = Named::of(item);
-            match part.parked.iter().find(|parked| parked.at == at) {
+            match part.commit.parked.iter().find(|parked| parked.at == at) {
                 Some(Parking { reason, retry_in: None, .. }) => {
                     warn!(service, %at, key, event, correlation, reason, "parked");
                 }

@@ -2,6 +2,7 @@
 //!
 //! Bounded, lost with the process, and for people only.
 
+use futures::future::join_all;
 use ofs_events::{Timestamp, Topic};
 use ofs_runtime::log::Log;
 use ofs_runtime::pipeline::{Pipeline, PipelineView};
@@ -117,10 +118,10 @@ async fn look(pipeline: &Pipeline, log: &dyn Log) -> Sample {
         let bounds = tokio::time::timeout(PATIENCE, log.bounds(topic)).await.ok()?.ok()?;
         Some(bounds.iter().map(|bounds| bounds.end).sum::<u64>())
     };
-    let [orders, payments, fulfillment] = Topic::ALL;
-    let (view, orders, payments, fulfillment) =
-        tokio::join!(pipeline.sample(), end(orders), end(payments), end(fulfillment));
-    Sample { at: view.at, ends: [orders, payments, fulfillment], view }
+    let (view, found) = tokio::join!(pipeline.sample(), join_all(Topic::ALL.map(end)));
+    let mut ends = [None; Topic::ALL.len()];
+    ends.copy_from_slice(&found);
+    Sample { at: view.at, ends, view }
 }
 
 #[cfg(test)]
@@ -130,7 +131,9 @@ mod tests {
     fn sample(second: i64, orders: Option<u64>) -> Sample {
         let at = Timestamp::from_micros(second * 1_000_000);
         let view = Arc::new(PipelineView { at, services: Vec::new() });
-        Sample { at, ends: [orders, Some(0), Some(0)], view }
+        let mut ends = [Some(0); Topic::ALL.len()];
+        ends[0] = orders;
+        Sample { at, ends, view }
     }
 
     #[test]

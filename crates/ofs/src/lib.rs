@@ -10,7 +10,7 @@ mod history;
 pub mod http;
 pub mod offline;
 mod run;
-mod services;
+pub mod services;
 mod signals;
 pub mod telemetry;
 pub mod tidy;

@@ -40,8 +40,9 @@ pub async fn run(config: Config, args: &RunArgs) -> anyhow::Result<()> {
 /// If the data directory is in use, or the group cannot be moved.
 pub async fn reset(config: Config, args: &ResetArgs) -> anyhow::Result<Value> {
     let services = services::all(&config)?;
-    let Some(service) = services.iter().find(|service| group_of(service.name) == args.group) else {
-        let known: Vec<String> = services.iter().map(|service| group_of(service.name)).collect();
+    let Some(service) = services.iter().find(|service| group_of(service.name()) == args.group)
+    else {
+        let known: Vec<String> = services.iter().map(|service| group_of(service.name())).collect();
         bail!("no group is called `{}`; groups are {}", args.group, known.join(", "));
     };
     let topics = topics_of(service, &args.topics)?;
@@ -97,7 +98,7 @@ fn topics_of(service: &Service, asked: &[Topic]) -> anyhow::Result<Vec<Topic>> {
         return Ok(reads.to_vec());
     }
     match asked.iter().find(|topic| !reads.contains(topic)) {
-        Some(topic) => bail!("{} does not read {topic}", service.name),
+        Some(topic) => bail!("{} does not read {topic}", service.name()),
         None => Ok(asked.to_vec()),
     }
 }
@@ -118,7 +119,9 @@ pub async fn migrate(config: Config, _: &MigrateArgs) -> anyhow::Result<Value> {
 pub fn openapi() -> anyhow::Result<String> {
     let config = Config::load(&Inputs::default())?;
     let services = services::all(&config)?;
-    let described = services.iter().flat_map(|service| [(service.routes)(), (service.reads)()]);
+    let described = services
+        .iter()
+        .flat_map(|service| [(service.descriptor.routes)(), (service.descriptor.reads)()]);
     let described = described.map(OpenApiRouter::into_openapi);
     Ok(http::openapi(described).to_pretty_json()?)
 }

@@ -100,7 +100,7 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
         services::stations(&all),
     );
     let counted: Vec<_> =
-        all.iter().map(|service| (service.name, service.handler.topics())).collect();
+        all.iter().map(|service| (service.name(), service.handler.topics())).collect();
     ofs_runtime::metrics::describe_and_zero(&counted);
     let listener = bind(&config, &plan).await?;
     let address = listener.local_addr()?;
@@ -156,10 +156,12 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
 /// The services that run here, and the others.
 fn parted(all: Vec<Service>, plan: &Plan, engines: &Engines) -> (Vec<Own>, Vec<Own>) {
     let with_books = |service: Service| {
-        let books = Books::new(service.name, Arc::clone(&engines.store));
+        let books = Books::new(service.name(), Arc::clone(&engines.store));
         (service, books)
     };
-    all.into_iter().map(with_books).partition(|(service, _)| plan.services.contains(&service.name))
+    all.into_iter()
+        .map(with_books)
+        .partition(|(service, _)| plan.services.contains(&service.name()))
 }
 
 /// Answers requests, by TLS if there is a certificate, which is read again when it changes.
@@ -257,9 +259,11 @@ fn routes(
     let desk = |books: &Books| {
         Desk::new(books.clone(), Arc::clone(&engines.index), Arc::new(pipeline.clone()))
     };
-    let own = running.iter().map(|(service, books)| (service.routes)().with_state(desk(books)));
+    let own = running
+        .iter()
+        .map(|(service, books)| (service.descriptor.routes)().with_state(desk(books)));
     let reads = running.iter().chain(elsewhere);
-    let reads = reads.map(|(service, books)| (service.reads)().with_state(desk(books)));
+    let reads = reads.map(|(service, books)| (service.descriptor.reads)().with_state(desk(books)));
     own.chain(reads).collect()
 }
 
@@ -276,7 +280,7 @@ fn start(
         redrive.add(books.clone(), Arc::clone(&service.handler));
     }
     for (service, books) in running {
-        let name = |part| format!("{}/{part}", service.name);
+        let name = |part| format!("{}/{part}", service.name());
         let Stages { intake, delivery, .. } = stages;
         let worker = Worker::new(
             books.clone(),
@@ -293,7 +297,7 @@ fn start(
         let retry = Courier::new(books.clone(), RetryLane::new(redrive.clone()));
         intake.spawn(name("retry"), |stop| retry.run(stop));
         let readable = redrive.clone();
-        intake.spawn(name("readable"), |stop| readable.retry_readable(service.name, stop));
+        intake.spawn(name("readable"), |stop| readable.retry_readable(service.name(), stop));
         if service.handler.indexed() {
             let index = Courier::new(books.clone(), IndexLane::new(Arc::clone(&engines.index)));
             delivery.spawn(name("index"), |stop| index.run(stop));

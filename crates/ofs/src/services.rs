@@ -1,22 +1,54 @@
-//! The list of services. Composition is this list, and nothing else knows all four.
+//! The list of services. Composition is this list, and nothing else knows them all.
 
 use crate::config::{Config, nearest};
 use anyhow::{Context as _, bail};
 use ofs_runtime::pipeline::Station;
-use ofs_runtime::service::Service;
+use ofs_runtime::problem::Kind;
+use ofs_runtime::service::{Descriptor, Handler, Service};
 use payment_worker::simulated::Simulated;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use std::sync::Arc;
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-/// Every service's name, in the order of an order's life.
-pub const NAMES: [&str; 4] = [
-    order_service::NAME,
-    payment_worker::NAME,
-    fulfillment_worker::NAME,
-    search_indexer_worker::NAME,
+/// What a service makes of events, as configured.
+type Open = fn(&Config) -> anyhow::Result<Arc<dyn Handler>>;
+
+/// Every service, in the order of an order's life, and how its handler is made.
+const LIST: [(Descriptor, Open); 4] = [
+    (order_service::DESCRIPTOR, |_| Ok(order_service::handler())),
+    (payment_worker::DESCRIPTOR, |config| {
+        let gateway = Simulated::open(config.simulator_ledger.as_deref())
+            .context("open payment.simulator-ledger")?;
+        Ok(payment_worker::handler(Arc::new(gateway), config.gateway_timeout))
+    }),
+    (fulfillment_worker::DESCRIPTOR, |config| {
+        Ok(fulfillment_worker::handler(config.fulfillment_eta))
+    }),
+    (search_indexer_worker::DESCRIPTOR, |_| Ok(search_indexer_worker::handler())),
 ];
+
+/// Every service, in the order of an order's life.
+pub static DESCRIPTORS: [Descriptor; LIST.len()] = {
+    let mut descriptors = [LIST[0].0; LIST.len()];
+    let mut nth = 0;
+    while nth < LIST.len() {
+        descriptors[nth] = LIST[nth].0;
+        nth += 1;
+    }
+    descriptors
+};
+
+/// Every service's name, in the same order.
+pub const NAMES: [&str; LIST.len()] = {
+    let mut names = [""; LIST.len()];
+    let mut nth = 0;
+    while nth < LIST.len() {
+        names[nth] = LIST[nth].0.name;
+        nth += 1;
+    }
+    names
+};
 
 /// The name of a service, where a client gives one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,43 +78,44 @@ impl PartialSchema for ServiceName {
 
 impl ToSchema for ServiceName {}
 
-/// All four services, as configured.
+/// All services, as configured.
 ///
 /// # Errors
-/// If the simulated gateway's ledger cannot be opened.
+/// If what a handler needs cannot be opened.
 pub fn all(config: &Config) -> anyhow::Result<Vec<Service>> {
-    let gateway = Simulated::open(config.simulator_ledger.as_deref())
-        .context("open payment.simulator-ledger")?;
-    Ok(vec![
-        order_service::service(),
-        payment_worker::service(Arc::new(gateway), config.gateway_timeout),
-        fulfillment_worker::service(config.fulfillment_eta),
-        search_indexer_worker::service(),
-    ])
+    let open = |(descriptor, (_, open)): (&'static Descriptor, (_, Open))| {
+        Ok(Service { descriptor, handler: open(config)? })
+    };
+    DESCRIPTORS.iter().zip(LIST).map(open).collect()
+}
+
+/// The kinds of problem that only services' own routes answer with.
+pub fn problems() -> impl Iterator<Item = &'static Kind> {
+    DESCRIPTORS.iter().flat_map(|descriptor| descriptor.problems)
 }
 
 /// What the pipeline watches: all services, wherever they run.
 #[must_use]
 pub fn stations(services: &[Service]) -> Vec<Station> {
     let station = |service: &Service| Station {
-        service: service.name,
+        service: service.name(),
         topics: service.handler.topics(),
         indexed: service.handler.indexed(),
     };
     services.iter().map(station).collect()
 }
 
-/// The port of a process that is told none: 8080 with order-service, else its first service's own.
+/// The port of a process that is told none: that of its first service.
 #[must_use]
 pub fn default_port(names: &[&str]) -> u16 {
-    let first = NAMES.iter().position(|name| names.contains(name)).unwrap_or_default();
-    8080 + u16::try_from(first).unwrap_or_default()
+    let first = DESCRIPTORS.iter().find(|descriptor| names.contains(&descriptor.name));
+    first.unwrap_or(&DESCRIPTORS[0]).port
 }
 
 /// The services that are asked for; all of them if none is.
 ///
 /// # Errors
-/// If a name is none of the four; the text names the nearest.
+/// If a name is not in the list; the text names the nearest.
 pub fn chosen(asked: &[String]) -> anyhow::Result<Vec<&'static str>> {
     if asked.is_empty() {
         return Ok(NAMES.to_vec());

@@ -2,7 +2,7 @@
 //!
 //! An order and the answer to its idempotency key become durable together, before the 201.
 
-use crate::api::{Accepted, NewOrder, OrderView, Placed};
+use crate::api::{NewOrder, OrderView, Placed};
 use crate::order::{self, Order};
 use axum::Json;
 use axum::extract::State;
@@ -10,10 +10,10 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use ofs_events::OrderId;
 use ofs_runtime::access::Caller;
-use ofs_runtime::desk::{Command, Desk, Executed};
+use ofs_runtime::desk::{Answer, Desk, Request};
 use ofs_runtime::extract::{Body, Id};
 use ofs_runtime::problem::{Kind, Problem};
-use ofs_runtime::store::Once;
+use ofs_runtime::store::Record;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -84,45 +84,22 @@ async fn place_order(
 ) -> Result<Response, Problem> {
     let key = idempotency_key(&headers)?.map(|key| caller.own(key));
     let new = new.accept().map_err(Problem::invalid_request)?;
-    let fingerprint = new.fingerprint();
-    if let Some(key) = &key
-        && let Some(once) = desk.once(key).await?
-    {
-        return replay(&once, fingerprint);
-    }
-    let (placed, command) = command(&desk, new, key);
-    let mine = command.once.as_ref().map(|once| once.answer.clone());
-    match desk.execute(command).await? {
-        // An answer that is this request's own: its commit was repeated after an unknown outcome.
-        Executed::Answered(once) if Some(&once.answer) != mine.as_ref() => {
-            replay(&once, fingerprint)
+    let request = key.map(|key| Request { key, fingerprint: new.fingerprint() });
+    let (context, id) = (*desk.context(), OrderId(desk.context().new_id()));
+    let place = move |_: Option<&Record>| Ok(order::place(&context, id, new.clone()));
+    Ok(match desk.create(id, request, place).await? {
+        Answer::New(placed) => created(&placed),
+        Answer::Repeated(placed) => {
+            let mut response = created(&placed);
+            response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+            response
         }
-        Executed::Answered(_) | Executed::Done => Ok(created(&placed)),
-    }
-}
-
-fn command(desk: &Desk, new: Accepted, key: Option<String>) -> (Placed, Command) {
-    let fingerprint = new.fingerprint();
-    let (record, event) = order::place(desk.context(), new);
-    let placed = Placed { id: record.key.into(), correlation_id: event.correlation_id };
-    let answer = serde_json::to_string(&placed).unwrap_or_default();
-    let once = key.map(|key| Once { key, fingerprint, answer });
-    (placed, Command { record, events: vec![event], once })
+    })
 }
 
 fn created(placed: &Placed) -> Response {
     let location = [(header::LOCATION, format!("/orders/{}", placed.id))];
     (StatusCode::CREATED, location, Json(placed)).into_response()
-}
-
-fn replay(once: &Once, fingerprint: uuid::Uuid) -> Result<Response, Problem> {
-    if once.fingerprint != fingerprint {
-        return Err(Problem::idempotency_key_reused());
-    }
-    let placed: Placed = serde_json::from_str(&once.answer).map_err(|_| Problem::internal())?;
-    let mut response = created(&placed);
-    response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
-    Ok(response)
 }
 
 /// The request's key, without the quotes that a structured header has.
@@ -194,23 +171,6 @@ mod tests {
             assert_eq!(key(&[bad]), Err(400));
         }
         assert_eq!(key(&[b"a", b"b"]), Err(400));
-    }
-
-    #[test]
-    fn an_answer_is_replayed_only_to_the_same_request() {
-        let placed = Placed {
-            id: OrderId(uuid::Uuid::from_u128(1)),
-            correlation_id: ofs_events::CorrelationId(uuid::Uuid::from_u128(2)),
-        };
-        let fingerprint = uuid::Uuid::from_u128(3);
-        let answer = serde_json::to_string(&placed).expect("json");
-        let once = Once { key: "k".to_owned(), fingerprint, answer };
-        let response = replay(&once, fingerprint).expect("replayed");
-        assert_eq!(response.status(), StatusCode::CREATED);
-        assert_eq!(response.headers()["idempotency-replayed"], "true");
-        assert_eq!(response.headers()["location"], format!("/orders/{}", placed.id));
-        let problem = replay(&once, uuid::Uuid::from_u128(4)).expect_err("refused");
-        assert_eq!(problem.status, 422);
     }
 
     #[test]

@@ -7,15 +7,21 @@ pub mod api;
 pub mod http;
 pub mod order;
 
-use ofs_runtime::service::Service;
+use ofs_runtime::service::{Descriptor, Handler};
 use std::sync::Arc;
 
 /// The service's one name.
 pub const NAME: &str = "order-service";
 
-/// What the program runs.
+/// The service.
+pub const DESCRIPTOR: Descriptor = Descriptor {
+    routes: http::routes,
+    problems: &[http::UNKNOWN_ORDER],
+    ..Descriptor::new(NAME, 8080)
+};
+
+/// What it makes of events.
 #[must_use]
-pub fn service() -> Service {
-    let handler = Arc::new(order::Orders);
-    Service { name: NAME, handler, routes: http::routes, reads: Default::default }
+pub fn handler() -> Arc<dyn Handler> {
+    Arc::new(order::Orders)
 }

@@ -2,14 +2,14 @@
 //!
 //! Pure decisions; its status is a function of the facts, never of the order of their arrival.
 
-use crate::api::Accepted;
-use async_trait::async_trait;
+use crate::api::{Accepted, Placed};
 use ofs_events::{
-    Contradiction, CorrelationId, Event, EventId, Facts, OrderCreatedV1, OrderId, OrderStatus,
-    Payload, Timestamp, Topic,
+    Contradiction, CorrelationId, Event, EventId, Facts, FulfillmentEvent, OrderCreatedV1,
+    OrderEvent, OrderId, OrderStatus, PaymentEvent, Timestamp, TopicEvents,
 };
 use ofs_runtime::context::Context;
-use ofs_runtime::service::{Decision, Delivery, Fault, Handler};
+use ofs_runtime::decision::Decision;
+use ofs_runtime::service::{Cause, Fault, Reaction, Reacts};
 use ofs_runtime::store::Record;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -56,30 +56,29 @@ impl fmt::Debug for Order {
     }
 }
 
-/// A new order: its first record and the event that says so.
+/// A new order called `id`: its first state with the event that says so, and the answer to its client.
 #[must_use]
-pub fn place(context: &Context, new: Accepted) -> (Record, Event) {
+pub fn place(context: &Context, id: OrderId, new: Accepted) -> (Decision, Placed) {
     let created = OrderCreatedV1 {
-        order_id: OrderId(context.new_id()),
+        order_id: id,
         customer_email: new.customer_email,
         product_type: new.product_type,
         country: new.country,
         payment_scenario: new.payment_scenario,
     };
     let correlation_id = CorrelationId(context.new_id());
-    let event = context.first(correlation_id, Payload::OrderCreatedV1(created.clone()));
-    (first_record(&event, created), event)
+    let event = context.first(correlation_id, created.clone().into());
+    let order = Order::first(&event, created);
+    let decision = Decision::new(order.status().name(), &order).telling([event]);
+    (decision, Placed { id, correlation_id })
 }
 
 /// The first record of an order that only its `OrderCreatedV1` still tells of; none for other events.
 #[must_use]
 pub fn restored(event: &Event) -> Option<Record> {
-    match &event.payload {
-        Payload::OrderCreatedV1(created) => Some(first_record(event, created.clone())),
-        Payload::PaymentAuthorizedV1(_)
-        | Payload::PaymentFailedV1(_)
-        | Payload::FulfillmentScheduledV1(_) => None,
-    }
+    let OrderEvent::OrderCreatedV1(created) = OrderEvent::of(&event.payload)?;
+    let order = Order::first(event, created.clone());
+    Some(Record::next(None, order.id, order.status().name(), &order, event.occurred_at))
 }
 
 /// The event that told of the order on `record`; none if the record cannot be read or does not say
@@ -99,54 +98,48 @@ pub fn published(record: &Record) -> Option<Event> {
         occurred_at: order.created_at,
         correlation_id: order.correlation_id,
         causation_id: None,
-        payload: Payload::OrderCreatedV1(created),
+        payload: created.into(),
     })
 }
 
-fn first_record(event: &Event, created: OrderCreatedV1) -> Record {
-    let order = Order {
-        id: created.order_id,
-        created_by: Some(event.id),
-        customer_email: created.customer_email,
-        product_type: created.product_type,
-        country: created.country,
-        payment_scenario: created.payment_scenario,
-        correlation_id: event.correlation_id,
-        created_at: event.occurred_at,
-        updated_at: event.occurred_at,
-        facts: Facts::default(),
-        failure_reason: None,
-        eta_utc: None,
-    };
-    Record::next(None, order.id, order.status().name(), &order, event.occurred_at)
-}
-
 impl Order {
+    /// The order as `event` tells of it.
+    fn first(event: &Event, created: OrderCreatedV1) -> Self {
+        Self {
+            id: created.order_id,
+            created_by: Some(event.id),
+            customer_email: created.customer_email,
+            product_type: created.product_type,
+            country: created.country,
+            payment_scenario: created.payment_scenario,
+            correlation_id: event.correlation_id,
+            created_at: event.occurred_at,
+            updated_at: event.occurred_at,
+            facts: Facts::default(),
+            failure_reason: None,
+            eta_utc: None,
+        }
+    }
+
     /// Where it stands.
     #[must_use]
     pub const fn status(&self) -> OrderStatus {
         OrderStatus::from_facts(self.facts)
     }
 
-    /// The order after `event`; none if it knew the fact already.
+    /// Takes in what `payload` says, which happened at `at`; `false` if it was known.
     ///
     /// # Errors
-    /// If the event contradicts what is known.
-    pub fn after(mut self, event: &Event) -> Result<Option<Order>, Contradiction> {
-        let facts = self.facts.with(&event.payload)?;
-        if facts == self.facts {
-            return Ok(None);
+    /// If it contradicts what is known.
+    fn learn(&mut self, payload: &impl TopicEvents, at: Timestamp) -> Result<bool, Contradiction> {
+        let Some(fact) = payload.fact() else { return Ok(false) };
+        let facts = self.facts.with(fact)?;
+        let is_new = facts != self.facts;
+        if is_new {
+            self.facts = facts;
+            self.updated_at = self.updated_at.max(at);
         }
-        self.facts = facts;
-        self.updated_at = self.updated_at.max(event.occurred_at);
-        match &event.payload {
-            Payload::PaymentFailedV1(payment) => {
-                self.failure_reason = Some(payment.reason.clone());
-            }
-            Payload::FulfillmentScheduledV1(shipment) => self.eta_utc = Some(shipment.eta_utc),
-            Payload::OrderCreatedV1(_) | Payload::PaymentAuthorizedV1(_) => {}
-        }
-        Ok(Some(self))
+        Ok(is_new)
     }
 }
 
@@ -154,27 +147,56 @@ impl Order {
 #[derive(Clone, Copy, Debug)]
 pub struct Orders;
 
-#[async_trait]
-impl Handler for Orders {
-    fn topics(&self) -> &'static [Topic] {
-        &[Topic::Payments, Topic::Fulfillment]
-    }
+ofs_runtime::subscribe!(Orders: PaymentEvent, FulfillmentEvent);
 
-    async fn handle(
+/// What `cause` means for the order on `record`; with `learn`, the order takes in what is new.
+fn follow<E: TopicEvents>(
+    record: Option<&Record>,
+    cause: Cause<'_, E>,
+    learn: impl FnOnce(&mut Order, &E),
+) -> Result<Reaction, Fault> {
+    let Some(record) = record else { return Ok(Reaction::Ignore) };
+    let mut order: Order = record.read().map_err(|_| {
+        Fault::Later("this build cannot read the stored order; a newer one wrote it".to_owned())
+    })?;
+    match order.learn(cause.event, cause.envelope.occurred_at) {
+        Ok(true) => {
+            learn(&mut order, cause.event);
+            Ok(Decision::new(order.status().name(), &order).into())
+        }
+        Ok(false) => Ok(Reaction::Known),
+        Err(contradiction) => Err(Fault::Event(contradiction.to_string())),
+    }
+}
+
+impl Reacts<PaymentEvent> for Orders {
+    async fn react(
         &self,
         _: &Context,
         record: Option<&Record>,
-        delivery: Delivery<'_>,
-    ) -> Result<Decision, Fault> {
-        let Some(record) = record else { return Ok(Decision::Ignore) };
-        let order: Order = record.read().map_err(|_| {
-            Fault::Later("this build cannot read the stored order; a newer one wrote it".to_owned())
-        })?;
-        match order.after(delivery.event) {
-            Ok(Some(order)) => Ok(Decision::become_with(order.status().name(), &order, Vec::new())),
-            Ok(None) => Ok(Decision::Known),
-            Err(contradiction) => Err(Fault::Event(contradiction.to_string())),
-        }
+        cause: Cause<'_, PaymentEvent>,
+    ) -> Result<Reaction, Fault> {
+        follow(record, cause, |order, event| match event {
+            PaymentEvent::PaymentFailedV1(payment) => {
+                order.failure_reason = Some(payment.reason.clone());
+            }
+            PaymentEvent::PaymentAuthorizedV1(_) => {}
+        })
+    }
+}
+
+impl Reacts<FulfillmentEvent> for Orders {
+    async fn react(
+        &self,
+        _: &Context,
+        record: Option<&Record>,
+        cause: Cause<'_, FulfillmentEvent>,
+    ) -> Result<Reaction, Fault> {
+        follow(record, cause, |order, event| match event {
+            FulfillmentEvent::FulfillmentScheduledV1(shipment) => {
+                order.eta_utc = Some(shipment.eta_utc);
+            }
+        })
     }
 }
 
@@ -184,6 +206,8 @@ mod tests {
     use crate::NAME;
     use ofs_events::{FulfillmentScheduledV1, PaymentAuthorizedV1, PaymentFailedV1};
     use ofs_runtime::log::Position;
+    use ofs_runtime::service::{Delivery, Handler};
+    use uuid::Uuid;
 
     const CONTEXT: Context = Context::new(NAME);
 
@@ -194,7 +218,12 @@ mod tests {
             country: "US".to_owned(),
             payment_scenario: None,
         };
-        place(&CONTEXT, new)
+        let id = OrderId(Uuid::from_u128(7));
+        let (decision, answer) = place(&CONTEXT, id, new);
+        let [event] = decision.events.try_into().expect("one event");
+        assert_eq!((answer.id, answer.correlation_id), (id, event.correlation_id));
+        let at = event.occurred_at;
+        (Record::next(None, id, &decision.status, &decision.body, at), event)
     }
 
     fn effects(created: &Event) -> [Event; 3] {
@@ -202,9 +231,9 @@ mod tests {
         let eta_utc = created.occurred_at.plus_seconds(9);
         let reason = "Card declined (demo)".to_owned();
         let payloads = [
-            Payload::PaymentAuthorizedV1(PaymentAuthorizedV1 { order_id }),
-            Payload::PaymentFailedV1(PaymentFailedV1 { order_id, reason }),
-            Payload::FulfillmentScheduledV1(FulfillmentScheduledV1 { order_id, eta_utc }),
+            PaymentAuthorizedV1 { order_id }.into(),
+            PaymentFailedV1 { order_id, reason }.into(),
+            FulfillmentScheduledV1 { order_id, eta_utc }.into(),
         ];
         CONTEXT.follow(created, payloads).try_into().expect("one for each")
     }
@@ -216,13 +245,13 @@ mod tests {
         assert_eq!(restored(&event), Some(record));
     }
 
-    async fn decide(record: Option<&Record>, event: &Event) -> Result<Decision, Fault> {
+    async fn decide(record: Option<&Record>, event: &Event) -> Result<Reaction, Fault> {
         let at = Position { topic: event.payload.topic(), partition: 0, offset: 0 };
         Orders.handle(&CONTEXT, record, Delivery { at, event }).await
     }
 
-    fn replaced(record: &Record, decision: Decision) -> Record {
-        let Decision::Become(new) = decision else { panic!("nothing changed: {decision:?}") };
+    fn replaced(record: &Record, reaction: Reaction) -> Record {
+        let Reaction::Decide(new) = reaction else { panic!("nothing changed: {reaction:?}") };
         assert!(new.events.is_empty());
         Record::next(Some(record), record.key, &new.status, &new.body, CONTEXT.now())
     }
@@ -254,12 +283,12 @@ mod tests {
         ] {
             let mut now = record.clone();
             for event in &events {
-                let decision = decide(Some(&now), event).await.expect("handled");
-                now = replaced(&now, decision);
+                let reaction = decide(Some(&now), event).await.expect("handled");
+                now = replaced(&now, reaction);
             }
             assert_eq!(now.status, status);
             for event in events {
-                assert_eq!(decide(Some(&now), event).await, Ok(Decision::Known), "{status}");
+                assert_eq!(decide(Some(&now), event).await, Ok(Reaction::Known), "{status}");
             }
         }
     }
@@ -269,8 +298,8 @@ mod tests {
         let (record, created) = placed();
         let [paid, failed, scheduled] = effects(&created);
         for (first, second) in [(&paid, &failed), (&failed, &paid), (&failed, &scheduled)] {
-            let decision = decide(Some(&record), first).await.expect("handled");
-            let now = replaced(&record, decision);
+            let reaction = decide(Some(&record), first).await.expect("handled");
+            let now = replaced(&record, reaction);
             assert!(matches!(decide(Some(&now), second).await, Err(Fault::Event(_))));
         }
     }
@@ -279,7 +308,7 @@ mod tests {
     async fn an_event_about_an_order_of_somebody_else_is_ignored() {
         let (_, created) = placed();
         for event in effects(&created) {
-            assert_eq!(decide(None, &event).await, Ok(Decision::Ignore));
+            assert_eq!(decide(None, &event).await, Ok(Reaction::Ignore));
         }
     }
 }

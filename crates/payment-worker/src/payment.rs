@@ -3,12 +3,12 @@
 //! The one decision that awaits something; the gateway's key comes from the order alone.
 
 use crate::gateway::{Charge, Gateway, IdempotencyKey, Verdict};
-use async_trait::async_trait;
 use ofs_events::{
-    Event, OrderCreatedV1, OrderId, Payload, PaymentAuthorizedV1, PaymentFailedV1, Timestamp, Topic,
+    Event, OrderCreatedV1, OrderEvent, OrderId, PaymentAuthorizedV1, PaymentFailedV1, Timestamp,
 };
 use ofs_runtime::context::Context;
-use ofs_runtime::service::{Decision, Delivery, Fault, Handler};
+use ofs_runtime::decision::Decision;
+use ofs_runtime::service::{Cause, Fault, Reaction, Reacts};
 use ofs_runtime::store::Record;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -106,19 +106,18 @@ pub fn decide(context: &Context, event: &Event, verdict: Verdict) -> Decision {
     let order_id = event.key().into();
     let (status, reason, payload) = match verdict {
         Verdict::Authorized => {
-            let payload = Payload::PaymentAuthorizedV1(PaymentAuthorizedV1 { order_id });
-            (PaymentStatus::Authorized, None, payload)
+            (PaymentStatus::Authorized, None, PaymentAuthorizedV1 { order_id }.into())
         }
         Verdict::Declined { reason } => {
             let failed = PaymentFailedV1 { order_id, reason: reason.clone() };
-            (PaymentStatus::Failed, Some(reason), Payload::PaymentFailedV1(failed))
+            (PaymentStatus::Failed, Some(reason), failed.into())
         }
     };
     let events = context.follow(event, [payload]);
     let gateway_key = IdempotencyKey::authorize(order_id);
     let decided_at = events.first().map_or_else(|| context.now(), |event| event.occurred_at);
     let payment = Payment { order_id, status, reason, gateway_key, decided_at };
-    Decision::become_with(status.name(), &payment, events)
+    Decision::new(status.name(), &payment).telling(events)
 }
 
 /// The event that told of the payment on `record`, which followed from `created`; none if the record
@@ -130,35 +129,25 @@ pub fn published(context: &Context, record: &Record, created: &Event) -> Option<
         PaymentStatus::Authorized => Verdict::Authorized,
         PaymentStatus::Failed => Verdict::Declined { reason: payment.reason.unwrap_or_default() },
     };
-    let Decision::Become(decided) = decide(context, created, verdict) else { return None };
-    let event = decided.events.into_iter().next()?;
+    let event = decide(context, created, verdict).events.into_iter().next()?;
     Some(Event { occurred_at: payment.decided_at, ..event })
 }
 
-#[async_trait]
-impl Handler for Payments {
-    fn topics(&self) -> &'static [Topic] {
-        &[Topic::Orders]
-    }
+ofs_runtime::subscribe!(Payments: OrderEvent);
 
-    async fn handle(
+impl Reacts<OrderEvent> for Payments {
+    async fn react(
         &self,
         context: &Context,
         record: Option<&Record>,
-        delivery: Delivery<'_>,
-    ) -> Result<Decision, Fault> {
-        let event = delivery.event;
-        let order = match &event.payload {
-            Payload::OrderCreatedV1(order) => order,
-            Payload::PaymentAuthorizedV1(_)
-            | Payload::PaymentFailedV1(_)
-            | Payload::FulfillmentScheduledV1(_) => return Ok(Decision::Ignore),
-        };
+        cause: Cause<'_, OrderEvent>,
+    ) -> Result<Reaction, Fault> {
+        let OrderEvent::OrderCreatedV1(order) = cause.event;
         if record.is_some() {
-            return Ok(Decision::Known);
+            return Ok(Reaction::Known);
         }
-        let verdict = self.ask(context, event, order).await?;
-        Ok(decide(context, event, verdict))
+        let verdict = self.ask(context, cause.envelope, order).await?;
+        Ok(decide(context, cause.envelope, verdict).into())
     }
 }
 
@@ -166,8 +155,10 @@ impl Handler for Payments {
 mod tests {
     use super::*;
     use crate::simulated::Simulated;
+    use async_trait::async_trait;
     use ofs_events::CorrelationId;
     use ofs_runtime::log::Position;
+    use ofs_runtime::service::{Delivery, Handler};
     use std::sync::atomic::{AtomicU32, Ordering};
     use uuid::Uuid;
 
@@ -181,7 +172,7 @@ mod tests {
             country: "US".to_owned(),
             payment_scenario: scenario.map(str::to_owned),
         };
-        CONTEXT.first(CorrelationId(Uuid::from_u128(2)), Payload::OrderCreatedV1(order))
+        CONTEXT.first(CorrelationId(Uuid::from_u128(2)), order.into())
     }
 
     fn payments() -> Payments {
@@ -192,7 +183,7 @@ mod tests {
         payments: &Payments,
         record: Option<&Record>,
         event: &Event,
-    ) -> Result<Decision, Fault> {
+    ) -> Result<Reaction, Fault> {
         let at = Position { topic: event.payload.topic(), partition: 0, offset: 0 };
         payments.handle(&CONTEXT, record, Delivery { at, event }).await
     }
@@ -206,7 +197,7 @@ mod tests {
             (created(0, Some("no")), "Failed", "PaymentFailedV1", Some("Card declined (demo)")),
         ] {
             let decision = handle(&payments(), None, &event).await.expect("handled");
-            let Decision::Become(new) = decision else { panic!("undecided") };
+            let Reaction::Decide(new) = decision else { panic!("undecided") };
             assert_eq!(new.status, status);
             let payment: Payment = serde_json::from_value(new.body).expect("a payment");
             assert_eq!((payment.order_id, payment.reason.as_deref()), (event.key().into(), reason));
@@ -221,11 +212,9 @@ mod tests {
     async fn a_decided_payment_never_reaches_the_gateway_again() {
         let payments = payments();
         let event = created(0, Some("sim:down:1"));
-        let Decision::Become(new) = decide(&CONTEXT, &event, Verdict::Authorized) else {
-            panic!("undecided");
-        };
+        let new = decide(&CONTEXT, &event, Verdict::Authorized);
         let record = Record::next(None, event.key(), &new.status, &new.body, CONTEXT.now());
-        assert_eq!(handle(&payments, Some(&record), &event).await, Ok(Decision::Known));
+        assert_eq!(handle(&payments, Some(&record), &event).await, Ok(Reaction::Known));
         // The first attempt at `sim:down:1` fails, so none was made before this one.
         assert!(matches!(handle(&payments, None, &event).await, Err(Fault::Later(_))));
     }
@@ -243,16 +232,16 @@ mod tests {
                 }
             };
             assert!((1..=2).contains(&waits), "{scenario} waited {waits} times");
-            assert!(matches!(decision, Decision::Become(_)));
+            assert!(matches!(decision, Reaction::Decide(_)));
         }
     }
 
     #[tokio::test]
     async fn deciding_again_makes_the_same_event() {
         let event = created(0, None);
-        let ids = || match decide(&CONTEXT, &event, Verdict::Authorized) {
-            Decision::Become(new) => new.events.iter().map(|event| event.id).collect(),
-            Decision::Ignore | Decision::Known => Vec::new(),
+        let ids = || {
+            let decided = decide(&CONTEXT, &event, Verdict::Authorized);
+            decided.events.iter().map(|event| event.id).collect::<Vec<_>>()
         };
         assert_eq!(ids().len(), 1);
         assert_eq!(ids(), ids());
@@ -297,7 +286,7 @@ mod tests {
             let mut event = created(0, None);
             event.occurred_at = CONTEXT.now().plus_seconds(-age);
             assert!(matches!(handle(&payments, None, &event).await, Err(Fault::Later(_))));
-            assert!(matches!(handle(&payments, None, &event).await, Ok(Decision::Become(_))));
+            assert!(matches!(handle(&payments, None, &event).await, Ok(Reaction::Decide(_))));
             assert_eq!(gateway.charges.load(Ordering::Relaxed), 1, "{age} s old");
         }
     }

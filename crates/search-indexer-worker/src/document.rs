@@ -5,12 +5,13 @@
 use crate::timeline::{self, Entry};
 use async_trait::async_trait;
 use ofs_events::{
-    Contradiction, CorrelationId, Event, Facts, OrderCreatedV1, OrderId, OrderStatus, Payload,
-    Timestamp, Topic,
+    Contradiction, CorrelationId, Event, Facts, OrderCreatedV1, OrderEvent, OrderId, OrderStatus,
+    Timestamp, Topic, TopicEvents,
 };
 use ofs_runtime::context::Context;
+use ofs_runtime::decision::Decision;
 use ofs_runtime::log::Position;
-use ofs_runtime::service::{Decision, Delivery, Fault, Handler};
+use ofs_runtime::service::{Delivery, Fault, Handler, Reaction};
 use ofs_runtime::store::Record;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -94,14 +95,13 @@ impl OrderDocument {
         if document.timeline.iter().any(|entry| entry.event_id == event.id) {
             return Ok(None);
         }
-        let facts = facts_of(document.status).with(&event.payload)?;
-        document.status = OrderStatus::from_facts(facts);
+        if let Some(fact) = event.payload.fact() {
+            let facts = facts_of(document.status).with(fact)?;
+            document.status = OrderStatus::from_facts(facts);
+        }
         document.updated_at = document.updated_at.max(event.occurred_at);
-        match &event.payload {
-            Payload::OrderCreatedV1(order) => document.describe(event, order),
-            Payload::PaymentAuthorizedV1(_)
-            | Payload::PaymentFailedV1(_)
-            | Payload::FulfillmentScheduledV1(_) => {}
+        if let Some(OrderEvent::OrderCreatedV1(order)) = OrderEvent::of(&event.payload) {
+            document.describe(event, order);
         }
         document.timeline.push(Entry::new(event, Some(position)));
         document.timeline = timeline::in_causal_order(document.timeline);
@@ -133,7 +133,7 @@ pub struct Documents;
 #[async_trait]
 impl Handler for Documents {
     fn topics(&self) -> &'static [Topic] {
-        &[Topic::Orders, Topic::Payments, Topic::Fulfillment]
+        &Topic::ALL
     }
 
     fn indexed(&self) -> bool {
@@ -145,15 +145,13 @@ impl Handler for Documents {
         _: &Context,
         record: Option<&Record>,
         delivery: Delivery<'_>,
-    ) -> Result<Decision, Fault> {
+    ) -> Result<Reaction, Fault> {
         let previous = record.map(Record::read).transpose().map_err(|_| {
             Fault::Later("this build cannot read the stored document; a newer one wrote it".into())
         })?;
         match OrderDocument::after(previous, delivery.event, delivery.at) {
-            Ok(Some(document)) => {
-                Ok(Decision::become_with(document.status.name(), &document, Vec::new()))
-            }
-            Ok(None) => Ok(Decision::Known),
+            Ok(Some(document)) => Ok(Decision::new(document.status.name(), &document).into()),
+            Ok(None) => Ok(Reaction::Known),
             Err(contradiction) => Err(Fault::Event(contradiction.to_string())),
         }
     }
@@ -162,7 +160,7 @@ impl Handler for Documents {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ofs_events::{FulfillmentScheduledV1, PaymentAuthorizedV1, PaymentFailedV1};
+    use ofs_events::{FulfillmentScheduledV1, Payload, PaymentAuthorizedV1, PaymentFailedV1};
     use uuid::Uuid;
 
     const CONTEXT: Context = Context::new(crate::NAME);
@@ -176,27 +174,27 @@ mod tests {
             country: "US".to_owned(),
             payment_scenario: None,
         };
-        CONTEXT.first(CorrelationId(CONTEXT.new_id()), Payload::OrderCreatedV1(order))
+        CONTEXT.first(CorrelationId(CONTEXT.new_id()), order.into())
     }
 
-    fn effect(cause: &Event, payload: Payload) -> Event {
-        CONTEXT.follow(cause, [payload]).remove(0)
+    fn effect(cause: &Event, payload: impl Into<Payload>) -> Event {
+        CONTEXT.follow(cause, [payload.into()]).remove(0)
     }
 
     fn paid(cause: &Event) -> Event {
         let payment = PaymentAuthorizedV1 { order_id: ORDER };
-        effect(cause, Payload::PaymentAuthorizedV1(payment))
+        effect(cause, payment)
     }
 
     fn failed(cause: &Event) -> Event {
         let reason = "Card declined (demo)".to_owned();
-        effect(cause, Payload::PaymentFailedV1(PaymentFailedV1 { order_id: ORDER, reason }))
+        effect(cause, PaymentFailedV1 { order_id: ORDER, reason })
     }
 
     fn scheduled(cause: &Event) -> Event {
         let eta_utc = cause.occurred_at.plus_seconds(9);
         let shipment = FulfillmentScheduledV1 { order_id: ORDER, eta_utc };
-        effect(cause, Payload::FulfillmentScheduledV1(shipment))
+        effect(cause, shipment)
     }
 
     fn at(event: &Event) -> Position {
@@ -303,7 +301,7 @@ mod tests {
                 let delivery = Delivery { at: at(event), event };
                 Documents.handle(&CONTEXT, Some(&record), delivery)
             };
-            assert_eq!(handle(first).await, Ok(Decision::Known));
+            assert_eq!(handle(first).await, Ok(Reaction::Known));
             assert!(matches!(handle(second).await, Err(Fault::Event(_))));
         }
     }

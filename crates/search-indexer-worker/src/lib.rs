@@ -7,15 +7,17 @@ pub mod http;
 pub mod query;
 pub mod timeline;
 
-use ofs_runtime::service::Service;
+use ofs_runtime::service::{Descriptor, Handler};
 use std::sync::Arc;
 
 /// The service's one name.
 pub const NAME: &str = "search-indexer-worker";
 
-/// What the program runs.
+/// The service.
+pub const DESCRIPTOR: Descriptor = Descriptor { reads: http::reads, ..Descriptor::new(NAME, 8083) };
+
+/// What it makes of events.
 #[must_use]
-pub fn service() -> Service {
-    let handler = Arc::new(document::Documents);
-    Service { name: NAME, handler, routes: Default::default, reads: http::reads }
+pub fn handler() -> Arc<dyn Handler> {
+    Arc::new(document::Documents)
 }

@@ -20,7 +20,7 @@ const MAY: [(&str, &str); 17] = [
     ("SCAN CONSTANT ROW", "no table"),
     ("SCAN json_each", "the topics this build knows"),
     ("SCAN meta", "a row for each thing to know"),
-    ("SCAN topics", "three rows"),
+    ("SCAN topics", "a row for each topic"),
     ("SCAN positions", "a row for each group and topic"),
     ("SCAN log_ends", "a row for each partition"),
     ("SCAN api_keys", "a row for each key that a person made"),

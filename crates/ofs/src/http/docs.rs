@@ -4,6 +4,7 @@
 
 use super::edge::Plain;
 use super::gate::Needs;
+use crate::services;
 use axum::http::header;
 use axum::routing::get;
 use ofs_runtime::problem::Problem;
@@ -75,7 +76,7 @@ pub(super) fn complete(mut described: OpenApi) -> OpenApi {
     if let Some(RefOr::T(Schema::Object(problem))) = components.schemas.get_mut(&*Problem::name())
         && let Some(RefOr::T(Schema::Object(kind))) = problem.properties.get_mut("type")
     {
-        let kinds = Problem::KINDS.iter().chain([&order_service::http::UNKNOWN_ORDER]);
+        let kinds = Problem::KINDS.iter().chain(services::problems());
         kind.enum_values = Some(kinds.map(|kind| kind.uri.into()).collect());
     }
     for item in described.paths.paths.values_mut() {

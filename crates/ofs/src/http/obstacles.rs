@@ -57,24 +57,15 @@ fn obstacle(parked: &store::Parked) -> Obstacle {
     }
 }
 
-/// The service that publishes to `topic`.
-pub(super) const fn publisher(topic: Topic) -> &'static str {
-    match topic {
-        Topic::Orders => order_service::NAME,
-        Topic::Payments => payment_worker::NAME,
-        Topic::Fulfillment => fulfillment_worker::NAME,
-    }
-}
-
 /// The topic of events of this type.
 pub(super) fn topic_of(event_type: &str) -> Option<Topic> {
-    let known = Payload::KNOWN.iter().find(|(name, ..)| *name == event_type);
-    known.map(|(.., topic)| *topic)
+    let known = Payload::known().find(|(name, ..)| *name == event_type);
+    known.map(|(.., topic)| topic)
 }
 
 /// The service that publishes events of this type.
 pub(super) fn publisher_of(event_type: &str) -> &'static str {
-    topic_of(event_type).map_or("unknown", publisher)
+    topic_of(event_type).map_or("unknown", Topic::publisher)
 }
 
 /// What keeps the event that is next from where it has to go.
@@ -103,7 +94,7 @@ fn unsent(view: &PipelineView, next: &Next<'_>, topic: Topic) -> Option<Obstacle
     if next.cause.position.is_some() {
         return None;
     }
-    let publisher = publisher(topic);
+    let publisher = topic.publisher();
     let service = view.services.iter().find(|service| service.service == publisher)?;
     let rows = service.outbox.rows.filter(|rows| *rows > 0)?;
     let waited = age(service.outbox.age_seconds.unwrap_or_default());

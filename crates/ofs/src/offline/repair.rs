@@ -76,14 +76,14 @@ pub async fn repair(
     let rewinds =
         !(found.restored.is_empty() && found.republished.is_empty() && found.lost.is_empty());
     if rewinds {
-        found.rewound = services.iter().map(|service| group_of(service.name)).collect();
+        found.rewound = services.iter().map(|service| group_of(service.name())).collect();
     }
     if !apply {
         return Ok(found);
     }
     // First, so that a second run still sees that it has to be done, if this one dies.
     for service in services.iter().filter(|_| rewinds) {
-        let (group, topics) = (group_of(service.name), service.handler.topics());
+        let (group, topics) = (group_of(service.name()), service.handler.topics());
         engines.log.reset(&group, topics, Reset::Earliest).await?;
     }
     let applied = examine(engines, true).await?;

@@ -4,9 +4,7 @@
 use crate::scrape::Watch;
 use crate::server::{get, place_all, post, until, until_status};
 use crate::system::{System, json, record};
-use ofs_events::{
-    CorrelationId, Event, OrderCreatedV1, OrderId, Payload, PaymentAuthorizedV1, Topic,
-};
+use ofs_events::{CorrelationId, Event, OrderCreatedV1, OrderId, PaymentAuthorizedV1, Topic};
 use ofs_runtime::context::Context;
 use ofs_runtime::log::Message;
 use serde_json::Value;
@@ -25,8 +23,7 @@ pub fn created(number: u128) -> Event {
         country: "US".to_owned(),
         payment_scenario: Some("success".to_owned()),
     };
-    Context::new("test")
-        .first(CorrelationId(Uuid::from_u128(number)), Payload::OrderCreatedV1(order))
+    Context::new("test").first(CorrelationId(Uuid::from_u128(number)), order.into())
 }
 
 fn text(number: u128) -> String {
@@ -52,8 +49,7 @@ fn bad(record: Message, reason: &'static str) -> Bad {
 /// One of each kind, each of another order, from 1 on.
 fn each_kind() -> Vec<Bad> {
     let paid = PaymentAuthorizedV1 { order_id: order_id(14) };
-    let paid = Context::new("test")
-        .first(CorrelationId(Uuid::from_u128(14)), Payload::PaymentAuthorizedV1(paid));
+    let paid = Context::new("test").first(CorrelationId(Uuid::from_u128(14)), paid.into());
     let newer = |record, reason| Bad { record, reason, newer: true };
     let replaced = |number: u128, from: &str, to: &str| {
         let good = text(number);

@@ -209,7 +209,7 @@ async fn history(rig: &Rig) -> HashMap<Key, Vec<(&'static str, EventId, Option<E
 }
 
 async fn record(rig: &Rig, service: usize, order: Key) -> Option<Record> {
-    let owner = rig.services[service].name.to_owned();
+    let owner = rig.services[service].name().to_owned();
     let wanted = Wanted { owner, keys: vec![order], ..Wanted::default() };
     rig.store.load(&wanted).await.expect("the store").records.remove(&order)
 }
@@ -242,7 +242,7 @@ async fn assert_all_is_well(rig: &Rig, placed: &[&str], orders: &[Key]) {
         for (service, status) in statuses.into_iter().enumerate() {
             let record = record(rig, service, *order).await;
             let found = record.as_ref().map(|record| record.status.as_str());
-            assert_eq!(found, status, "{} of {scenario}", rig.services[service].name);
+            assert_eq!(found, status, "{} of {scenario}", rig.services[service].name());
         }
         let document = record(rig, SEARCH_INDEXER, *order).await.expect("a document");
         let document: Value = document.read().expect("JSON");
@@ -251,7 +251,7 @@ async fn assert_all_is_well(rig: &Rig, placed: &[&str], orders: &[Key]) {
             shown.map(|entry| entry["eventType"].as_str().expect("a type")).collect();
         assert_eq!(shown, kinds, "{document}");
     }
-    let owner = rig.services[ORDER_SERVICE].name;
+    let owner = rig.services[ORDER_SERVICE].name();
     let all = rig.store.scan(owner, None, 1000).await.expect("the store");
     assert_eq!(all.len(), orders.len(), "each client has one order");
     let verified = rig.watch().verify().await.expect("an index");

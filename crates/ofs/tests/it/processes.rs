@@ -5,7 +5,7 @@ use crate::crashes::{Accepted, assert_all_end_right, load};
 use crate::server::{Server, get, until};
 use crate::system::{SERVICES, System};
 use futures::future::join_all;
-use ofs_events::{CorrelationId, Key, Payload, PaymentAuthorizedV1, Topic};
+use ofs_events::{CorrelationId, Key, PaymentAuthorizedV1, Topic};
 use ofs_runtime::context::Context;
 use ofs_runtime::log::Position;
 use ofs_runtime::store::{Commit, Parking};
@@ -155,7 +155,7 @@ async fn what_an_older_process_parks_is_handled_by_a_newer_one_that_runs_already
     let parked = format!("{}/parked?state=resolved", server.url);
     let context = Context::new("an older build");
     let key = Key(context.new_id());
-    let paid = Payload::PaymentAuthorizedV1(PaymentAuthorizedV1 { order_id: key.into() });
+    let paid = PaymentAuthorizedV1 { order_id: key.into() }.into();
     let event = context.first(CorrelationId(context.new_id()), paid);
     let engines = system.engines().await;
     let unread = Parking {

@@ -45,16 +45,16 @@ async fn an_order_that_only_the_log_knows_is_stored_again(system: System) {
         known
     };
     let (created, lost) = first(|order_id| {
-        Payload::OrderCreatedV1(OrderCreatedV1 {
+        OrderCreatedV1 {
             order_id,
             customer_email: "user@example.com".to_owned(),
             product_type: "Phone".to_owned(),
             country: "US".to_owned(),
             payment_scenario: Some("success".to_owned()),
-        })
+        }
+        .into()
     });
-    let (paid, orphan) =
-        first(|order_id| Payload::PaymentAuthorizedV1(PaymentAuthorizedV1 { order_id }));
+    let (paid, orphan) = first(|order_id| PaymentAuthorizedV1 { order_id }.into());
     system.append(vec![Message::from(&created), Message::from(&paid)]).await;
     {
         let mut server = system.start();

@@ -154,13 +154,13 @@ fn only_the_engines_speak_sql() {
 #[test]
 fn every_event_has_a_golden_file_and_a_row_in_its_document() {
     let document = read("docs/events.md");
-    for (event, version, topic) in Payload::KNOWN {
+    for (event, version, topic) in Payload::known() {
         let golden: Value =
             serde_json::from_str(&read(&format!("crates/ofs-events/golden/{event}.json")))
                 .expect("JSON");
         assert_eq!(
             (&golden["eventType"], &golden["eventVersion"]),
-            (&(*event).into(), &(*version).into())
+            (&event.into(), &version.into())
         );
         let start = format!("| `{event}` | `{topic}` | ");
         let row = document.lines().find(|line| line.starts_with(&start));

@@ -14,22 +14,27 @@ use uuid::Uuid;
 /// Bits of a place that are the offset.
 const OFFSET_BITS: u32 = 48;
 
-const fn topic_id(topic: Topic) -> i64 {
-    match topic {
-        Topic::Orders => 1,
-        Topic::Payments => 2,
-        Topic::Fulfillment => 3,
-    }
-}
-
 /// Where an offset of `topic` stands in the table. Offsets beyond 2^48 - 1 become that.
 fn place(topic: Topic, offset: u64) -> i64 {
     let offset = offset.min((1 << OFFSET_BITS) - 1);
-    (topic_id(topic) << OFFSET_BITS) | offset.cast_signed()
+    (i64::from(topic.id()) << OFFSET_BITS) | offset.cast_signed()
 }
 
 fn offset_of(place: i64) -> u64 {
     place.cast_unsigned() & ((1 << OFFSET_BITS) - 1)
+}
+
+/// Makes the row of `topic`, unless it is there.
+///
+/// # Errors
+/// If another topic has its number or its name: then a newer build has written the file.
+pub(super) fn make(db: &Connection, topic: Topic) -> Result<()> {
+    let row = params![topic.id(), topic.name()];
+    let mut known = db.prepare_cached("SELECT 1 FROM topics WHERE id = ?1 AND name = ?2")?;
+    if !known.exists(row)? {
+        db.execute("INSERT INTO topics (id, name, next_offset) VALUES (?1, ?2, 0)", row)?;
+    }
+    Ok(())
 }
 
 /// The store the log belongs to; `asked` if it belonged to none.
@@ -69,7 +74,7 @@ pub(super) fn note_store(db: &Connection, mark: StoreMark) -> Result<()> {
 /// The offset that the next record of `topic` gets.
 pub(super) fn end(db: &Connection, topic: Topic) -> Result<u64> {
     db.prepare_cached("SELECT next_offset FROM topics WHERE id = ?1")?
-        .query_row([topic_id(topic)], |row| row.get(0))
+        .query_row([i64::from(topic.id())], |row| row.get(0))
 }
 
 /// The bounds of `topic`, as a tail that holds nothing yet.
@@ -89,7 +94,7 @@ pub(super) fn positions(db: &Connection) -> Result<Vec<GroupPosition>> {
     for topic in Topic::ALL {
         let mut statement =
             db.prepare("SELECT group_name, next_offset FROM positions WHERE topic = ?1")?;
-        let rows = statement.query_map([topic_id(topic)], |row| {
+        let rows = statement.query_map([i64::from(topic.id())], |row| {
             Ok(GroupPosition { group: row.get(0)?, topic, offset: row.get(1)? })
         })?;
         found.extend(rows.collect::<Result<Vec<_>>>()?);
@@ -103,14 +108,14 @@ pub(super) fn write_position(db: &Connection, at: &GroupPosition) -> Result<()> 
         "INSERT INTO positions (group_name, topic, next_offset) VALUES (?1, ?2, ?3)
          ON CONFLICT (group_name, topic) DO UPDATE SET next_offset = excluded.next_offset",
     )?
-    .execute(params![at.group, topic_id(at.topic), at.offset])
+    .execute(params![at.group, at.topic.id(), at.offset])
     .map(|_| ())
 }
 
 /// Writes the offset that the next record of `topic` gets.
 pub(super) fn write_end(db: &Connection, topic: Topic, end: u64) -> Result<()> {
     db.prepare_cached("UPDATE topics SET next_offset = ?2 WHERE id = ?1")?
-        .execute(params![topic_id(topic), end])
+        .execute(params![i64::from(topic.id()), end])
         .map(|_| ())
 }
 
@@ -150,7 +155,7 @@ pub(super) fn insert(
     if changed == 0 {
         let known: i64 = db
             .prepare_cached("SELECT place FROM records WHERE event_id = ?1 AND place >> 48 = ?2")?
-            .query_row(params![event_id.map(|id| id.0), topic_id(topic)], |row| row.get(0))?;
+            .query_row(params![event_id.map(|id| id.0), i64::from(topic.id())], |row| row.get(0))?;
         return Ok(Inserted::Known(at(offset_of(known))));
     }
     Ok(Inserted::New(Received { at: at(offset), appended_at: now, key, headers, value }))

@@ -74,6 +74,7 @@ fn load(db: &Connection, clock: Clock, instance: Uuid) -> Result<Shared, Abort<S
     }
     let mut tails = Vec::with_capacity(Topic::ALL.len());
     for topic in Topic::ALL {
+        disk::make(db, topic)?;
         tails.push(disk::bounds(db, topic)?);
     }
     Ok(Shared {

@@ -49,11 +49,7 @@ pub(super) async fn show(
         records: records.collect(),
         looked: found.cut.then_some(Count(found.looked)),
         topics: choices(&pairs, "topic", &Topic::ALL.map(Topic::name)),
-        types: choices(
-            &pairs,
-            "type",
-            &Payload::KNOWN.iter().map(|known| known.0).collect::<Vec<_>>(),
-        ),
+        types: choices(&pairs, "type", &Payload::known().map(|known| known.0).collect::<Vec<_>>()),
         order: pairs.get("order").unwrap_or_default().to_owned(),
         from: asked.from.clone().unwrap_or_default(),
         kept: pairs.without(&["order", "from"]).0,

@@ -9,7 +9,7 @@ use ofs_engines::index::tantivy::{self, TantivyIndex};
 use ofs_engines::log::sqlite::SqliteLog;
 use ofs_engines::sqlite::Options;
 use ofs_engines::store::sqlite::SqliteStore;
-use ofs_events::{CorrelationId, Event, Key, Payload, PaymentAuthorizedV1, Topic};
+use ofs_events::{CorrelationId, Event, Key, PaymentAuthorizedV1, Topic};
 use ofs_runtime::access::{Access, Audit, Keyring};
 use ofs_runtime::books::Books;
 use ofs_runtime::context::Context;
@@ -18,7 +18,7 @@ use ofs_runtime::log::{Error, Subscription};
 use ofs_runtime::parked::Redrive;
 use ofs_runtime::pipeline::{Pipeline, Station};
 use ofs_runtime::rebuild::Rebuild;
-use ofs_runtime::service::{Decision, Delivery, Fault, Handler};
+use ofs_runtime::service::{Delivery, Fault, Handler, Reaction};
 use ofs_runtime::store::{Commit, Parking, Record, Store};
 use ofs_runtime::trouble::Troubles;
 use serde_json::Value;
@@ -49,8 +49,8 @@ impl Handler for Ignores {
         _: &Context,
         _: Option<&Record>,
         _: Delivery<'_>,
-    ) -> Result<Decision, Fault> {
-        Ok(Decision::Ignore)
+    ) -> Result<Reaction, Fault> {
+        Ok(Reaction::Ignore)
     }
 }
 
@@ -222,7 +222,7 @@ impl House {
 
 pub(super) fn paid(key: Key) -> Vec<u8> {
     let correlation = CorrelationId(Uuid::from_u128(5));
-    let payload = Payload::PaymentAuthorizedV1(PaymentAuthorizedV1 { order_id: key.into() });
+    let payload = PaymentAuthorizedV1 { order_id: key.into() }.into();
     let event: Event = Context::new(SERVICE).first(correlation, payload);
     event.encode()
 }

@@ -6,6 +6,7 @@ mod world;
 use super::fate::{Fate, Fated, Kind, Part, Script, Scripted, Trouble};
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use ofs::config::{Config, Inputs};
 use ofs_engines::index::tantivy::{self, TantivyIndex};
 use ofs_engines::log::sqlite::SqliteLog;
 use ofs_engines::sqlite;
@@ -26,7 +27,6 @@ use ofs_runtime::service::Service;
 use ofs_runtime::store::{ParkedFilter, ParkedState, Store};
 use ofs_runtime::trouble::Troubles;
 use ofs_runtime::worker::Worker;
-use payment_worker::simulated::Simulated;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -82,12 +82,8 @@ impl Rig {
         let options =
             tantivy::Options { commit_interval: Duration::ZERO, ..tantivy::Options::default() };
         let index = TantivyIndex::open(dir.path().join("index"), options).expect("an index");
-        let services = vec![
-            order_service::service(),
-            payment_worker::service(Arc::new(Simulated::default()), Duration::from_secs(1)),
-            fulfillment_worker::service(Duration::from_secs(1)),
-            search_indexer_worker::service(),
-        ];
+        let config = Config::load(&Inputs::default()).expect("the defaults");
+        let services = ofs::services::all(&config).expect("all services");
         let mut rig = Self {
             store: Arc::new(store),
             log: Arc::new(log.expect("a log")),
@@ -112,7 +108,7 @@ impl Rig {
     }
 
     fn books(&self, service: usize, store: &Arc<dyn Store>) -> Books {
-        Books::of(Context::by(self.services[service].name, self.clock), Arc::clone(store))
+        Books::of(Context::by(self.services[service].name(), self.clock), Arc::clone(store))
     }
 
     fn log(&self, process: &Process, script: Option<Script>) -> Arc<dyn Log> {
@@ -178,7 +174,7 @@ impl Rig {
         let books = self.books(ORDER_SERVICE, &process.store);
         let pipeline = Pipeline::new(Arc::clone(&self.store), Arc::clone(&self.log), Vec::new());
         let desk = Desk::new(books, Arc::clone(&self.index), Arc::new(pipeline));
-        let (routes, _) = (service.routes)().with_state(desk).split_for_parts();
+        let (routes, _) = (service.descriptor.routes)().with_state(desk).split_for_parts();
         let order = serde_json::json!({"customerEmail": "user@example.com", "productType": "Phone",
             "country": "US", "paymentScenario": scenario});
         let request = Request::post("/orders")
@@ -345,7 +341,7 @@ impl Rig {
         let depths = self.store.depths().await.expect("the store");
         let owes = |service: &usize| {
             let mut own = depths.outbox.iter();
-            own.any(|depth| depth.rows > 0 && depth.owner == self.services[*service].name)
+            own.any(|depth| depth.rows > 0 && depth.owner == self.services[*service].name())
         };
         (0..self.services.len()).filter(owes).collect()
     }

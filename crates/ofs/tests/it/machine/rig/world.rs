@@ -13,7 +13,7 @@ impl Rig {
     pub async fn tidy(&mut self) {
         let mut readers = Vec::new();
         for (nth, service) in self.services.iter().enumerate() {
-            let (group, topics) = (group_of(service.name), service.handler.topics());
+            let (group, topics) = (group_of(service.name()), service.handler.topics());
             let mut subscription = self.log.subscribe(&group, topics).await.expect("the log");
             let at = |topic| self.groups.get(&(nth, topic)).map_or(0, |group| group.at);
             let done: Vec<_> = topics.iter().map(|topic| (*topic, 0, at(*topic))).collect();

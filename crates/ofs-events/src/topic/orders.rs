@@ -1,7 +1,21 @@
 //! Events on `orders.events.v1`, published by order-service.
 
-use crate::OrderId;
+use super::events;
+use crate::{Fact, OrderId};
 use serde::{Deserialize, Serialize};
+
+events! {
+    /// What order-service tells.
+    OrderEvent on Orders by order_id: OrderCreatedV1 = 1
+}
+
+impl OrderEvent {
+    const fn fact(&self) -> Option<Fact> {
+        match self {
+            OrderEvent::OrderCreatedV1(_) => None,
+        }
+    }
+}
 
 /// An order was accepted. Texts are trimmed, `country` is two upper-case letters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

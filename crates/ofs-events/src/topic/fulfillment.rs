@@ -1,7 +1,21 @@
 //! Events on `fulfillment.events.v1`, published by fulfillment-worker.
 
-use crate::{OrderId, Timestamp};
+use super::events;
+use crate::{Fact, OrderId, Timestamp};
 use serde::{Deserialize, Serialize};
+
+events! {
+    /// What fulfillment-worker tells.
+    FulfillmentEvent on Fulfillment by order_id: FulfillmentScheduledV1 = 1
+}
+
+impl FulfillmentEvent {
+    const fn fact(&self) -> Option<Fact> {
+        match self {
+            FulfillmentEvent::FulfillmentScheduledV1(_) => Some(Fact::Scheduled),
+        }
+    }
+}
 
 /// A paid order has a shipment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
