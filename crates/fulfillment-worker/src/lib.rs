@@ -3,21 +3,20 @@
 
 pub mod shipment;
 
-use ofs_runtime::service::{Descriptor, Handler};
-use std::sync::Arc;
+use ofs_runtime::service::{Descriptor, Service};
 use std::time::Duration;
 
 /// The service's one name.
 pub const NAME: &str = "fulfillment-worker";
 
-/// The service.
-pub const DESCRIPTOR: Descriptor = Descriptor::new(NAME, 8082);
+/// The service, before it runs.
+pub static DESCRIPTOR: Descriptor = Descriptor { name: NAME, port: 8082, problems: &[] };
 
 /// From scheduling to arrival, unless told otherwise.
 pub const DEFAULT_TRANSIT: Duration = Duration::from_hours(72);
 
-/// What it makes of events: shipments that arrive `transit` after they are scheduled.
+/// What the program runs: shipments that arrive `transit` after they are scheduled.
 #[must_use]
-pub fn handler(transit: Duration) -> Arc<dyn Handler> {
-    Arc::new(shipment::Shipments::new(transit))
+pub fn service(transit: Duration) -> Service {
+    Service::new(&DESCRIPTOR, shipment::Shipments::new(transit))
 }

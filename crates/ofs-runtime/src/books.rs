@@ -17,6 +17,8 @@ pub struct Bell {
     pub index: Notify,
     /// There are parked events, or a queue has a new head.
     pub retry: Notify,
+    /// Never rung: a deadline passes by itself.
+    pub deadline: Notify,
 }
 
 /// One service's rows, and nobody else's.

@@ -2,6 +2,7 @@
 //!
 //! The lease only keeps couriers from doing the same work; nothing here is wrong without it.
 
+mod deadline;
 mod delivery;
 mod held;
 mod index;
@@ -9,6 +10,7 @@ mod outbox;
 mod rest;
 mod retry;
 
+pub use deadline::DeadlineLane;
 pub use index::IndexLane;
 pub(crate) use index::document;
 pub use outbox::OutboxLane;

@@ -153,15 +153,21 @@ pub(crate) fn parking(
     }
 }
 
-/// Runs the handler; a panic in it is this event's fault and nobody else's.
+/// Runs the handler; a panic in it is this event's fault and no other's.
 pub(crate) async fn handle(
     context: &Context,
     handler: &dyn Handler,
     record: Option<&Record>,
     delivery: Delivery<'_>,
 ) -> Result<Reaction, Fault> {
-    let reaction = AssertUnwindSafe(handler.handle(context, record, delivery)).catch_unwind();
-    reaction.await.unwrap_or_else(|panic| {
+    caught(handler.handle(context, record, delivery)).await
+}
+
+/// What a handler answers; a panic is a fault of what it was given.
+pub(crate) async fn caught(
+    handling: impl Future<Output = Result<Reaction, Fault>>,
+) -> Result<Reaction, Fault> {
+    AssertUnwindSafe(handling).catch_unwind().await.unwrap_or_else(|panic| {
         let text = panic
             .downcast_ref::<&str>()
             .map(|text| (*text).to_owned())

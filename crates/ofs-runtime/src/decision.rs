@@ -1,9 +1,10 @@
 //! Decision: what becomes of one key, whoever decided it. The one place that turns it into rows.
 
 use crate::log::Message;
-use crate::store::{Commit, Record};
+use crate::store::{Commit, Deadline, Record};
 use ofs_events::{Event, Key, Timestamp};
 use serde::Serialize;
+use std::time::Duration;
 
 /// A new state of one key, and what follows from it.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +15,8 @@ pub struct Decision {
     pub body: serde_json::Value,
     /// Events for the outbox, in order.
     pub events: Vec<Event>,
+    /// Deadlines set, and those that are pointless now.
+    pub deadlines: Vec<(&'static str, Option<Duration>)>,
 }
 
 impl Decision {
@@ -21,13 +24,27 @@ impl Decision {
     #[must_use]
     pub fn new<T: Serialize>(status: &str, body: &T) -> Self {
         let body = serde_json::to_value(body).unwrap_or_default();
-        Self { status: status.to_owned(), body, events: Vec::new() }
+        Self { status: status.to_owned(), body, events: Vec::new(), deadlines: Vec::new() }
     }
 
     /// And these events are told.
     #[must_use]
     pub fn telling(mut self, events: impl IntoIterator<Item = Event>) -> Self {
         self.events.extend(events);
+        self
+    }
+
+    /// And the handler is asked again after `wait`, unless a later decision says that `deadline` is met.
+    #[must_use]
+    pub fn within(mut self, deadline: &'static str, wait: Duration) -> Self {
+        self.deadlines.push((deadline, Some(wait)));
+        self
+    }
+
+    /// And what `deadline` waits for has happened, or never will.
+    #[must_use]
+    pub fn met(mut self, deadline: &'static str) -> Self {
+        self.deadlines.push((deadline, None));
         self
     }
 
@@ -49,6 +66,10 @@ impl Decision {
             commit.index.push((key, record.version));
         }
         commit.outgoing.extend(self.events.iter().map(Message::from));
+        for (name, due_in) in self.deadlines {
+            commit.deadlines.retain(|set| (set.key, set.name) != (key, name));
+            commit.deadlines.push(Deadline { key, name, due_in });
+        }
         record
     }
 }

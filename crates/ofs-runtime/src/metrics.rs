@@ -32,6 +32,8 @@ pub const REFUSED: &str = "ofs_refused";
 pub const PARKED: &str = "ofs_parked";
 /// Age of the oldest of them in seconds, label `service`; 0 if there is none.
 pub const PARKED_OLDEST_SECONDS: &str = "ofs_parked_oldest_seconds";
+/// Deadlines that have passed while what they wait for is missing, label `service`; NaN while unknown.
+pub const STUCK: &str = "ofs_stuck";
 /// Records a service has still to read, labels `service`, `topic`; NaN while unknown.
 pub const LAG_EVENTS: &str = "ofs_lag_events";
 /// Age of the oldest of them in seconds, labels `service`, `topic`; 0 if there is none.
@@ -109,11 +111,13 @@ pub enum Lane {
     Index,
     /// Parked events to their handler.
     Retry,
+    /// Deadlines that have passed to their handler.
+    Deadline,
 }
 
 impl Lane {
     /// Every lane.
-    pub const ALL: [Lane; 3] = [Self::Outbox, Self::Index, Self::Retry];
+    pub const ALL: [Lane; 4] = [Self::Outbox, Self::Index, Self::Retry, Self::Deadline];
 
     /// The value of the label `lane`.
     #[must_use]
@@ -122,6 +126,7 @@ impl Lane {
             Self::Outbox => "outbox",
             Self::Index => "index",
             Self::Retry => "retry",
+            Self::Deadline => "deadline",
         }
     }
 }
@@ -277,6 +282,7 @@ fn describe() {
     describe_gauge!(REFUSED, "Records that the index refuses");
     describe_gauge!(PARKED, "Parked events still open");
     describe_gauge!(PARKED_OLDEST_SECONDS, Unit::Seconds, "Age of the oldest open parked event");
+    describe_gauge!(STUCK, "Deadlines that have passed while what they wait for is missing");
     describe_gauge!(LAG_EVENTS, "Records a service has still to read");
     describe_gauge!(ASSIGNED_PARTITIONS, Unit::Count, "Partitions that this process reads");
     describe_gauge!(LAG_SECONDS, Unit::Seconds, "Age of the oldest record still to be read");

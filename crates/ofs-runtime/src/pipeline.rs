@@ -2,13 +2,17 @@
 //!
 //! What cannot be reached is unknown since a time, never zero. Also says how fresh the index is.
 
+mod view;
+
+pub use view::{PipelineView, ServiceView, Stuck, TopicView, Waiting};
+
 use crate::context::Context;
 use crate::log::{Lag, Log, Reader};
 use crate::metrics as names;
-use crate::store::{Depth, Depths, Store};
+use crate::store::{Depths, Overdue, Store};
 use metrics::gauge;
 use ofs_events::{Timestamp, Topic};
-use serde::Serialize;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -41,86 +45,6 @@ impl Station {
 #[must_use]
 pub fn group_of(service: &str) -> String {
     format!("{service}-v1")
-}
-
-/// How far a service is behind on one topic.
-#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct TopicView {
-    /// The topic.
-    pub topic: Topic,
-    /// Partitions it has; null while the log is unreachable.
-    #[schema(required)]
-    pub partitions: Option<u64>,
-    /// Those of them that this process reads, in order; null while the log is unreachable.
-    #[schema(required, example = json!([0, 1, 2]))]
-    pub assigned: Option<Vec<u32>>,
-    /// Partitions that no broker leads, in order; absent if there is none. Nothing can be read there, nor
-    /// written, and what is still to be read there is not counted.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false)]
-    pub leaderless: Vec<u32>,
-    /// Records still to be read; null while the log is unreachable.
-    #[schema(required, example = 0)]
-    pub lag_events: Option<u64>,
-    /// Seconds the oldest of them has waited, 0 if there is none; null if that is unknown.
-    #[schema(required, example = 0.0)]
-    pub lag_seconds: Option<f64>,
-    /// When the oldest of them was appended; null if there is none, or it is unknown.
-    #[schema(required)]
-    pub oldest: Option<Timestamp>,
-    /// Since when the log does not answer; absent while it does.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub unreachable_since: Option<Timestamp>,
-}
-
-/// How much waits in the store.
-#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Waiting {
-    /// How many; null while the store is unreachable.
-    #[schema(required, example = 0)]
-    pub rows: Option<u64>,
-    /// Since when the oldest waits; null if nothing waits, or the store is unreachable.
-    #[schema(required)]
-    pub oldest: Option<Timestamp>,
-    /// Seconds the oldest has waited, 0 if nothing waits; null while the store is unreachable.
-    #[schema(required, example = 0.0)]
-    pub age_seconds: Option<f64>,
-    /// Since when the store does not answer; absent while it does.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub unreachable_since: Option<Timestamp>,
-}
-
-/// One service: what it has still to read, to send, to index, and what it could not handle.
-#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ServiceView {
-    /// Its name.
-    #[schema(example = "payment-worker")]
-    pub service: &'static str,
-    /// The topics it reads.
-    pub topics: Vec<TopicView>,
-    /// Events it decided on that are not in the log yet.
-    pub outbox: Waiting,
-    /// Records of its that the search index has not got yet.
-    pub index: Waiting,
-    /// Records of its that the search index refuses; `GET /index/refused` lists them.
-    pub refused: Waiting,
-    /// Events it could not handle, still open.
-    pub parked: Waiting,
-}
-
-/// Everything that waits anywhere.
-#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct PipelineView {
-    /// When this was looked at.
-    pub at: Timestamp,
-    /// Every service of the house, running here or elsewhere.
-    pub services: Vec<ServiceView>,
 }
 
 /// How far behind the truth the search index is.
@@ -209,13 +133,14 @@ impl Pipeline {
 
     async fn look(&self) -> PipelineView {
         let lags = futures::future::join_all(self.inner.stations.iter().map(|s| self.lag(s)));
-        let (lags, depths) = tokio::join!(lags, self.depths());
+        let (lags, depths, overdue) = tokio::join!(lags, self.depths(), self.overdue());
         let at = self.inner.context.now();
         let depths = depths.ok_or_else(|| self.down("store", at));
         let mut services = Vec::with_capacity(lags.len());
         for (station, lags) in self.inner.stations.iter().zip(lags) {
             let lags = lags.ok_or_else(|| self.down(station.service, at));
-            let view = service_view(station, lags.as_deref(), depths.as_ref(), at);
+            let mut view = view::of(station, lags.as_deref(), depths.as_ref(), at);
+            view.stuck = overdue.as_deref().map(|overdue| view::stuck(overdue, station.service));
             set_gauges(&view);
             services.push(view);
         }
@@ -266,6 +191,11 @@ impl Pipeline {
         depths
     }
 
+    async fn overdue(&self) -> Option<Vec<Overdue>> {
+        let overdue = self.inner.store.overdue();
+        tokio::time::timeout(PATIENCE, overdue).await.ok().and_then(Result::ok)
+    }
+
     fn mark(&self, part: &'static str, answers: bool) {
         let mut seen = self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if answers {
@@ -281,78 +211,6 @@ impl Pipeline {
     }
 }
 
-fn service_view(
-    station: &Station,
-    lags: Result<&[Lag], &Timestamp>,
-    depths: Result<&Depths, &Timestamp>,
-    now: Timestamp,
-) -> ServiceView {
-    let at = depths.map_or(now, |depths| depths.at);
-    let waiting = |pick: fn(&Depths) -> &[Depth]| waiting(depths.map(pick), station.service, at);
-    ServiceView {
-        service: station.service,
-        topics: station.topics.iter().map(|topic| topic_view(*topic, lags, now)).collect(),
-        outbox: waiting(|depths| &depths.outbox),
-        index: waiting(|depths| &depths.index),
-        refused: waiting(|depths| &depths.refused),
-        parked: waiting(|depths| &depths.parked),
-    }
-}
-
-fn topic_view(topic: Topic, lags: Result<&[Lag], &Timestamp>, now: Timestamp) -> TopicView {
-    let lags = match lags {
-        Ok(lags) => lags.iter().filter(|lag| lag.topic == topic),
-        Err(since) => {
-            return TopicView {
-                topic,
-                partitions: None,
-                assigned: None,
-                leaderless: Vec::new(),
-                lag_events: None,
-                lag_seconds: None,
-                oldest: None,
-                unreachable_since: Some(*since),
-            };
-        }
-    };
-    let oldest = lags.clone().filter_map(|lag| lag.oldest).min();
-    let events = lags.clone().map(|lag| lag.events).sum();
-    let lag_seconds = match oldest {
-        Some(oldest) => Some(now.seconds_since(oldest)),
-        None if events == 0 => Some(0.0),
-        None => None,
-    };
-    let those = |is: fn(&&Lag) -> bool| lags.clone().filter(is).map(|lag| lag.partition).collect();
-    let (assigned, leaderless) = (those(|lag| lag.assigned), those(|lag| lag.leaderless));
-    TopicView {
-        topic,
-        partitions: Some(lags.count() as u64),
-        assigned: Some(assigned),
-        leaderless,
-        lag_events: Some(events),
-        lag_seconds,
-        oldest,
-        unreachable_since: None,
-    }
-}
-
-fn waiting(depths: Result<&[Depth], &Timestamp>, owner: &str, now: Timestamp) -> Waiting {
-    let depth = match depths {
-        Ok(depths) => depths.iter().find(|depth| depth.owner == owner),
-        Err(since) => {
-            let unreachable_since = Some(*since);
-            return Waiting { rows: None, oldest: None, age_seconds: None, unreachable_since };
-        }
-    };
-    let oldest = depth.and_then(|depth| depth.oldest);
-    Waiting {
-        rows: Some(depth.map_or(0, |depth| depth.rows)),
-        oldest,
-        age_seconds: Some(oldest.map_or(0.0, |oldest| now.seconds_since(oldest))),
-        unreachable_since: None,
-    }
-}
-
 #[expect(clippy::cast_precision_loss, reason = "a gauge is a double; counts stay below 2^53")]
 fn set_gauges(view: &ServiceView) {
     let service = view.service;
@@ -364,6 +222,8 @@ fn set_gauges(view: &ServiceView) {
     }
     gauge!(names::REFUSED, "service" => service).set(rows(&view.refused));
     gauge!(names::PARKED, "service" => service).set(rows(&view.parked));
+    let stuck = view.stuck.as_ref().map(|stuck| stuck.iter().map(|stuck| stuck.rows).sum::<u64>());
+    gauge!(names::STUCK, "service" => service).set(stuck.map_or(f64::NAN, |rows| rows as f64));
     gauge!(names::PARKED_OLDEST_SECONDS, "service" => service).set(age(&view.parked));
     for topic in &view.topics {
         let name = topic.topic.name();

@@ -79,6 +79,22 @@ pub trait Reacts<E: TopicEvents>: Send + Sync {
     ) -> impl Future<Output = Result<Reaction, Fault>> + Send;
 }
 
+/// What a service makes of its own deadlines.
+pub trait Watches: Send + Sync {
+    /// Decides what follows from `deadline` having passed for the key whose current record is `record`.
+    /// [`Reaction::Ignore`] drops it. [`Reaction::Known`] says that what it waits for is still missing:
+    /// it stays, as overdue, until a decision says that it is met. A decision drops it, or sets it again.
+    ///
+    /// # Errors
+    /// [`Fault`] leaves it for later.
+    fn passed(
+        &self,
+        context: &Context,
+        record: Option<&Record>,
+        deadline: &str,
+    ) -> impl Future<Output = Result<Reaction, Fault>> + Send;
+}
+
 /// Everything that a service reads, as the machine calls it.
 #[async_trait]
 pub trait Handler: Send + Sync {
@@ -100,12 +116,21 @@ pub trait Handler: Send + Sync {
         record: Option<&Record>,
         delivery: Delivery<'_>,
     ) -> Result<Reaction, Fault>;
+
+    /// As [`Watches::passed`].
+    ///
+    /// # Errors
+    /// As [`Watches::passed`].
+    async fn passed(&self, _: &Context, _: Option<&Record>, _: &str) -> Result<Reaction, Fault> {
+        Ok(Reaction::Ignore)
+    }
 }
 
-/// Makes a type a [`Handler`] of these topics' events, to each of which it [`Reacts`].
+/// Makes a type a [`Handler`] of these topics' events, to each of which it [`Reacts`], and of its own
+/// deadlines if it [`Watches`] them.
 #[macro_export]
 macro_rules! subscribe {
-    ($handler:ty: $($events:ty),+ $(,)?) => {
+    ($handler:ty: $($events:ty),+ $(; $watches:ident)?) => {
         #[$crate::service::async_trait]
         impl $crate::service::Handler for $handler {
             fn topics(&self) -> &'static [::ofs_events::Topic] {
@@ -125,49 +150,51 @@ macro_rules! subscribe {
                 })+
                 Ok($crate::service::Reaction::Ignore)
             }
+
+            $(async fn passed(
+                &self,
+                context: &$crate::context::Context,
+                record: Option<&$crate::store::Record>,
+                deadline: &str,
+            ) -> Result<$crate::service::Reaction, $crate::service::Fault> {
+                $crate::service::$watches::passed(self, context, record, deadline).await
+            })?
         }
     };
 }
 
 /// What is known of a service before it runs. Each service's crate declares its own.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Descriptor {
     /// Its one name: owner of its records, label of its metrics, stem of its consumer group.
     pub name: &'static str,
     /// The port of a process that runs this service alone and is told none.
     pub port: u16,
-    /// Routes that are answered where it runs, with their documentation, over its own desk.
-    pub routes: fn() -> OpenApiRouter<Desk>,
-    /// Routes that only read, answered by every process, whatever it runs.
-    pub reads: fn() -> OpenApiRouter<Desk>,
     /// The kinds of problem that only its routes answer with.
     pub problems: &'static [Kind],
 }
 
-impl Descriptor {
-    /// A service without routes.
-    #[must_use]
-    pub const fn new(name: &'static str, port: u16) -> Self {
-        Self { name, port, routes: OpenApiRouter::new, reads: OpenApiRouter::new, problems: &[] }
-    }
-}
-
-impl fmt::Debug for Descriptor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Descriptor").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-/// A service that can run: what is known of it, and what it makes of events.
+/// A service that can run.
 #[derive(Clone)]
 pub struct Service {
-    /// What is known of it.
+    /// What is known of it before.
     pub descriptor: &'static Descriptor,
     /// What it makes of events.
     pub handler: Arc<dyn Handler>,
+    /// Routes that are answered where it runs, with their documentation, over its own desk.
+    pub routes: OpenApiRouter<Desk>,
+    /// Routes that only read, answered by every process, whatever it runs.
+    pub reads: OpenApiRouter<Desk>,
 }
 
 impl Service {
+    /// A service without routes.
+    #[must_use]
+    pub fn new(descriptor: &'static Descriptor, handler: impl Handler + 'static) -> Self {
+        let (routes, reads) = (OpenApiRouter::new(), OpenApiRouter::new());
+        Self { descriptor, handler: Arc::new(handler), routes, reads }
+    }
+
     /// Its one name.
     #[must_use]
     pub const fn name(&self) -> &'static str {

@@ -2,9 +2,11 @@
 //!
 //! [`Store::commit`] is the only way to write state; the rest reads, or arbitrates who works on what.
 
+mod deadline;
 mod parking;
 mod record;
 
+pub use deadline::{Deadline, Due, OVERDUE_LOOK, Overdue};
 pub use parking::{Claim, PARKED_LOOK, Parked, ParkedFilter, ParkedPage, ParkedState, Parking};
 pub use record::Record;
 
@@ -74,6 +76,17 @@ pub enum Settled {
         /// When to try again, from now on the store's clock; none waits for a person.
         retry_in: Option<Duration>,
     },
+    /// This deadline, due at this time, was handed over. It is dropped, or stays as overdue.
+    Passed {
+        /// What it is about.
+        key: Key,
+        /// Which one.
+        name: String,
+        /// When it was due; [`Error::Stale`] if it was set again or dropped meanwhile.
+        due_at: Timestamp,
+        /// When it is handed over again, from now on the store's clock; none drops it.
+        again_in: Option<Duration>,
+    },
 }
 
 /// A request's idempotency key and the answer it got.
@@ -117,6 +130,8 @@ pub struct Commit {
     pub settled: Vec<Settled>,
     /// Record versions that the index must get; a lower version owed before is replaced.
     pub index: Vec<(Key, u64)>,
+    /// Deadlines set and dropped, at most one of each key and name; after what is settled.
+    pub deadlines: Vec<Deadline>,
     /// The request that asked for all this. Conflict: [`Error::KeyTaken`].
     pub once: Option<Once>,
 }
@@ -131,6 +146,7 @@ impl Commit {
         self.parked.extend(other.parked);
         self.settled.extend(other.settled);
         self.index.extend(other.index);
+        self.deadlines.extend(other.deadlines);
         self.once = self.once.take().or(other.once);
     }
 }
@@ -310,6 +326,12 @@ pub trait Store: Send + Sync {
 
     /// One parked event, in any state.
     async fn parked_event(&self, id: u64) -> Result<Option<Parked>, Error>;
+
+    /// Deadlines of `owner` in `shards` that have passed, those first that passed first, at most `max`.
+    async fn passed(&self, owner: &str, shards: &[u16], max: usize) -> Result<Vec<Due>, Error>;
+
+    /// What is overdue, by owner and name.
+    async fn overdue(&self) -> Result<Vec<Overdue>, Error>;
 
     /// Records of `owner` by ascending key, after `after`, at most `max`.
     async fn scan(&self, owner: &str, after: Option<Key>, max: usize)

@@ -119,9 +119,8 @@ pub async fn migrate(config: Config, _: &MigrateArgs) -> anyhow::Result<Value> {
 pub fn openapi() -> anyhow::Result<String> {
     let config = Config::load(&Inputs::default())?;
     let services = services::all(&config)?;
-    let described = services
-        .iter()
-        .flat_map(|service| [(service.descriptor.routes)(), (service.descriptor.reads)()]);
+    let described =
+        services.iter().flat_map(|service| [service.routes.clone(), service.reads.clone()]);
     let described = described.map(OpenApiRouter::into_openapi);
     Ok(http::openapi(described).to_pretty_json()?)
 }

@@ -14,7 +14,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use ofs_runtime::access::{Audit, Keyring, Scopes};
 use ofs_runtime::agreement::Agreement;
 use ofs_runtime::books::Books;
-use ofs_runtime::courier::{Courier, IndexLane, OutboxLane, RetryLane};
+use ofs_runtime::courier::{Courier, DeadlineLane, IndexLane, OutboxLane, RetryLane};
 use ofs_runtime::desk::Desk;
 use ofs_runtime::parked::Redrive;
 use ofs_runtime::pipeline::{Pipeline, Station};
@@ -259,11 +259,9 @@ fn routes(
     let desk = |books: &Books| {
         Desk::new(books.clone(), Arc::clone(&engines.index), Arc::new(pipeline.clone()))
     };
-    let own = running
-        .iter()
-        .map(|(service, books)| (service.descriptor.routes)().with_state(desk(books)));
+    let own = running.iter().map(|(service, books)| service.routes.clone().with_state(desk(books)));
     let reads = running.iter().chain(elsewhere);
-    let reads = reads.map(|(service, books)| (service.descriptor.reads)().with_state(desk(books)));
+    let reads = reads.map(|(service, books)| service.reads.clone().with_state(desk(books)));
     own.chain(reads).collect()
 }
 
@@ -296,6 +294,9 @@ fn start(
         delivery.spawn(name("outbox"), |stop| outbox.run(stop));
         let retry = Courier::new(books.clone(), RetryLane::new(redrive.clone()));
         intake.spawn(name("retry"), |stop| retry.run(stop));
+        let lane = DeadlineLane::new(Arc::clone(&service.handler));
+        let deadlines = Courier::new(books.clone(), lane);
+        intake.spawn(name("deadlines"), |stop| deadlines.run(stop));
         let readable = redrive.clone();
         intake.spawn(name("readable"), |stop| readable.retry_readable(service.name(), stop));
         if service.handler.indexed() {

@@ -4,43 +4,32 @@ use crate::config::{Config, nearest};
 use anyhow::{Context as _, bail};
 use ofs_runtime::pipeline::Station;
 use ofs_runtime::problem::Kind;
-use ofs_runtime::service::{Descriptor, Handler, Service};
+use ofs_runtime::service::{Descriptor, Service};
 use payment_worker::simulated::Simulated;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use std::sync::Arc;
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-/// What a service makes of events, as configured.
-type Open = fn(&Config) -> anyhow::Result<Arc<dyn Handler>>;
-
-/// Every service, in the order of an order's life, and how its handler is made.
-const LIST: [(Descriptor, Open); 4] = [
-    (order_service::DESCRIPTOR, |_| Ok(order_service::handler())),
-    (payment_worker::DESCRIPTOR, |config| {
-        let gateway = Simulated::open(config.simulator_ledger.as_deref())
-            .context("open payment.simulator-ledger")?;
-        Ok(payment_worker::handler(Arc::new(gateway), config.gateway_timeout))
-    }),
-    (fulfillment_worker::DESCRIPTOR, |config| {
-        Ok(fulfillment_worker::handler(config.fulfillment_eta))
-    }),
-    (search_indexer_worker::DESCRIPTOR, |_| Ok(search_indexer_worker::handler())),
-];
+/// How a service is made, as configured.
+type Open = fn(&Config) -> anyhow::Result<Service>;
 
 /// Every service, in the order of an order's life.
-pub static DESCRIPTORS: [Descriptor; LIST.len()] = {
-    let mut descriptors = [LIST[0].0; LIST.len()];
-    let mut nth = 0;
-    while nth < LIST.len() {
-        descriptors[nth] = LIST[nth].0;
-        nth += 1;
-    }
-    descriptors
-};
+static LIST: [(&Descriptor, Open); 4] = [
+    (&order_service::DESCRIPTOR, |config| Ok(order_service::service(config.payment_deadline))),
+    (&payment_worker::DESCRIPTOR, |config| {
+        let gateway = Simulated::open(config.simulator_ledger.as_deref())
+            .context("open payment.simulator-ledger")?;
+        Ok(payment_worker::service(Arc::new(gateway), config.gateway_timeout))
+    }),
+    (&fulfillment_worker::DESCRIPTOR, |config| {
+        Ok(fulfillment_worker::service(config.fulfillment_eta))
+    }),
+    (&search_indexer_worker::DESCRIPTOR, |_| Ok(search_indexer_worker::service())),
+];
 
 /// Every service's name, in the same order.
-pub const NAMES: [&str; LIST.len()] = {
+pub static NAMES: [&str; LIST.len()] = {
     let mut names = [""; LIST.len()];
     let mut nth = 0;
     while nth < LIST.len() {
@@ -81,17 +70,14 @@ impl ToSchema for ServiceName {}
 /// All services, as configured.
 ///
 /// # Errors
-/// If what a handler needs cannot be opened.
+/// If what one of them needs cannot be opened.
 pub fn all(config: &Config) -> anyhow::Result<Vec<Service>> {
-    let open = |(descriptor, (_, open)): (&'static Descriptor, (_, Open))| {
-        Ok(Service { descriptor, handler: open(config)? })
-    };
-    DESCRIPTORS.iter().zip(LIST).map(open).collect()
+    LIST.iter().map(|(_, open)| open(config)).collect()
 }
 
 /// The kinds of problem that only services' own routes answer with.
 pub fn problems() -> impl Iterator<Item = &'static Kind> {
-    DESCRIPTORS.iter().flat_map(|descriptor| descriptor.problems)
+    LIST.iter().flat_map(|(descriptor, _)| descriptor.problems)
 }
 
 /// What the pipeline watches: all services, wherever they run.
@@ -108,8 +94,8 @@ pub fn stations(services: &[Service]) -> Vec<Station> {
 /// The port of a process that is told none: that of its first service.
 #[must_use]
 pub fn default_port(names: &[&str]) -> u16 {
-    let first = DESCRIPTORS.iter().find(|descriptor| names.contains(&descriptor.name));
-    first.unwrap_or(&DESCRIPTORS[0]).port
+    let first = LIST.iter().find(|(descriptor, _)| names.contains(&descriptor.name));
+    first.unwrap_or(&LIST[0]).0.port
 }
 
 /// The services that are asked for; all of them if none is.

@@ -4,16 +4,17 @@
 
 use crate::api::{NewOrder, OrderView, Placed};
 use crate::order::{self, Order};
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use ofs_events::OrderId;
 use ofs_runtime::access::Caller;
 use ofs_runtime::desk::{Answer, Desk, Request};
 use ofs_runtime::extract::{Body, Id};
 use ofs_runtime::problem::{Kind, Problem};
 use ofs_runtime::store::Record;
+use std::time::Duration;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -32,10 +33,15 @@ pub fn unknown_order(id: OrderId) -> Problem {
     Problem::new(UNKNOWN_ORDER, format!("order {id} is not known here; check the id"))
 }
 
-/// The service's routes.
+/// Within which time the payment of a new order should be decided.
+#[derive(Clone, Copy, Debug)]
+struct PaymentDeadline(Duration);
+
+/// The service's routes; the payment of a new order should be decided within `payment_deadline`.
 #[must_use]
-pub fn routes() -> OpenApiRouter<Desk> {
-    OpenApiRouter::new().routes(routes!(place_order)).routes(routes!(get_order))
+pub fn routes(payment_deadline: Duration) -> OpenApiRouter<Desk> {
+    let routes = OpenApiRouter::new().routes(routes!(place_order)).routes(routes!(get_order));
+    routes.layer(Extension(PaymentDeadline(payment_deadline)))
 }
 
 /// Take an order.
@@ -78,6 +84,7 @@ pub fn routes() -> OpenApiRouter<Desk> {
 )]
 async fn place_order(
     State(desk): State<Desk>,
+    Extension(PaymentDeadline(deadline)): Extension<PaymentDeadline>,
     caller: Caller,
     headers: HeaderMap,
     Body(new): Body<NewOrder>,
@@ -86,7 +93,7 @@ async fn place_order(
     let new = new.accept().map_err(Problem::invalid_request)?;
     let request = key.map(|key| Request { key, fingerprint: new.fingerprint() });
     let (context, id) = (*desk.context(), OrderId(desk.context().new_id()));
-    let place = move |_: Option<&Record>| Ok(order::place(&context, id, new.clone()));
+    let place = move |_: Option<&Record>| Ok(order::place(&context, id, new.clone(), deadline));
     Ok(match desk.create(id, request, place).await? {
         Answer::New(placed) => created(&placed),
         Answer::Repeated(placed) => {
@@ -175,7 +182,7 @@ mod tests {
 
     #[test]
     fn the_documentation_shows_what_a_new_order_needs() {
-        let api = serde_json::to_value(routes().into_openapi()).expect("json");
+        let api = serde_json::to_value(routes(Duration::ZERO).into_openapi()).expect("json");
         let schemas = &api["components"]["schemas"];
         let new = &schemas["NewOrder"];
         assert_eq!(

@@ -7,21 +7,19 @@ pub mod api;
 pub mod http;
 pub mod order;
 
-use ofs_runtime::service::{Descriptor, Handler};
-use std::sync::Arc;
+use ofs_runtime::service::{Descriptor, Service};
+use std::time::Duration;
 
 /// The service's one name.
 pub const NAME: &str = "order-service";
 
-/// The service.
-pub const DESCRIPTOR: Descriptor = Descriptor {
-    routes: http::routes,
-    problems: &[http::UNKNOWN_ORDER],
-    ..Descriptor::new(NAME, 8080)
-};
+/// The service, before it runs.
+pub static DESCRIPTOR: Descriptor =
+    Descriptor { name: NAME, port: 8080, problems: &[http::UNKNOWN_ORDER] };
 
-/// What it makes of events.
+/// What the program runs: orders whose payment should be decided within `payment_deadline`.
 #[must_use]
-pub fn handler() -> Arc<dyn Handler> {
-    Arc::new(order::Orders)
+pub fn service(payment_deadline: Duration) -> Service {
+    let routes = http::routes(payment_deadline);
+    Service { routes, ..Service::new(&DESCRIPTOR, order::Orders) }
 }

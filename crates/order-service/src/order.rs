@@ -9,10 +9,11 @@ use ofs_events::{
 };
 use ofs_runtime::context::Context;
 use ofs_runtime::decision::Decision;
-use ofs_runtime::service::{Cause, Fault, Reaction, Reacts};
+use ofs_runtime::service::{Cause, Fault, Reaction, Reacts, Watches};
 use ofs_runtime::store::Record;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::time::Duration;
 
 /// What is known of one order; the body of this service's records.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,9 +57,18 @@ impl fmt::Debug for Order {
     }
 }
 
+/// Passes when the payment of an order is not decided in time.
+const PAYMENT: &str = "payment";
+
 /// A new order called `id`: its first state with the event that says so, and the answer to its client.
+/// Its payment should be decided within `payment_deadline`.
 #[must_use]
-pub fn place(context: &Context, id: OrderId, new: Accepted) -> (Decision, Placed) {
+pub fn place(
+    context: &Context,
+    id: OrderId,
+    new: Accepted,
+    payment_deadline: Duration,
+) -> (Decision, Placed) {
     let created = OrderCreatedV1 {
         order_id: id,
         customer_email: new.customer_email,
@@ -69,7 +79,9 @@ pub fn place(context: &Context, id: OrderId, new: Accepted) -> (Decision, Placed
     let correlation_id = CorrelationId(context.new_id());
     let event = context.first(correlation_id, created.clone().into());
     let order = Order::first(&event, created);
-    let decision = Decision::new(order.status().name(), &order).telling([event]);
+    let decision = Decision::new(order.status().name(), &order)
+        .telling([event])
+        .within(PAYMENT, payment_deadline);
     (decision, Placed { id, correlation_id })
 }
 
@@ -147,7 +159,27 @@ impl Order {
 #[derive(Clone, Copy, Debug)]
 pub struct Orders;
 
-ofs_runtime::subscribe!(Orders: PaymentEvent, FulfillmentEvent);
+ofs_runtime::subscribe!(Orders: PaymentEvent, FulfillmentEvent; Watches);
+
+fn read(record: &Record) -> Result<Order, Fault> {
+    let newer = "this build cannot read the stored order; a newer one wrote it";
+    record.read().map_err(|_| Fault::Later(newer.to_owned()))
+}
+
+impl Watches for Orders {
+    async fn passed(
+        &self,
+        _: &Context,
+        record: Option<&Record>,
+        deadline: &str,
+    ) -> Result<Reaction, Fault> {
+        let waits = match record {
+            Some(record) => read(record)?.status() == OrderStatus::Created,
+            None => false,
+        };
+        Ok(if waits && deadline == PAYMENT { Reaction::Known } else { Reaction::Ignore })
+    }
+}
 
 /// What `cause` means for the order on `record`; with `learn`, the order takes in what is new.
 fn follow<E: TopicEvents>(
@@ -156,13 +188,11 @@ fn follow<E: TopicEvents>(
     learn: impl FnOnce(&mut Order, &E),
 ) -> Result<Reaction, Fault> {
     let Some(record) = record else { return Ok(Reaction::Ignore) };
-    let mut order: Order = record.read().map_err(|_| {
-        Fault::Later("this build cannot read the stored order; a newer one wrote it".to_owned())
-    })?;
+    let mut order = read(record)?;
     match order.learn(cause.event, cause.envelope.occurred_at) {
         Ok(true) => {
             learn(&mut order, cause.event);
-            Ok(Decision::new(order.status().name(), &order).into())
+            Ok(Decision::new(order.status().name(), &order).met(PAYMENT).into())
         }
         Ok(false) => Ok(Reaction::Known),
         Err(contradiction) => Err(Fault::Event(contradiction.to_string())),
@@ -219,7 +249,7 @@ mod tests {
             payment_scenario: None,
         };
         let id = OrderId(Uuid::from_u128(7));
-        let (decision, answer) = place(&CONTEXT, id, new);
+        let (decision, answer) = place(&CONTEXT, id, new, Duration::from_mins(2));
         let [event] = decision.events.try_into().expect("one event");
         assert_eq!((answer.id, answer.correlation_id), (id, event.correlation_id));
         let at = event.occurred_at;
@@ -290,6 +320,23 @@ mod tests {
             for event in events {
                 assert_eq!(decide(Some(&now), event).await, Ok(Reaction::Known), "{status}");
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_payment_is_overdue_until_it_is_decided() {
+        let (record, created) = placed();
+        async fn passed(record: Option<&Record>) -> Result<Reaction, Fault> {
+            Watches::passed(&Orders, &CONTEXT, record, PAYMENT).await
+        }
+        assert_eq!(passed(Some(&record)).await, Ok(Reaction::Known));
+        assert_eq!(passed(None).await, Ok(Reaction::Ignore));
+        for event in effects(&created) {
+            let reaction = decide(Some(&record), &event).await.expect("handled");
+            let Reaction::Decide(new) = &reaction else { panic!("nothing changed") };
+            assert_eq!(new.deadlines, [(PAYMENT, None)]);
+            let now = replaced(&record, reaction);
+            assert_eq!(passed(Some(&now)).await, Ok(Reaction::Ignore), "{}", now.status);
         }
     }
 

@@ -9,21 +9,21 @@ pub mod payment;
 mod scenario;
 pub mod simulated;
 
-use ofs_runtime::service::{Descriptor, Handler};
+use ofs_runtime::service::{Descriptor, Service};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The service's one name.
 pub const NAME: &str = "payment-worker";
 
-/// The service.
-pub const DESCRIPTOR: Descriptor = Descriptor::new(NAME, 8081);
+/// The service, before it runs.
+pub static DESCRIPTOR: Descriptor = Descriptor { name: NAME, port: 8081, problems: &[] };
 
 /// How long a gateway may take to answer before the event has to wait, unless told otherwise.
 pub const DEFAULT_GATEWAY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What it makes of events: payments by `gateway`, which may take `timeout` to answer.
+/// What the program runs: payments by `gateway`, which may take `timeout` to answer.
 #[must_use]
-pub fn handler(gateway: Arc<dyn gateway::Gateway>, timeout: Duration) -> Arc<dyn Handler> {
-    Arc::new(payment::Payments::new(gateway, timeout))
+pub fn service(gateway: Arc<dyn gateway::Gateway>, timeout: Duration) -> Service {
+    Service::new(&DESCRIPTOR, payment::Payments::new(gateway, timeout))
 }

@@ -7,17 +7,16 @@ pub mod http;
 pub mod query;
 pub mod timeline;
 
-use ofs_runtime::service::{Descriptor, Handler};
-use std::sync::Arc;
+use ofs_runtime::service::{Descriptor, Service};
 
 /// The service's one name.
 pub const NAME: &str = "search-indexer-worker";
 
-/// The service.
-pub const DESCRIPTOR: Descriptor = Descriptor { reads: http::reads, ..Descriptor::new(NAME, 8083) };
+/// The service, before it runs.
+pub static DESCRIPTOR: Descriptor = Descriptor { name: NAME, port: 8083, problems: &[] };
 
-/// What it makes of events.
+/// What the program runs.
 #[must_use]
-pub fn handler() -> Arc<dyn Handler> {
-    Arc::new(document::Documents)
+pub fn service() -> Service {
+    Service { reads: http::reads(), ..Service::new(&DESCRIPTOR, document::Documents) }
 }

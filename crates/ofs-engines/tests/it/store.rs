@@ -7,6 +7,7 @@
 mod access;
 mod clock;
 mod commits;
+mod deadlines;
 mod ends;
 mod keeping;
 mod leases;
@@ -228,6 +229,10 @@ macro_rules! conformance {
             owed::of_what_is_owed_to_the_index_the_oldest_and_the_newest_come_first,
             owed::the_index_cannot_settle_what_is_not_owed,
             owed::depths_count_what_is_owed_by_owner,
+            deadlines::a_deadline_passes_once_unless_it_is_met,
+            deadlines::a_deadline_that_was_set_again_has_not_passed,
+            deadlines::what_is_overdue_is_counted_until_it_is_met,
+            deadlines::deadlines_are_read_by_shard_owner_and_time,
             refused::what_the_index_refuses_is_kept_until_a_version_is_indexed,
             refused::a_refused_version_does_not_settle_a_newer_one,
             refused::refused_records_are_listed_by_key_in_pages,

@@ -139,6 +139,12 @@ pub const KEYS: &[Key] = &[
     ),
     unset("store.max-pages", Kind::Count, "Largest size of the SQLite store, in pages of 4 KiB"),
     key(
+        "order.payment-deadline",
+        "2m",
+        Kind::Duration,
+        "An order whose payment is not decided by then counts as stuck",
+    ),
+    key(
         "payment.gateway-timeout",
         "1s",
         Kind::Duration,

@@ -88,6 +88,8 @@ pub struct Config {
     pub gateway_timeout: Duration,
     /// `payment.simulator-ledger`.
     pub simulator_ledger: Option<PathBuf>,
+    /// `order.payment-deadline`.
+    pub payment_deadline: Duration,
     /// `fulfillment.eta`.
     pub fulfillment_eta: Duration,
     /// `search.commit-interval`.
@@ -154,6 +156,7 @@ impl Config {
             store_max_pages: optional(s, "store.max-pages", count)?,
             gateway_timeout: required(s, "payment.gateway-timeout", duration)?,
             simulator_ledger: optional(s, "payment.simulator-ledger", path)?,
+            payment_deadline: required(s, "order.payment-deadline", duration)?,
             fulfillment_eta: required(s, "fulfillment.eta", duration)?,
             commit_interval: required(s, "search.commit-interval", duration)?,
             startup_timeout: required(s, "startup.timeout", duration)?,

@@ -255,6 +255,7 @@ mod tests {
             index: none(),
             refused: none(),
             parked: none(),
+            stuck: Some(Vec::new()),
         };
         PipelineView { at: Timestamp::from_micros(0), services: vec![service] }
     }

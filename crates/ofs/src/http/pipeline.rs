@@ -3,7 +3,7 @@
 use super::App;
 use axum::Json;
 use axum::extract::State;
-use axum::response::IntoResponse;
+use ofs_events::OrderId;
 use ofs_runtime::pipeline::PipelineView;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -18,6 +18,19 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 #[utoipa::path(get, path = "/pipeline", tag = "operations", operation_id = "pipeline",
     security(("key" = ["operate"])),
     responses((status = 200, description = "What waits where", body = PipelineView)))]
-async fn show(State(app): State<App>) -> impl IntoResponse {
-    Json(app.pipeline.sample().await).into_response()
+async fn show(State(app): State<App>) -> Json<PipelineView> {
+    let mut view = PipelineView::clone(&*app.pipeline.sample().await);
+    for service in &mut view.services {
+        for stuck in service.stuck.iter_mut().flatten() {
+            stuck.reasons = reasons(&app, stuck.example.into()).await;
+        }
+    }
+    Json(view)
+}
+
+/// What is in the way of order `id`; nothing if that cannot be told now.
+async fn reasons(app: &App, id: OrderId) -> Vec<String> {
+    let known = super::explain::known(app, id).await;
+    let obstacles = known.map(|known| known.explanation.blocked_by).unwrap_or_default();
+    obstacles.into_iter().map(|obstacle| obstacle.detail).collect()
 }

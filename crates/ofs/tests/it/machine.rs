@@ -2,7 +2,7 @@
 //! processes that die, freeze or are refused at any of their calls. Whatever happens, all orders end as
 //! if nothing had.
 
-mod fate;
+pub mod fate;
 mod rig;
 
 use fate::{Kind, Trouble};
@@ -41,6 +41,10 @@ enum Step {
         trouble: Option<Trouble>,
     },
     Rebuild {
+        trouble: Option<Trouble>,
+    },
+    /// Time passes, and deadlines with it.
+    Pass {
         trouble: Option<Trouble>,
     },
     Thaw {
@@ -109,6 +113,7 @@ fn anything() -> impl Strategy<Value = Vec<Step>> {
         2 => push(),
         2 => trouble(6).prop_map(|trouble| Step::Retry { trouble }),
         1 => rebuild(),
+        1 => trouble(5).prop_map(|trouble| Step::Pass { trouble }),
         4 => thaw(),
         1 => Just(Step::Flow),
         2 => set_clock(),
@@ -151,6 +156,7 @@ impl Step {
             Step::Push { trouble } => rig.push(trouble).await,
             Step::Retry { trouble } => rig.retry(trouble).await,
             Step::Rebuild { trouble } => rig.rebuild(trouble).await,
+            Step::Pass { trouble } => rig.pass(trouble).await,
             Step::Flow => {
                 for service in [PAYMENT_WORKER, FULFILLMENT_WORKER] {
                     rig.deliver(service - 1, None).await;

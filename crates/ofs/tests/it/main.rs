@@ -15,6 +15,7 @@ mod connections;
 mod console;
 mod couriers;
 mod crashes;
+mod deadlines;
 mod dialects;
 mod directory;
 mod doors;

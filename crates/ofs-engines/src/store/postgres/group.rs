@@ -107,6 +107,7 @@ enum Claim {
     Indexed(Key),
     Parked(u64),
     Once(String),
+    Deadlines(Key),
 }
 
 fn claims(commit: &Commit) -> Vec<Claim> {
@@ -118,14 +119,17 @@ fn claims(commit: &Commit) -> Vec<Claim> {
         Settled::Resolved(id) | Settled::Discarded(id, _) | Settled::Deferred { id, .. } => {
             Claim::Parked(*id)
         }
+        Settled::Passed { key, .. } => Claim::Deadlines(*key),
     });
+    let deadlines = commit.deadlines.iter().map(|deadline| Claim::Deadlines(deadline.key));
     let once = commit.once.iter().map(|once| Claim::Once(once.key.clone()));
-    records.chain(guards).chain(settled).chain(once).collect()
+    records.chain(guards).chain(settled).chain(deadlines).chain(once).collect()
 }
 
 fn weight(commit: &Commit) -> usize {
-    let Commit { seen, records, outgoing, parked, settled, index, .. } = commit;
-    1 + seen.len() + records.len() + outgoing.len() + parked.len() + settled.len() + index.len()
+    let Commit { seen, records, outgoing, parked, settled, index, deadlines, .. } = commit;
+    let rows = [seen.len(), records.len(), outgoing.len(), parked.len(), settled.len()];
+    1 + rows.iter().sum::<usize>() + index.len() + deadlines.len()
 }
 
 /// Writes a group. Whoever is at fault is answered and left out; if it cannot be told who, the halves

@@ -31,6 +31,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
         "V6__additive_parked_open",
         include_str!("../../../migrations/postgres/V6__additive_parked_open.sql"),
     ),
+    (
+        "V7__additive_deadlines",
+        include_str!("../../../migrations/postgres/V7__additive_deadlines.sql"),
+    ),
 ];
 
 /// Held while migrating, by whoever migrates ("ofsS").

@@ -4,6 +4,7 @@
 
 mod access;
 mod connect;
+mod deadlines;
 mod depths;
 mod ends;
 mod group;
@@ -29,8 +30,8 @@ use ofs_events::{Key, Timestamp};
 use ofs_runtime::context::{Clock, Context};
 use ofs_runtime::log::Position;
 use ofs_runtime::store::{
-    Claim, Commit, Depths, Error, Loaded, LogEnd, Outgoing, Parked, ParkedFilter, ParkedPage,
-    Record, Refused, Retention, Store, Wanted,
+    Claim, Commit, Depths, Due, Error, Loaded, LogEnd, Outgoing, Overdue, Parked, ParkedFilter,
+    ParkedPage, Record, Refused, Retention, Store, Wanted,
 };
 use session::Sessions;
 use std::sync::Arc;
@@ -102,8 +103,13 @@ impl PostgresStore {
     }
 }
 
-/// The store's own id, drawn if this is the first time it is opened; and the server's time.
+/// The store's own id, drawn if this is the first time it is opened, and the server's time, to which
+/// deadlines are held.
 async fn instance(client: &Client) -> Result<(Uuid, Timestamp), tokio_postgres::Error> {
+    // None is further ahead than it was when it was set; else the server's clock was set back since.
+    let sql = "UPDATE deadlines SET due_at = now() + wait * interval '1 microsecond'
+               WHERE due_at - wait * interval '1 microsecond' > now()";
+    client.execute(sql, &[]).await?;
     let sql = "INSERT INTO meta (name, value) VALUES ('instance', $1) ON CONFLICT DO NOTHING";
     client.execute(sql, &[&Context::new("store").new_id()]).await?;
     let sql = "SELECT value, now() FROM meta WHERE name = 'instance'";
@@ -113,7 +119,15 @@ async fn instance(client: &Client) -> Result<(Uuid, Timestamp), tokio_postgres::
 
 /// Every statement this engine prepares, so that a test can have a server read them all.
 pub fn statements() -> impl Iterator<Item = &'static str> {
-    let work = [write::ALL, parked::ALL, parked::page::ALL, lease::ALL, tidy::ALL, access::ALL];
+    let work = [
+        write::ALL,
+        parked::ALL,
+        parked::page::ALL,
+        lease::ALL,
+        tidy::ALL,
+        access::ALL,
+        deadlines::ALL,
+    ];
     let reading = [session::ALL, load::ALL, owed::ALL, depths::ALL, ends::ALL];
     reading.into_iter().chain(work).flatten().map(|sql| sql.text)
 }
@@ -170,6 +184,14 @@ impl Store for PostgresStore {
 
     async fn parked_event(&self, id: u64) -> Result<Option<Parked>, Error> {
         Ok(parked::one(&self.sessions, id).await?)
+    }
+
+    async fn passed(&self, owner: &str, shards: &[u16], max: usize) -> Result<Vec<Due>, Error> {
+        Ok(deadlines::passed(&self.sessions, owner, shards, max).await?)
+    }
+
+    async fn overdue(&self) -> Result<Vec<Overdue>, Error> {
+        Ok(deadlines::overdue(&self.sessions).await?)
     }
 
     async fn scan(

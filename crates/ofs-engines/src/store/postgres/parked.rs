@@ -261,7 +261,10 @@ pub(super) fn close<'a>(
             Settled::Deferred { id, reason, retry_in } => {
                 (id, ParkedState::Parked, reason.as_str(), retry_in.map(micros))
             }
-            Settled::Sent(_) | Settled::Indexed { .. } | Settled::Refused { .. } => continue,
+            Settled::Sent(_)
+            | Settled::Indexed { .. }
+            | Settled::Refused { .. }
+            | Settled::Passed { .. } => continue,
         };
         closed.push((int(*id)?, *n, state, reason, wait));
     }

@@ -3,6 +3,7 @@
 //! Locks are taken statement by statement in sorted order, records before everything that follows from
 //! them. A statement that finds something changed ends the transaction and names the commits at fault.
 
+use super::deadlines;
 use super::parked::{close, park};
 use super::session::{Failure, Step, column, statements, step, transaction, value};
 use super::values::{Time, int};
@@ -174,6 +175,8 @@ pub(super) fn steps<'a>(owner: &'a str, group: &[&'a Commit]) -> Result<Vec<Step
     refused(&mut steps, owner, &settled)?;
     close(&mut steps, owner, &settled)?;
     owe(&mut steps, owner, group)?;
+    deadlines::pass(&mut steps, owner, &settled);
+    deadlines::set(&mut steps, owner, rows(group, |commit| &commit.deadlines));
     remember(&mut steps, owner, &rows(group, |commit| commit.once.as_slice()));
     Ok(transaction(steps))
 }

@@ -3,6 +3,7 @@
 //! This file maps the port to SQL jobs; the jobs are in the files beside it, by subject.
 
 mod access;
+mod deadlines;
 mod ends;
 mod lease;
 mod load;
@@ -17,8 +18,8 @@ use ofs_events::{Key, Timestamp};
 use ofs_runtime::context::{Clock, Context};
 use ofs_runtime::log::Position;
 use ofs_runtime::store::{
-    Claim, Commit, Depths, Error, Loaded, LogEnd, Outgoing, Parked, ParkedFilter, ParkedPage,
-    Record, Refused, Retention, Store, Wanted,
+    Claim, Commit, Depths, Due, Error, Loaded, LogEnd, Outgoing, Overdue, Parked, ParkedFilter,
+    ParkedPage, Record, Refused, Retention, Store, Wanted,
 };
 use rusqlite::Connection;
 use std::path::Path;
@@ -39,6 +40,7 @@ const SCHEMA: Schema = Schema {
         ("V5__api_keys", include_str!("../../../migrations/sqlite/V5__api_keys.sql")),
         ("V6__audit", include_str!("../../../migrations/sqlite/V6__audit.sql")),
         ("V7__parked_open", include_str!("../../../migrations/sqlite/V7__parked_open.sql")),
+        ("V8__deadlines", include_str!("../../../migrations/sqlite/V8__deadlines.sql")),
     ],
 };
 
@@ -155,6 +157,15 @@ impl Store for SqliteStore {
 
     async fn parked_event(&self, id: u64) -> Result<Option<Parked>, Error> {
         self.read(move |connection| parked::one(connection, id)).await
+    }
+
+    async fn passed(&self, owner: &str, shards: &[u16], max: usize) -> Result<Vec<Due>, Error> {
+        let (owner, shards) = (owner.to_owned(), shards.to_vec());
+        self.read(move |connection| deadlines::passed(connection, &owner, &shards, max)).await
+    }
+
+    async fn overdue(&self) -> Result<Vec<Overdue>, Error> {
+        self.read(deadlines::overdue).await
     }
 
     async fn scan(

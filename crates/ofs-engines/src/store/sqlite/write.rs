@@ -1,6 +1,6 @@
 //! The one transaction: everything a commit changes, and the conflicts that undo it.
 
-use super::{Done, after, int, micros, parked, steady};
+use super::{Done, after, deadlines, int, micros, parked, steady};
 use crate::sqlite::Abort;
 use ofs_events::Key;
 use ofs_runtime::backoff::LONGEST;
@@ -24,6 +24,7 @@ pub(super) fn instance(connection: &Connection, drawn: Uuid) -> Done<Uuid> {
     let sql = "UPDATE parked_events SET next_at = steady()
                WHERE state = 'parked' AND next_at > steady() + ?";
     connection.execute(sql, [micros(LONGEST)])?;
+    deadlines::hold_to_clock(connection)?;
     let sql = "INSERT INTO meta (name, value) VALUES ('instance', ?) ON CONFLICT DO NOTHING";
     connection.execute(sql, [drawn])?;
     let sql = "SELECT value FROM meta WHERE name = 'instance'";
@@ -44,6 +45,7 @@ pub(super) fn commit(connection: &Connection, mut commit: Commit) -> Done<()> {
         settle(connection, owner, settled)?;
     }
     owe_index(connection, owner, &commit.index)?;
+    deadlines::set(connection, owner, &commit.deadlines)?;
     if let Some(once) = &commit.once {
         remember(connection, owner, once)?;
     }
@@ -177,6 +179,9 @@ fn settle(connection: &Connection, owner: &str, settled: &Settled) -> Done<()> {
         Settled::Discarded(id, reason) => parked::close(connection, owner, *id, Some(reason)),
         Settled::Deferred { id, reason, retry_in } => {
             parked::defer(connection, owner, *id, reason, *retry_in)
+        }
+        Settled::Passed { key, name, due_at, again_in } => {
+            deadlines::pass(connection, owner, (*key, name), *due_at, *again_in)
         }
     }
 }

@@ -128,6 +128,7 @@ async fn template(server: &str) -> String {
         include_str!("../../../migrations/postgres/V4__additive_api_keys.sql"),
         include_str!("../../../migrations/postgres/V5__additive_audit.sql"),
         include_str!("../../../migrations/postgres/V6__additive_parked_open.sql"),
+        include_str!("../../../migrations/postgres/V7__additive_deadlines.sql"),
     );
     let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, schema.as_bytes()).simple();
     let name = format!("ofs_template_{id}");

@@ -8,8 +8,8 @@ use ofs_runtime::log::{
     self, Bounds, Lag, Layout, Log, Message, Position, Reader, Received, Reset, Subscription,
 };
 use ofs_runtime::store::{
-    self, Claim, Commit, Depths, Loaded, LogEnd, Outgoing, Parked, ParkedFilter, ParkedPage,
-    Record, Refused, Retention, Store, Wanted,
+    self, Claim, Commit, Depths, Due, Loaded, LogEnd, Outgoing, Overdue, Parked, ParkedFilter,
+    ParkedPage, Record, Refused, Retention, Store, Wanted,
 };
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -184,6 +184,19 @@ impl Store for Fated<dyn Store> {
 
     async fn parked_event(&self, id: u64) -> Result<Option<Parked>, store::Error> {
         self.engine.parked_event(id).await
+    }
+
+    async fn passed(
+        &self,
+        owner: &str,
+        shards: &[u16],
+        max: usize,
+    ) -> Result<Vec<Due>, store::Error> {
+        self.meets(self.engine.passed(owner, shards, max)).await
+    }
+
+    async fn overdue(&self) -> Result<Vec<Overdue>, store::Error> {
+        self.engine.overdue().await
     }
 
     async fn scan(

@@ -16,7 +16,7 @@ use ofs_runtime::access::{Caller, Scopes};
 use ofs_runtime::agreement::Agreement;
 use ofs_runtime::books::Books;
 use ofs_runtime::context::{Clock, Context};
-use ofs_runtime::courier::{Courier, IndexLane, OutboxLane};
+use ofs_runtime::courier::{Courier, DeadlineLane, IndexLane, OutboxLane};
 use ofs_runtime::desk::Desk;
 use ofs_runtime::index::Index;
 use ofs_runtime::log::{Log, Received};
@@ -174,7 +174,7 @@ impl Rig {
         let books = self.books(ORDER_SERVICE, &process.store);
         let pipeline = Pipeline::new(Arc::clone(&self.store), Arc::clone(&self.log), Vec::new());
         let desk = Desk::new(books, Arc::clone(&self.index), Arc::new(pipeline));
-        let (routes, _) = (service.descriptor.routes)().with_state(desk).split_for_parts();
+        let (routes, _) = service.routes.clone().with_state(desk).split_for_parts();
         let order = serde_json::json!({"customerEmail": "user@example.com", "productType": "Phone",
             "country": "US", "paymentScenario": scenario});
         let request = Request::post("/orders")
@@ -286,6 +286,15 @@ impl Rig {
         self.live(process.fate, Acks::new(), life).await;
     }
 
+    /// Time passes, and deadlines with it.
+    pub async fn pass(&mut self, trouble: Option<Trouble>) {
+        self.clock.pass(Duration::from_mins(3));
+        let process = self.fated(trouble);
+        let lane = DeadlineLane::new(Arc::clone(&self.services[ORDER_SERVICE].handler));
+        let courier = Courier::new(self.books(ORDER_SERVICE, &process.store), lane);
+        self.live(process.fate, Acks::new(), courier.run(stopped())).await;
+    }
+
     /// The index is built anew, and what is owed to it is carried meanwhile.
     pub async fn rebuild(&mut self, trouble: Option<Trouble>) {
         let process = self.fated(trouble);
@@ -346,12 +355,15 @@ impl Rig {
         (0..self.services.len()).filter(owes).collect()
     }
 
-    /// Whether every group has read everything and nothing is owed or parked.
+    /// Whether every group has read everything and nothing is owed, parked or overdue.
     pub async fn is_quiet(&self) -> bool {
         let depths = self.store.depths().await.expect("the store");
         let all = depths.outbox.iter().chain(&depths.index).chain(&depths.parked);
         let all = all.chain(&depths.refused);
-        all.map(|depth| depth.rows).sum::<u64>() == 0 && self.behind().await.is_empty()
+        let overdue = self.store.overdue().await.expect("the store");
+        all.map(|depth| depth.rows).sum::<u64>() == 0
+            && self.behind().await.is_empty()
+            && overdue.is_empty()
     }
 }
 
