@@ -2,21 +2,26 @@
 //!
 //! Holds whole documents with the record's version; an older version never replaces a newer one.
 
+mod query;
+mod schema;
+
+pub use query::{By, Cursor, FacetCount, Filter, Found, Query};
+pub use schema::{Field, Kind, Schema};
+
 use async_trait::async_trait;
-use ofs_events::{Key, OrderStatus, Timestamp};
+use ofs_events::Key;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-/// A document to be stored: one order as search sees it.
+/// A document to be stored: one record as search sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
-    /// The order, and the document's id.
+    /// The record's key, and the document's id.
     pub id: Key,
     /// The record's version.
     pub version: u64,
-    /// The document: members `id, customerEmail, productType, country, status, createdAt, updatedAt,
-    /// correlationId, timeline[]`; the first five and both times may be missing or null.
+    /// The document: an object. What the [`Schema`] lists may be missing or null; anything else is kept.
     pub body: Value,
 }
 
@@ -38,73 +43,6 @@ pub enum Put {
 #[serde(transparent)]
 pub struct Target(pub String);
 
-/// What to sort by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum SortBy {
-    /// When the order was created.
-    CreatedAt,
-    /// When its document last changed.
-    UpdatedAt,
-}
-
-/// The place after which a page begins: the sort value and id of the last order of the page before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cursor {
-    /// Sort value, microseconds since 1970.
-    pub micros: i64,
-    /// Breaks ties, in the direction of the sort.
-    pub id: Key,
-}
-
-/// A search. Filters are joined by "and", the values of one by "or"; one without values filters nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Query {
-    /// Words, each of which must be found (whole, or as a beginning) in id, e-mail or product.
-    pub text: Option<String>,
-    /// Exactly one of these statuses.
-    pub status: Vec<OrderStatus>,
-    /// Exactly one of these countries, upper-case.
-    pub country: Vec<String>,
-    /// Exactly one of these products, in any case.
-    pub product: Vec<String>,
-    /// Created at or after.
-    pub created_after: Option<Timestamp>,
-    /// Created before.
-    pub created_before: Option<Timestamp>,
-    /// What to sort by.
-    pub sort_by: SortBy,
-    /// Newest first.
-    pub descending: bool,
-    /// How many orders.
-    pub limit: usize,
-    /// Where the page begins.
-    pub after: Option<Cursor>,
-}
-
-/// The number of matching orders with one value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct FacetCount {
-    /// The value.
-    pub value: String,
-    /// How many matching orders have it.
-    pub count: u64,
-}
-
-/// The answer to a search.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Found {
-    /// The documents of this page, as they were put.
-    pub orders: Vec<Value>,
-    /// How many match, on all pages.
-    pub total: u64,
-    /// Counts of all matches by status, largest first.
-    pub status: Vec<FacetCount>,
-    /// Counts of all matches by country, largest first, at most 50.
-    pub country: Vec<FacetCount>,
-    /// The next page; none on the last.
-    pub next: Option<Cursor>,
-}
-
 /// What the engine holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Status {
@@ -121,10 +59,14 @@ pub struct Status {
 /// The index.
 #[async_trait]
 pub trait Index: Send + Sync {
+    /// What it was opened with. Generations made with another schema are none of it, so that they are
+    /// built anew.
+    fn schema(&self) -> &Schema;
+
     /// Pushes `documents` into `target`, one answer each; returns when they are durable.
     async fn put(&self, target: &Target, documents: &[Document]) -> Result<Vec<Put>, Error>;
 
-    /// Searches the active target.
+    /// Searches the active target. [`Error::Rejected`] if the schema has no such field.
     async fn search(&self, query: &Query) -> Result<Found, Error>;
 
     /// Documents of `target` by ascending id, after `after`, at most `max`; sees everything put.
@@ -154,4 +96,7 @@ pub enum Error {
     /// It has no such target; it was lost or made anew, and needs a rebuild.
     #[error("find the index: {0}")]
     Missing(String),
+    /// It cannot be asked this, whatever it holds.
+    #[error("ask the index: {0}")]
+    Rejected(String),
 }

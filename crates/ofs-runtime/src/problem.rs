@@ -312,6 +312,7 @@ impl From<index::Error> for Problem {
                  GET /index shows how far it is",
             )
             .retry_after(2),
+            index::Error::Rejected(_) => Problem::internal(),
         }
     }
 }

@@ -154,7 +154,7 @@ impl Rebuild {
     }
 
     fn new_target(&self) -> Target {
-        Target(format!("orders-v1-{}", self.books.context().now().as_micros()))
+        Target(format!("{}-{}", self.index.schema().name(), self.books.context().now().as_micros()))
     }
 
     /// What there is, and what is being built.
@@ -268,8 +268,8 @@ impl Rebuild {
             Some(last) => plan.marked = Some(last.key),
             None => plan.marked_at = Some(store.depths().await?.at),
         }
-        let orders = page.iter().filter(|record| record.key != TARGETS);
-        let owed = orders.map(|record| (record.key, record.version)).collect();
+        let records = page.iter().filter(|record| record.key != TARGETS);
+        let owed = records.map(|record| (record.key, record.version)).collect();
         targets.save(&self.books, &plan, owed).await?;
         Ok(true)
     }

@@ -4,13 +4,15 @@
 
 use crate::document::OrderDocument;
 use crate::query::{self, SearchParams};
+use crate::schema::{COUNTRY, STATUS};
+use crate::search::Search;
 use axum::Json;
 use axum::extract::State;
 use ofs_events::Timestamp;
 use ofs_runtime::access::{Caller, Scope};
 use ofs_runtime::desk::Desk;
 use ofs_runtime::extract::Params;
-use ofs_runtime::index::{FacetCount, Query};
+use ofs_runtime::index::FacetCount;
 use ofs_runtime::problem::Problem;
 use serde::Serialize;
 use serde_json::Value;
@@ -80,27 +82,29 @@ async fn search_orders(
     caller: Caller,
     Params(params): Params<SearchParams>,
 ) -> Result<Json<SearchPage>, Problem> {
-    let query = params.parse().map_err(Problem::invalid_query)?;
-    if query.text.is_some() {
+    let asked = params.parse().map_err(Problem::invalid_query)?;
+    if asked.text.is_some() {
         // Words are looked for in e-mail addresses, too.
         caller.needs(Scope::Pii)?;
     }
-    search(&desk, &query).await.map(Json)
+    search(&desk, &asked).await.map(Json)
 }
 
-/// The page that `query` asks for.
+/// The page that `asked` asks for.
 ///
 /// # Errors
 /// If the index cannot be reached.
-pub async fn search(desk: &Desk, query: &Query) -> Result<SearchPage, Problem> {
+pub async fn search(desk: &Desk, asked: &Search) -> Result<SearchPage, Problem> {
     // Before the search: what is found can then only be newer than what is promised.
     let freshness = desk.freshness().await;
-    let found = desk.search(query).await?;
+    let mut found = desk.search(&asked.query()).await?;
+    let mut facet = |name| found.facets.remove(name).unwrap_or_default();
+    let facets = Facets { status: facet(STATUS), country: facet(COUNTRY) };
     Ok(SearchPage {
-        orders: found.orders,
+        orders: found.documents,
         total: found.total,
-        facets: Facets { status: found.status, country: found.country },
-        next_cursor: found.next.map(|cursor| query::encode(query, cursor)),
+        facets,
+        next_cursor: found.next.map(|cursor| query::encode(asked, cursor)),
         as_of: freshness.map(|freshness| freshness.as_of),
         lag_seconds: freshness.map(|freshness| freshness.lag_seconds),
     })

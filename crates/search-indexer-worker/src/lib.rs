@@ -5,6 +5,8 @@
 pub mod document;
 pub mod http;
 pub mod query;
+pub mod schema;
+pub mod search;
 pub mod timeline;
 
 use ofs_runtime::service::{Descriptor, Service};

@@ -1,9 +1,10 @@
-//! Search parameters: from a query string to the index's query, and the cursor between pages.
+//! Search parameters: from a query string to a search, and the cursor between pages.
 //!
 //! Everything that is wrong is named; nothing is clamped or ignored.
 
+use crate::search::{Search, SortBy};
 use ofs_events::{Key, OrderStatus, Timestamp};
-use ofs_runtime::index::{Cursor, Query, SortBy};
+use ofs_runtime::index::Cursor;
 use ofs_runtime::problem::Invalid;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -96,18 +97,18 @@ impl Wrong {
 }
 
 impl SearchParams {
-    /// The query these parameters ask for.
+    /// The search these parameters ask for.
     ///
     /// # Errors
     /// Everything that is wrong, by parameter.
-    pub fn parse(self) -> Result<Query, Vec<Invalid>> {
+    pub fn parse(self) -> Result<Search, Vec<Invalid>> {
         let mut wrong = Wrong::default();
         let text = wrong.read("q", self.q, "must have at most 256 characters", |text| {
             (text.chars().count() <= MAX_TEXT).then(|| text.to_owned())
         });
         let (sort_by, descending) =
             wrong.read("sort", self.sort, SORT_RULE, sort).unwrap_or((SortBy::CreatedAt, true));
-        let mut query = Query {
+        let mut search = Search {
             text: text.filter(|text| !text.is_empty()),
             status: wrong.read_all("status", self.status, &status_rule(), status),
             country: wrong.read_all("country", self.country, "must be two ASCII letters", country),
@@ -128,11 +129,11 @@ impl SearchParams {
         };
         // With other parameters wrong, a cursor that does not fit them is no news.
         if wrong.0.is_empty() {
-            let fingerprint = fingerprint(&query);
+            let fingerprint = fingerprint(&search);
             let parse = |text: &str| decode(text, fingerprint);
-            query.after = wrong.read("cursor", self.cursor, CURSOR_RULE, parse);
+            search.after = wrong.read("cursor", self.cursor, CURSOR_RULE, parse);
         }
-        if wrong.0.is_empty() { Ok(query) } else { Err(wrong.0) }
+        if wrong.0.is_empty() { Ok(search) } else { Err(wrong.0) }
     }
 }
 
@@ -181,7 +182,7 @@ fn sort(text: &str) -> Option<(SortBy, bool)> {
 const FINGERPRINT: Uuid = Uuid::from_u128(0x6f66_732d_6375_4273_8000_6f72_6465_7201);
 
 /// Stands for everything that decides which orders come in which order: all but limit and cursor.
-fn fingerprint(query: &Query) -> u64 {
+fn fingerprint(search: &Search) -> u64 {
     fn set<T: Serialize>(values: &[T]) -> Value {
         match values {
             [] => Value::Null,
@@ -191,24 +192,24 @@ fn fingerprint(query: &Query) -> u64 {
         }
     }
     let meaning = json!([
-        query.text,
-        set(&query.status),
-        set(&query.country),
-        set(&query.product),
-        query.created_after,
-        query.created_before,
-        query.sort_by,
-        query.descending
+        search.text,
+        set(&search.status),
+        set(&search.country),
+        set(&search.product),
+        search.created_after,
+        search.created_before,
+        search.sort_by,
+        search.descending
     ]);
     let (high, _) = Uuid::new_v5(&FINGERPRINT, meaning.to_string().as_bytes()).as_u64_pair();
     high
 }
 
-/// The opaque text for the page of `query` that begins after `cursor`: 64 hex digits.
+/// The opaque text for the page of `search` that begins after `cursor`: 64 hex digits.
 #[must_use]
-pub fn encode(query: &Query, cursor: Cursor) -> String {
+pub fn encode(search: &Search, cursor: Cursor) -> String {
     let Cursor { micros, id } = cursor;
-    format!("{:016x}{micros:016x}{}", fingerprint(query), id.0.simple())
+    format!("{:016x}{micros:016x}{}", fingerprint(search), id.0.simple())
 }
 
 fn decode(text: &str, expected: u64) -> Option<Cursor> {
@@ -230,7 +231,7 @@ mod tests {
     use super::*;
     use ofs_runtime::extract::read_query;
 
-    fn parse(query: &str) -> Result<Query, Vec<String>> {
+    fn parse(query: &str) -> Result<Search, Vec<String>> {
         let params: SearchParams = read_query(query).map_err(|problem| {
             problem.errors.into_iter().map(|error| error.pointer).collect::<Vec<_>>()
         })?;

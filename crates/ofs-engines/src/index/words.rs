@@ -4,13 +4,13 @@
 
 use super::letters::{Part, Reader, fold, says_something};
 
-/// Bytes of a word that count. An e-mail address has at most 320 letters, so only one of letters that
-/// take three bytes and more is longer; Elasticsearch can look for beginnings of 999 bytes.
+/// Bytes of a word that count: 320 letters, as many as an e-mail address has, of three bytes each.
+/// Elasticsearch can look for beginnings of 999 bytes.
 const WORD_BYTES: usize = 960;
 /// Places of one text where a word may begin; bounds the work a hostile text can cause. An e-mail
 /// address in a script without spaces may have one at each of its 320 letters.
 const WORDS_PER_TEXT: usize = 320;
-/// Words of a search text beyond which nothing is found: no order has so many.
+/// Words of a search text beyond which nothing is found: no document is meant by so many.
 const MAX_WORDS: usize = 64;
 
 /// The part of `text` that is indexed, or looked for.
@@ -30,8 +30,7 @@ pub(super) fn beginnings(text: &str) -> impl Iterator<Item = &str> {
 
 /// What to look for when somebody types `text`: its words, folded, without the quotes, brackets and
 /// commas around them, a full stop behind them, and dashes that stand alone. None if nothing can
-/// match: there is nothing to look for though something was typed, or there are more words than an
-/// order has.
+/// match: there is nothing to look for though something was typed, or there are too many words.
 pub(super) fn typed_words(text: &str) -> Option<Vec<String>> {
     let edge = |letter: char| Part::of(letter) == Part::Edge;
     let mut words: Vec<String> = fold(text)

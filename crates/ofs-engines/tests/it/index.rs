@@ -11,6 +11,7 @@ mod filters;
 mod generations;
 mod only_elasticsearch;
 mod overload;
+mod schemas;
 mod searching;
 mod sharing;
 
@@ -18,7 +19,7 @@ use futures::FutureExt;
 use ofs_engines::index::elasticsearch::ElasticsearchIndex;
 use ofs_engines::index::tantivy::{Options, TantivyIndex};
 use ofs_events::{Key, Timestamp};
-use ofs_runtime::index::{Document, Index, Put, Query, SortBy, Target};
+use ofs_runtime::index::{By, Document, Field, Filter, Index, Kind, Put, Query, Schema, Target};
 use serde_json::{Value, json};
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -30,8 +31,12 @@ use uuid::Uuid;
 pub trait Engine: Sized {
     /// A place with nothing in it; none if this engine is not there to be tested.
     async fn new() -> Option<Self>;
-    /// The index there, opened (again).
-    async fn open(&self) -> Arc<dyn Index>;
+    /// The index there, opened (again) for documents of `schema`.
+    async fn open_with(&self, schema: Schema) -> Arc<dyn Index>;
+    /// The same for orders.
+    async fn open(&self) -> Arc<dyn Index> {
+        self.open_with(SCHEMA).await
+    }
     /// Removes what the test left.
     async fn clear(&self) {}
 }
@@ -46,9 +51,9 @@ impl Engine for Tantivy {
         Some(Self { dir: tempfile::tempdir().unwrap() })
     }
 
-    async fn open(&self) -> Arc<dyn Index> {
+    async fn open_with(&self, schema: Schema) -> Arc<dyn Index> {
         let options = Options { commit_interval: Duration::from_millis(5), ..Options::default() };
-        Arc::new(TantivyIndex::open(self.dir.path(), options).unwrap())
+        Arc::new(TantivyIndex::open(self.dir.path(), schema, options).unwrap())
     }
 }
 
@@ -75,9 +80,9 @@ impl Engine for Elasticsearch {
         Some(Self { server, prefix: format!("ofs-test-{started}-{process}-{test}-") })
     }
 
-    async fn open(&self) -> Arc<dyn Index> {
+    async fn open_with(&self, schema: Schema) -> Arc<dyn Index> {
         let url = format!("{}?prefix={}", self.server, self.prefix);
-        Arc::new(ElasticsearchIndex::open(&url).unwrap())
+        Arc::new(ElasticsearchIndex::open(&url, schema).unwrap())
     }
 
     async fn clear(&self) {
@@ -112,6 +117,9 @@ macro_rules! conformance {
             generations::a_scan_pages_through_everything_by_id,
             generations::a_document_that_does_not_fit_is_refused_alone,
             generations::concurrent_puts_are_all_stored,
+            schemas::a_generation_of_another_schema_is_built_anew,
+            schemas::what_the_schema_does_not_have_is_not_asked_for,
+            schemas::ids_are_found_wherever_the_schema_has_them,
             filters::filters_are_exact,
             filters::a_filter_with_several_values_finds_any_of_them,
             searching::a_word_is_found_whole_or_as_a_beginning,
@@ -137,6 +145,26 @@ conformance!(tantivy: Tantivy);
 conformance!(elasticsearch: Elasticsearch);
 
 pub const STORE: Uuid = Uuid::from_u128(1);
+
+const STATUS: Field =
+    Field { name: "status", member: "status", kind: Kind::Keyword { facet: Some(1_000) } };
+const COUNTRY: Field =
+    Field { name: "country", member: "country", kind: Kind::Keyword { facet: Some(50) } };
+const PRODUCT: Field = Field { name: "product", member: "productType", kind: Kind::Name };
+const EMAIL: Field = Field { name: "email", member: "customerEmail", kind: Kind::Text };
+const CORRELATION: Field = Field { name: "correlation", member: "correlationId", kind: Kind::Id };
+const EVENTS: Field = Field { name: "events", member: "timeline", kind: Kind::Ids("eventId") };
+const CREATED: Field =
+    Field { name: "createdAt", member: "createdAt", kind: Kind::Time { sortable: true } };
+const UPDATED: Field =
+    Field { name: "updatedAt", member: "updatedAt", kind: Kind::Time { sortable: true } };
+
+/// Orders, as the first indices had them.
+pub const SCHEMA: Schema = Schema::new(
+    "orders-v1",
+    "id",
+    &[STATUS, COUNTRY, PRODUCT, EMAIL, CORRELATION, EVENTS, CREATED, UPDATED],
+);
 
 pub fn target(name: &str) -> Target {
     Target(name.to_owned())
@@ -175,18 +203,24 @@ fn at_version(mut document: Document, version: u64) -> Document {
 }
 
 pub fn everything() -> Query {
-    Query {
-        text: None,
-        status: Vec::new(),
-        country: Vec::new(),
-        product: Vec::new(),
-        created_after: None,
-        created_before: None,
-        sort_by: SortBy::CreatedAt,
-        descending: true,
-        limit: 50,
-        after: None,
-    }
+    let sort_by = CREATED.name;
+    Query { text: None, filters: Vec::new(), sort_by, descending: true, limit: 50, after: None }
+}
+
+/// What has one of `values` in `field`.
+fn any_of(field: Field, values: &[&str]) -> Filter {
+    let values = values.iter().map(|value| (*value).to_owned()).collect();
+    Filter { field: field.name, by: By::Values(values) }
+}
+
+/// What was created between two times.
+fn created(from: Option<Timestamp>, until: Option<Timestamp>) -> Filter {
+    Filter { field: CREATED.name, by: By::Times(from, until) }
+}
+
+/// All that `filters` leave.
+fn only(filters: impl Into<Vec<Filter>>) -> Query {
+    Query { filters: filters.into(), ..everything() }
 }
 
 pub async fn store(index: &dyn Index, documents: &[Document]) {
@@ -205,7 +239,7 @@ async fn holding(engine: &impl Engine, documents: &[Document]) -> Arc<dyn Index>
 
 async fn ids(index: &dyn Index, query: &Query) -> Vec<Key> {
     let found = index.search(query).await.unwrap();
-    found.orders.iter().map(|order| order["id"].as_str().unwrap().parse().unwrap()).collect()
+    found.documents.iter().map(|order| order["id"].as_str().unwrap().parse().unwrap()).collect()
 }
 
 async fn typed(index: &dyn Index, text: &str) -> Vec<Key> {

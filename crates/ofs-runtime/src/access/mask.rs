@@ -1,15 +1,12 @@
 //! Masking: what is shown of e-mail addresses to those who may not see them, which is nothing.
 //!
-//! Orders are taken with any text for an address, so a member is known by its name, too.
+//! What is taken for an address may be any text, so members that hold one are known by their names, too.
 
 use crate::log::Position;
 use serde_json::Value;
 
 /// Stands for what is masked.
 pub const MASK: &str = "***";
-
-/// The member of orders and events that holds an address, whatever it looks like.
-const ADDRESS: &str = "customerEmail";
 
 /// `text` with every word that holds an `@` masked, unless it is a position in the log, with or without
 /// the time of its record. A word ends at white space, quotes, brackets, commas, semicolons and colons.
@@ -34,21 +31,22 @@ fn is_position(word: &str) -> bool {
     position.parse::<Position>().is_ok() && !time.contains(['@', '＠'])
 }
 
-/// Masks every address in `value`, whatever it is.
-pub fn mask_value(value: &mut Value) {
+/// Masks every address in `value`, and each of `members`, whatever it looks like.
+pub fn mask_value(value: &mut Value, members: &[&str]) {
     match value {
         Value::String(text) if text.contains(['@', '＠']) => *text = masked_text(text),
-        Value::Array(items) => items.iter_mut().for_each(mask_value),
-        Value::Object(members) => {
-            if members.keys().any(|name| name.contains(['@', '＠'])) {
-                let all = std::mem::take(members).into_iter();
-                *members = all.map(|(name, member)| (masked_text(&name), member)).collect();
+        Value::Array(items) => items.iter_mut().for_each(|item| mask_value(item, members)),
+        Value::Object(object) => {
+            if object.keys().any(|name| name.contains(['@', '＠'])) {
+                let all = std::mem::take(object).into_iter();
+                *object = all.map(|(name, member)| (masked_text(&name), member)).collect();
             }
-            for (name, member) in members.iter_mut() {
-                if name.eq_ignore_ascii_case(ADDRESS) && !member.is_null() {
+            for (name, member) in object.iter_mut() {
+                let is_one = members.iter().any(|known| known.eq_ignore_ascii_case(name));
+                if is_one && !member.is_null() {
                     *member = MASK.into();
                 } else {
-                    mask_value(member);
+                    mask_value(member, members);
                 }
             }
         }
@@ -84,7 +82,7 @@ mod tests {
     fn an_address_that_looks_like_none_is_known_by_its_member() {
         let mut value = json!({"customerEmail": "ada", "list": [{"CustomerEmail": 7}, "a@b"],
             "country": "US", "n": 1.5, "none": {"customerEmail": null}, "c@d": 1});
-        mask_value(&mut value);
+        mask_value(&mut value, &["customerEmail"]);
         assert_eq!(
             value,
             json!({"customerEmail": "***", "list": [{"CustomerEmail": "***"}, "***"],

@@ -9,6 +9,7 @@ use ofs_engines::store::postgres::{self, PostgresStore};
 use ofs_runtime::access::Access;
 use ofs_runtime::index::{self, Index as _};
 use ofs_runtime::log::{self, Layout, Log as _};
+use search_indexer_worker::schema::SCHEMA;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ const INDEX: Server = Server { name: "Elasticsearch", key: "index.url" };
 /// down must stop nothing else.
 pub(super) async fn open(config: &Config, services: &[&str]) -> anyhow::Result<Engines> {
     let patience = config.startup_timeout;
-    let index = ElasticsearchIndex::open(&config.index_url)?;
+    let index = ElasticsearchIndex::open(&config.index_url, SCHEMA)?;
     let indexing = services.contains(&search_indexer_worker::NAME);
     let (store, log, ()) = tokio::try_join!(
         store(config),
@@ -104,6 +105,6 @@ fn store_trouble(error: postgres::OpenError) -> Trouble {
 async fn answers(index: &ElasticsearchIndex) -> Result<(), Trouble> {
     match index.status().await {
         Err(index::Error::Unavailable(reason)) => Err(Trouble::NotYet(reason)),
-        Ok(_) | Err(index::Error::Missing(_)) => Ok(()),
+        Ok(_) | Err(index::Error::Missing(_) | index::Error::Rejected(_)) => Ok(()),
     }
 }

@@ -8,6 +8,7 @@ use ofs_engines::log::sqlite::SqliteLog;
 use ofs_engines::store::sqlite::SqliteStore;
 use ofs_engines::{index, sqlite};
 use rustix::fs::Mode;
+use search_indexer_worker::schema::SCHEMA;
 use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::num::NonZeroU32;
@@ -39,7 +40,7 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<Engines> {
     let options =
         index::tantivy::Options { commit_interval: config.commit_interval, ..Default::default() };
     let folder = dir.join("index");
-    let index = tokio::task::spawn_blocking(move || TantivyIndex::open(folder, options))
+    let index = tokio::task::spawn_blocking(move || TantivyIndex::open(folder, SCHEMA, options))
         .await?
         .context("cannot open the search index")?;
     let store = Arc::new(store);

@@ -12,6 +12,8 @@ use ofs_runtime::problem::Problem;
 use serde_json::Value;
 use uuid::Uuid;
 
+/// Members of orders and events that hold an address, whatever it looks like.
+const ADDRESSES: [&str; 1] = ["customerEmail"];
 /// What comes before JSON on a line of server-sent events.
 const DATA: &str = "data: ";
 
@@ -76,7 +78,7 @@ fn line(line: &str) -> String {
 
 fn mask(mut value: Value) -> Value {
     withhold(&mut value);
-    mask_value(&mut value);
+    mask_value(&mut value, &ADDRESSES);
     value
 }
 
@@ -108,7 +110,7 @@ fn shown(text: &str) -> Option<String> {
     if !value.is_object() {
         return None;
     }
-    mask_value(&mut value);
+    mask_value(&mut value, &ADDRESSES);
     Some(value.to_string())
 }
 

@@ -6,7 +6,7 @@ use ofs::engines::Engines;
 use ofs_events::Key;
 use ofs_runtime::books::Books;
 use ofs_runtime::courier::{Courier, IndexLane};
-use ofs_runtime::index::{self, Document, Found, Index, Put, Query, Status, Target};
+use ofs_runtime::index::{self, Document, Found, Index, Put, Query, Schema, Status, Target};
 use ofs_runtime::rebuild::Rebuild;
 use ofs_runtime::store::Record;
 use serde_json::json;
@@ -31,6 +31,10 @@ struct Forgetful {
 
 #[async_trait]
 impl Index for Forgetful {
+    fn schema(&self) -> &Schema {
+        self.index.schema()
+    }
+
     async fn put(&self, target: &Target, documents: &[Document]) -> Result<Vec<Put>, index::Error> {
         if self.is_compared.load(Ordering::SeqCst) {
             let ids = documents.iter().map(|document| document.id);

@@ -3,8 +3,7 @@
 //! Tries nothing twice: what did not go through is answered `Later`, and comes again from above.
 
 use super::client::{Cause, Client, Failure};
-use super::mapping::lines;
-use ofs_runtime::index::{Document, Error, Put};
+use ofs_runtime::index::{Error, Put};
 use reqwest::StatusCode;
 use serde::Deserialize;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -43,7 +42,8 @@ impl Pace {
     }
 }
 
-/// Puts `documents` into the generation with the alias `writing`.
+/// Puts documents into the generation with the alias `writing`: each the lines of its request, or why it
+/// is refused.
 ///
 /// # Errors
 /// [`Error::Missing`] if it is not there, [`Error::Unavailable`] if nothing can be said of any document.
@@ -51,9 +51,8 @@ pub(super) async fn put(
     client: &Client,
     pace: &Pace,
     writing: &str,
-    documents: &[Document],
+    lines: Vec<Result<Vec<u8>, String>>,
 ) -> Result<Vec<Put>, Error> {
-    let lines: Vec<Result<Vec<u8>, String>> = documents.iter().map(lines).collect();
     let sendable: Vec<&[u8]> = lines.iter().flatten().map(Vec::as_slice).collect();
     let mut sent = send_all(client, pace, writing, &sendable).await?.into_iter();
     let missed = || Put::Later("the server said nothing of it".to_owned());

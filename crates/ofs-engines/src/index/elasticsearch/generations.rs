@@ -5,7 +5,7 @@
 use super::client::{Client, Failure};
 use super::mapping::{About, creation};
 use super::names::Names;
-use ofs_runtime::index::{Error, Status, Target};
+use ofs_runtime::index::{Error, Schema, Status, Target};
 use reqwest::Method;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -38,13 +38,15 @@ struct Generation {
 /// What the server has of this installation.
 struct There {
     alias: String,
+    /// The schema of the generations that this program can use.
+    schema: Schema,
     generations: Vec<Generation>,
     /// The indices that searches read. One that has the alias for a name is somebody else's.
     searched: Vec<String>,
 }
 
 impl There {
-    async fn load(client: &Client, names: &Names) -> Result<Self, Failure> {
+    async fn load(client: &Client, names: &Names, schema: &Schema) -> Result<Self, Failure> {
         let alias = names.alias();
         // An index without any alias shows up only if something else of it is asked for.
         let path = format!(
@@ -68,12 +70,12 @@ impl There {
             is_ours.then_some(Generation { target, index, about })
         };
         let generations = described.into_iter().filter_map(ours).collect();
-        Ok(Self { alias, generations, searched })
+        Ok(Self { alias, schema: *schema, generations, searched })
     }
 
     /// The generations that this program can use.
     fn current(&self) -> impl Iterator<Item = &Generation> {
-        self.generations.iter().filter(|generation| generation.about.is_current())
+        self.generations.iter().filter(|generation| generation.about.is_current(&self.schema))
     }
 
     /// The generation that searches read; none if they read anything else, too.
@@ -87,12 +89,16 @@ impl There {
     }
 }
 
-pub(super) async fn status(client: &Client, names: &Names) -> Result<Status, Error> {
+pub(super) async fn status(
+    client: &Client,
+    names: &Names,
+    schema: &Schema,
+) -> Result<Status, Error> {
     #[derive(Deserialize)]
     struct Count {
         count: u64,
     }
-    let there = There::load(client, names).await?;
+    let there = There::load(client, names, schema).await?;
     let active = there.active();
     let documents = match active {
         None => 0,
@@ -114,24 +120,25 @@ pub(super) async fn status(client: &Client, names: &Names) -> Result<Status, Err
 pub(super) async fn begin(
     client: &Client,
     names: &Names,
+    schema: &Schema,
     target: &Target,
     instance: Uuid,
 ) -> Result<(), Error> {
     let generation = names.generation(target)?;
-    let there = There::load(client, names).await?;
+    let there = There::load(client, names, schema).await?;
     if there.find(target).is_some_and(|found| found.about.instance == instance) {
         return Ok(());
     }
-    // What stands there under this name is another store's, or laid out in another way.
+    // What stands there under this name is another store's, or its documents are indexed in another way.
     if there.generations.iter().any(|found| found.target == *target) {
         remove(client, &[&generation.index]).await?;
     }
-    let request = creation(names, &generation, instance);
+    let request = creation(names, &generation, schema, instance);
     match client.send::<IgnoredAny>(Method::PUT, &generation.index, Some(&request)).await {
         Ok(_) => Ok(()),
         Err(failure) if failure.is("resource_already_exists_exception") => {
             // Another process was faster, or it belongs to somebody else.
-            let there = There::load(client, names).await?;
+            let there = There::load(client, names, schema).await?;
             let found = there.find(target).is_some_and(|found| found.about.instance == instance);
             found.then_some(()).ok_or_else(|| {
                 let index = generation.index;
@@ -144,8 +151,13 @@ pub(super) async fn begin(
 }
 
 /// Makes searches read `target` alone, at once, and then removes the other generations.
-pub(super) async fn finish(client: &Client, names: &Names, target: &Target) -> Result<(), Error> {
-    let there = There::load(client, names).await?;
+pub(super) async fn finish(
+    client: &Client,
+    names: &Names,
+    schema: &Schema,
+    target: &Target,
+) -> Result<(), Error> {
+    let there = There::load(client, names, schema).await?;
     let chosen = there
         .find(target)
         .ok_or_else(|| Error::Missing(format!("there is no generation `{}`", target.0)))?;

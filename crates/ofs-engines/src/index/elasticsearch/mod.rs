@@ -1,4 +1,4 @@
-//! The search index in Elasticsearch 8: one index per generation, read through the alias `orders-v1`.
+//! The search index in Elasticsearch 8: one index per generation, read through one alias.
 //!
 //! Keeps no state but the size of its requests; whatever there is, the server is asked. Replicas and
 //! their number are the server's business.
@@ -13,9 +13,10 @@ mod query;
 use async_trait::async_trait;
 use bulk::Pace;
 use client::Client;
+use mapping::lines;
 use names::Names;
 use ofs_events::Key;
-use ofs_runtime::index::{Document, Error, Found, Index, Put, Query, Status, Target};
+use ofs_runtime::index::{Document, Error, Found, Index, Put, Query, Schema, Status, Target};
 use reqwest::Url;
 use uuid::Uuid;
 
@@ -49,17 +50,18 @@ pub enum OpenError {
 pub struct ElasticsearchIndex {
     client: Client,
     names: Names,
+    schema: Schema,
     pace: Pace,
 }
 
 impl ElasticsearchIndex {
-    /// The index at `url`: `http(s)://[user:password@]host[:port][/path][?prefix=NAME][&api-key=KEY]`.
+    /// The index of `schema` at `url`: `http(s)://[user:password@]host[:port][/path][?prefix=NAME][&api-key=KEY]`.
     /// The prefix is put before all names, so that several installations can share a cluster. Does not
     /// talk to the server, which may be down.
     ///
     /// # Errors
     /// If the URL is not of that form.
-    pub fn open(url: &str) -> Result<Self, OpenError> {
+    pub fn open(url: &str, schema: Schema) -> Result<Self, OpenError> {
         let url = Url::parse(url).map_err(|error| OpenError::Url(error.to_string()))?;
         if !["http", "https"].contains(&url.scheme()) {
             return Err(OpenError::Scheme(url.scheme().to_owned()));
@@ -72,20 +74,26 @@ impl ElasticsearchIndex {
                 _ => return Err(OpenError::Parameter(name.into_owned())),
             }
         }
-        let names = Names::new(prefix).map_err(OpenError::Prefix)?;
-        Ok(Self { client: Client::new(url, key)?, names, pace: Pace::default() })
+        let names = Names::new(prefix, schema.name()).map_err(OpenError::Prefix)?;
+        Ok(Self { client: Client::new(url, key)?, names, schema, pace: Pace::default() })
     }
 }
 
 #[async_trait]
 impl Index for ElasticsearchIndex {
+    fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
     async fn put(&self, target: &Target, documents: &[Document]) -> Result<Vec<Put>, Error> {
         let generation = self.names.generation(target)?;
-        bulk::put(&self.client, &self.pace, &generation.writing, documents).await
+        let lines: Vec<_> = documents.iter().map(|one| lines(&self.schema, one)).collect();
+        bulk::put(&self.client, &self.pace, &generation.writing, lines).await
     }
 
     async fn search(&self, query: &Query) -> Result<Found, Error> {
-        query::search(&self.client, &self.names.alias(), query).await
+        query.check(&self.schema)?;
+        query::search(&self.client, &self.names.alias(), &self.schema, query).await
     }
 
     async fn scan(
@@ -99,15 +107,15 @@ impl Index for ElasticsearchIndex {
     }
 
     async fn status(&self) -> Result<Status, Error> {
-        generations::status(&self.client, &self.names).await
+        generations::status(&self.client, &self.names, &self.schema).await
     }
 
     async fn begin(&self, target: &Target, instance: Uuid) -> Result<(), Error> {
-        generations::begin(&self.client, &self.names, target, instance).await
+        generations::begin(&self.client, &self.names, &self.schema, target, instance).await
     }
 
     async fn finish(&self, target: &Target) -> Result<(), Error> {
-        generations::finish(&self.client, &self.names, target).await
+        generations::finish(&self.client, &self.names, &self.schema, target).await
     }
 }
 
@@ -115,8 +123,10 @@ impl Index for ElasticsearchIndex {
 mod tests {
     use super::*;
 
+    const SCHEMA: Schema = Schema::new("things", "id", &[]);
+
     fn refused(url: &str) -> String {
-        ElasticsearchIndex::open(url).err().expect("refused").to_string()
+        ElasticsearchIndex::open(url, SCHEMA).err().expect("refused").to_string()
     }
 
     #[test]
@@ -127,7 +137,7 @@ mod tests {
             "https://user:pass%40word@host.example",
             "https://host.example:9200?prefix=a_b&api-key=a2V5OnNlY3JldA==",
         ] {
-            assert!(ElasticsearchIndex::open(url).is_ok(), "{url}");
+            assert!(ElasticsearchIndex::open(url, SCHEMA).is_ok(), "{url}");
         }
         for (url, named) in [
             ("localhost:9200", "localhost"),

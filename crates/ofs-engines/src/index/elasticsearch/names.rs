@@ -2,12 +2,11 @@
 
 use ofs_runtime::index::{Error, Target};
 
-/// What searches read, by contract.
-const ALIAS: &str = "orders-v1";
-
 /// The names of one installation.
 pub(super) struct Names {
     prefix: String,
+    /// What the index is called.
+    index: &'static str,
 }
 
 /// The names of one generation. Made only of letters that need no escaping in a path.
@@ -20,9 +19,9 @@ pub(super) struct Generation {
 }
 
 impl Names {
-    /// Names that begin with `prefix`; gives it back if no name can.
-    pub(super) fn new(prefix: String) -> Result<Self, String> {
-        if prefix.is_empty() || is_name(&prefix) { Ok(Self { prefix }) } else { Err(prefix) }
+    /// Names of the index called `index`, that begin with `prefix`; gives it back if no name can.
+    pub(super) fn new(prefix: String, index: &'static str) -> Result<Self, String> {
+        if prefix.is_empty() || is_name(&prefix) { Ok(Self { prefix, index }) } else { Err(prefix) }
     }
 
     /// What all names begin with.
@@ -32,7 +31,7 @@ impl Names {
 
     /// The alias that searches read.
     pub(super) fn alias(&self) -> String {
-        format!("{}{ALIAS}", self.prefix)
+        format!("{}{}", self.prefix, self.index)
     }
 
     /// A pattern for the writing aliases of all generations.
@@ -41,7 +40,7 @@ impl Names {
     }
 
     fn writing(&self, target: &str) -> String {
-        format!("{}{ALIAS}-write.{target}", self.prefix)
+        format!("{}-write.{target}", self.alias())
     }
 
     /// The names of `target`.
@@ -50,7 +49,7 @@ impl Names {
     /// If no index can be called so.
     pub(super) fn generation(&self, target: &Target) -> Result<Generation, Error> {
         let name = &target.0;
-        if !is_name(name) || name == ALIAS {
+        if !is_name(name) || name == self.index {
             return Err(Error::Unavailable(format!("`{name}` is no name of a target")));
         }
         Ok(Generation { index: format!("{}{name}", self.prefix), writing: self.writing(name) })

@@ -4,12 +4,15 @@
 
 use super::client::Client;
 use super::mapping::LONGEST;
-use crate::index::letters::fold;
-use crate::index::words::{cut, typed_words};
-use ofs_events::Key;
-use ofs_runtime::index::{Cursor, Document, Error, FacetCount, Found, Query, SortBy};
+use crate::index::searchable::wanted;
+use crate::index::words::typed_words;
+use ofs_events::{Key, Timestamp};
+use ofs_runtime::index::{By, Cursor, Document, Error, FacetCount, Filter, Found};
+use ofs_runtime::index::{Field, Kind, Query, Schema};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -27,15 +30,14 @@ const WINDOW: usize = 10_000;
 const PAGE: usize = 1_000;
 /// Documents of others that one scan looks at.
 const STRAYS: usize = 1_000;
-/// More than there are statuses.
-const STATUSES: usize = 1_000;
-const COUNTRIES: usize = 50;
 
 #[derive(Deserialize)]
 struct Answer {
     timed_out: bool,
     hits: Hits,
-    aggregations: Option<Facets>,
+    /// By the names of their fields.
+    #[serde(default)]
+    aggregations: HashMap<String, Facet>,
 }
 
 #[derive(Deserialize)]
@@ -62,12 +64,6 @@ struct Hit {
 }
 
 #[derive(Default, Deserialize)]
-struct Facets {
-    status: Facet,
-    country: Facet,
-}
-
-#[derive(Default, Deserialize)]
 struct Facet {
     buckets: Vec<Bucket>,
 }
@@ -79,9 +75,14 @@ struct Bucket {
 }
 
 /// Answers `query` from what the alias `alias` points to.
-pub(super) async fn search(client: &Client, alias: &str, query: &Query) -> Result<Found, Error> {
+pub(super) async fn search(
+    client: &Client,
+    alias: &str,
+    schema: &Schema,
+    query: &Query,
+) -> Result<Found, Error> {
     let path = format!("{alias}/_search?allow_partial_search_results=false");
-    let body = request(query);
+    let body = request(schema, query);
     let mut attempt = 1;
     let answer: Answer = loop {
         match client.search(&path, &body, PATIENCE).await {
@@ -102,31 +103,29 @@ pub(super) async fn search(client: &Client, alias: &str, query: &Query) -> Resul
     if answer.timed_out {
         return Err(Error::Unavailable("the search took too long".to_owned()));
     }
-    Ok(found(answer, query))
+    Ok(found(answer, schema, query))
 }
 
-fn request(query: &Query) -> Value {
-    let sort = match query.sort_by {
-        SortBy::CreatedAt => "search.createdAt",
-        SortBy::UpdatedAt => "search.updatedAt",
+fn request(schema: &Schema, query: &Query) -> Value {
+    let sort = member(query.sort_by);
+    let direction = if query.descending { "desc" } else { "asc" };
+    let facet = |(field, most): (&Field, usize)| {
+        (field.name.to_owned(), json!({"terms": {"field": field.member, "size": most}}))
     };
-    let order = if query.descending { "desc" } else { "asc" };
+    let facets: Map<String, Value> = schema.facets().map(facet).collect();
     // One more than asked for tells whether there is another page.
     let size = if query.limit == 0 { 0 } else { query.limit.saturating_add(1).min(WINDOW) };
     let mut request = json!({
-        "query": {"bool": {"filter": filters(query)}},
+        "query": {"bool": {"filter": filters(schema, query)}},
         "sort": [
-            {sort: {"order": order, "missing": 0}},
+            {sort: {"order": direction, "missing": 0}},
             // Somebody else's document has no id of ours, and must not break the pages.
-            {"search.id": {"order": order, "missing": Uuid::nil()}},
+            {"search.id": {"order": direction, "missing": Uuid::nil()}},
         ],
         "size": size,
         "track_total_hits": true,
         "timeout": SERVER_PATIENCE,
-        "aggs": {
-            "status": {"terms": {"field": "status", "size": STATUSES}},
-            "country": {"terms": {"field": "country", "size": COUNTRIES}},
-        },
+        "aggs": facets,
     });
     if let Some(Cursor { micros, id }) = query.after {
         request["search_after"] = json!([micros, id]);
@@ -134,28 +133,22 @@ fn request(query: &Query) -> Value {
     request
 }
 
-fn filters(query: &Query) -> Vec<Value> {
+/// The member that only searches use for the field `name`.
+fn member(name: &str) -> String {
+    format!("search.{name}")
+}
+
+fn filters(schema: &Schema, query: &Query) -> Vec<Value> {
     let mut all = Vec::new();
-    if !query.status.is_empty() {
-        let names: Vec<&str> = query.status.iter().map(|status| status.name()).collect();
-        all.push(json!({"terms": {"status": names}}));
-    }
-    if !query.country.is_empty() {
-        // A longer one is in no term, and to ask for it would be an error.
-        let is_indexed = |country: &&String| country.chars().count() <= LONGEST;
-        let countries: Vec<&String> = query.country.iter().filter(is_indexed).collect();
-        all.push(json!({"terms": {"country": countries}}));
-    }
-    if !query.product.is_empty() {
-        let product = |product: &String| cut(&fold(product)).to_owned();
-        let products: Vec<String> = query.product.iter().map(product).collect();
-        all.push(json!({"terms": {"search.product": products}}));
-    }
-    if let Some(after) = query.created_after {
-        all.push(json!({"range": {"search.createdAt": {"gte": after.as_micros()}}}));
-    }
-    if let Some(before) = query.created_before {
-        all.push(json!({"range": {"search.createdAt": {"lt": before.as_micros()}}}));
+    for Filter { field, by } in &query.filters {
+        // No document has a field that the schema has not.
+        let Some(field) = schema.field(field) else { return vec![nothing()] };
+        match by {
+            By::Values(values) if values.is_empty() => {}
+            By::Values(values) => all.push(one_of(field, values)),
+            By::Times(None, None) => {}
+            By::Times(from, until) => all.push(between(field, *from, *until)),
+        }
     }
     match typed_words(query.text.as_deref().unwrap_or_default()) {
         Some(words) => {
@@ -166,12 +159,31 @@ fn filters(query: &Query) -> Vec<Value> {
     all
 }
 
+fn one_of(field: &Field, values: &[String]) -> Value {
+    let values = values.iter().map(|value| wanted(field.kind, value));
+    // A longer one is in no term, and to ask for it would be an error.
+    let values = values.filter(|value| value.chars().count() <= LONGEST);
+    let values: Vec<Cow<'_, str>> = values.collect();
+    match field.kind {
+        Kind::Name => json!({"terms": {member(field.name): values}}),
+        _ => json!({"terms": {field.member: values}}),
+    }
+}
+
+fn between(field: &Field, from: Option<Timestamp>, until: Option<Timestamp>) -> Value {
+    let mut range = Map::new();
+    for (bound, time) in [("gte", from), ("lt", until)] {
+        range.extend(time.map(|time| (bound.to_owned(), json!(time.as_micros()))));
+    }
+    json!({"range": {member(field.name): range}})
+}
+
 fn nothing() -> Value {
     json!({"match_none": {}})
 }
 
-fn found(answer: Answer, query: &Query) -> Found {
-    let Hits { total, mut hits } = answer.hits;
+fn found(answer: Answer, schema: &Schema, query: &Query) -> Found {
+    let Answer { hits: Hits { total, mut hits }, mut aggregations, .. } = answer;
     let limit = query.limit.min(WINDOW - 1);
     let more = hits.len() > limit;
     hits.truncate(limit);
@@ -179,12 +191,14 @@ fn found(answer: Answer, query: &Query) -> Found {
         micros: hit.sort.first().and_then(Value::as_i64).unwrap_or_default(),
         id: hit.sorted_id().unwrap_or(Key(Uuid::nil())),
     });
-    let facets = answer.aggregations.unwrap_or_default();
+    let facets = schema.facets().map(|(field, _)| {
+        let found = aggregations.remove(field.name).unwrap_or_default();
+        (field.name, found.counts())
+    });
     Found {
-        orders: hits.into_iter().map(|hit| hit.body).collect(),
+        documents: hits.into_iter().map(|hit| hit.body).collect(),
         total: total.map_or(0, |total| total.value),
-        status: facets.status.counts(),
-        country: facets.country.counts(),
+        facets: facets.collect(),
         next,
     }
 }
@@ -203,7 +217,7 @@ impl Hit {
         self.sort.last()?.as_str()?.parse().ok()
     }
 
-    /// The document, if it is one of an order.
+    /// The document, if its id is one of a record.
     fn document(self) -> Option<Document> {
         let id = self.sorted_id().or_else(|| self.id.parse().ok())?;
         Some(Document { id, version: self.version, body: self.body })
@@ -211,7 +225,7 @@ impl Hit {
 }
 
 /// Documents behind `after`, by ascending id. All puts that were answered are seen, because they wait
-/// for that; so are documents that somebody else wrote, if they have the id of an order.
+/// for that; so are documents that somebody else wrote, if they have the id of a record.
 pub(super) async fn scan(
     client: &Client,
     writing: &str,
@@ -247,8 +261,8 @@ pub(super) async fn scan(
     Ok(found)
 }
 
-/// Documents that this program did not write: they lack what it adds. Tells of those that are no
-/// orders if `telling`.
+/// Documents that this program did not write: they lack what it adds. Tells of those that have no id
+/// of a record if `telling`.
 async fn strays(client: &Client, writing: &str, telling: bool) -> Result<Vec<Document>, Error> {
     let body = json!({
         "query": {"bool": {"must_not": {"exists": {"field": "search.id"}}}},
@@ -261,7 +275,7 @@ async fn strays(client: &Client, writing: &str, telling: bool) -> Result<Vec<Doc
     let found: Vec<Document> = hits.into_iter().filter_map(Hit::document).collect();
     if telling && found.len() < all {
         let documents = all - found.len();
-        tracing::warn!(documents, index = writing, "somebody put documents that are no orders");
+        tracing::warn!(documents, index = writing, "somebody put documents with ids of no record");
     }
     Ok(found)
 }

@@ -7,7 +7,7 @@ use super::schema::{Entry, Fields};
 use super::writer::{self, Job, Pace};
 use crate::index::searchable::LAYOUT;
 use ofs_events::Key;
-use ofs_runtime::index::{self, Document, Found, Put, Query};
+use ofs_runtime::index::{self, Document, Found, Put, Query, Schema};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 /// Tells which store a generation was made for.
 const INSTANCE: &str = "instance";
-/// Tells how its documents are indexed; the first generations did not have it.
+/// Tells how its documents are indexed, and by which schema; the first generations did not have it.
 const LAID_OUT: &str = "layout";
 /// tantivy's list of segments; without it there is no index.
 const META: &str = "meta.json";
@@ -38,7 +38,7 @@ pub(super) enum Error {
     /// The file that names its store.
     #[error("read {0}: it holds no id of a store")]
     Instance(PathBuf),
-    /// It was made by another version of this program.
+    /// It was made by another version of this program, or of a schema.
     #[error("open {0}: its documents are indexed in another way")]
     Layout(PathBuf),
     /// Anything inside tantivy.
@@ -67,26 +67,26 @@ pub(super) struct Generation {
 impl Generation {
     /// Makes an empty generation in the new directory `path`, durable when this returns. The caller
     /// makes the directory's own name durable.
-    pub(super) fn create(path: &Path, instance: Uuid) -> Result<(), Error> {
+    pub(super) fn create(path: &Path, schema: Schema, instance: Uuid) -> Result<(), Error> {
         file("make", path, fs::create_dir_all(path))?;
-        Index::create_in_dir(path, Fields::new().schema)?;
-        for (name, text) in [(LAID_OUT, LAYOUT.to_string()), (INSTANCE, instance.to_string())] {
+        Index::create_in_dir(path, Fields::new(schema).columns)?;
+        for (name, text) in [(LAID_OUT, layout(&schema)), (INSTANCE, instance.to_string())] {
             let name = path.join(name);
             file("write", &name, super::write_durably(&name, text.as_bytes()))?;
         }
         Ok(())
     }
 
-    /// Opens what is in `path`.
-    pub(super) fn open(path: &Path, pace: Pace) -> Result<Self, Error> {
+    /// Opens what is in `path`, if it is of `schema`.
+    pub(super) fn open(path: &Path, schema: Schema, pace: Pace) -> Result<Self, Error> {
         let name = path.join(INSTANCE);
         let instance = file("read", &name, fs::read_to_string(&name))?;
         let instance: Uuid = instance.trim().parse().map_err(|_| Error::Instance(name))?;
         let laid_out = fs::read_to_string(path.join(LAID_OUT)).unwrap_or_default();
-        if laid_out.trim() != LAYOUT.to_string() {
+        if laid_out.trim() != layout(&schema) {
             return Err(Error::Layout(path.to_owned()));
         }
-        let fields = Fields::new();
+        let fields = Fields::new(schema);
         let (index, reader) = writer::guarded(|| {
             let directory = MmapDirectory::open(path).map_err(TantivyError::from)?;
             let index = Index::open(directory)?;
@@ -97,7 +97,7 @@ impl Generation {
                 .try_into()?;
             Ok((index, reader))
         })?;
-        if index.schema() != fields.schema {
+        if index.schema() != fields.columns {
             return Err(Error::Layout(path.to_owned()));
         }
         let label = path.file_name().unwrap_or_default().to_string_lossy();
@@ -196,6 +196,11 @@ impl Generation {
             let _ = thread.join();
         }
     }
+}
+
+/// How documents of `schema` are indexed, as a generation says it.
+fn layout(schema: &Schema) -> String {
+    format!("{LAYOUT} {}", schema.fingerprint())
 }
 
 impl Drop for Generation {

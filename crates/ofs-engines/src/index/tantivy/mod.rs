@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use generation::{Error as Broken, Generation, file};
 use ofs_events::Key;
-use ofs_runtime::index::{Document, Error, Found, Index, Put, Query, Status, Target};
+use ofs_runtime::index::{Document, Error, Found, Index, Put, Query, Schema, Status, Target};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -49,6 +49,7 @@ pub struct TantivyIndex {
 
 struct Shared {
     dir: PathBuf,
+    schema: Schema,
     pace: Pace,
     /// What searches and puts see.
     targets: ArcSwap<Targets>,
@@ -70,20 +71,20 @@ struct Active {
 }
 
 impl TantivyIndex {
-    /// Opens the index in `dir`, making the directory if needed. Generations that cannot be read are
-    /// left out, so that they are built anew. Blocks on the disk.
+    /// Opens the index of `schema` in `dir`, making the directory if needed. Generations that cannot be
+    /// read, or are of another schema, are left out, so that they are built anew. Blocks on the disk.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if `dir` cannot be made or listed.
-    pub fn open(dir: impl Into<PathBuf>, options: Options) -> Result<Self, Error> {
+    pub fn open(dir: impl Into<PathBuf>, schema: Schema, options: Options) -> Result<Self, Error> {
         let dir = dir.into();
         let pace = Pace {
             commit_interval: options.commit_interval,
             memory: options.memory.max(LEAST_MEMORY),
         };
-        let targets = Targets { active: read_active(&dir), all: open_all(&dir, pace)? };
-        let shared =
-            Shared { dir, pace, targets: ArcSwap::from_pointee(targets), changing: Mutex::new(()) };
+        let targets = Targets { active: read_active(&dir), all: open_all(&dir, schema, pace)? };
+        let targets = ArcSwap::from_pointee(targets);
+        let shared = Shared { dir, schema, pace, targets, changing: Mutex::new(()) };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -101,6 +102,10 @@ impl TantivyIndex {
 
 #[async_trait]
 impl Index for TantivyIndex {
+    fn schema(&self) -> &Schema {
+        &self.shared.schema
+    }
+
     async fn put(&self, target: &Target, documents: &[Document]) -> Result<Vec<Put>, Error> {
         let generation = self.shared.generation(target)?;
         if documents.is_empty() {
@@ -112,6 +117,7 @@ impl Index for TantivyIndex {
     }
 
     async fn search(&self, query: &Query) -> Result<Found, Error> {
+        query.check(&self.shared.schema)?;
         let query = query.clone();
         self.blocking(move |shared| shared.active()?.search(&query)).await
     }
@@ -221,10 +227,10 @@ impl Shared {
         let all = self.dir.join("targets");
         let (path, new) = (all.join(name), all.join(format!(".new-{name}")));
         file("clear", &new, fs::remove_dir_all(&new).or_else(gone_is_fine))?;
-        Generation::create(&new, instance)?;
+        Generation::create(&new, self.schema, instance)?;
         file("name", &path, fs::rename(&new, &path))?;
         file("sync", &all, sync(&all))?;
-        let made = Arc::new(Generation::open(&path, self.pace)?);
+        let made = Arc::new(Generation::open(&path, self.schema, self.pace)?);
         self.change(|targets| {
             targets.all.insert(name.to_owned(), Arc::clone(&made));
         });
@@ -282,7 +288,11 @@ fn read_active(dir: &Path) -> Option<Active> {
         .ok()
 }
 
-fn open_all(dir: &Path, pace: Pace) -> Result<BTreeMap<String, Arc<Generation>>, Error> {
+fn open_all(
+    dir: &Path,
+    schema: Schema,
+    pace: Pace,
+) -> Result<BTreeMap<String, Arc<Generation>>, Error> {
     let all = dir.join("targets");
     let made = fs::create_dir_all(&all).and_then(|()| sync(dir));
     file("make", &all, made).map_err(unavailable)?;
@@ -294,7 +304,7 @@ fn open_all(dir: &Path, pace: Pace) -> Result<BTreeMap<String, Arc<Generation>>,
             file("clear", &path, fs::remove_dir_all(&path)).map_err(unavailable)?;
             continue;
         }
-        match Generation::open(&path, pace) {
+        match Generation::open(&path, schema, pace) {
             Ok(generation) => {
                 open.insert(name, Arc::new(generation));
             }

@@ -1,16 +1,13 @@
 //! One pass over the matches of a search: total, facets, and the page that was asked for.
 
-use super::schema::{COUNTRY, CREATED_AT, ID_HIGH, ID_LOW, STATUS, UPDATED_AT, id_of};
-use ofs_runtime::index::{Cursor, FacetCount, Query, SortBy};
+use super::schema::{ID_HIGH, ID_LOW, column, id_of};
+use ofs_runtime::index::{Cursor, FacetCount, Query, Schema};
 use std::collections::{BinaryHeap, HashMap};
 use tantivy::collector::{Collector, SegmentCollector};
 use tantivy::columnar::{Column, StrColumn};
 use tantivy::{DocAddress, DocId, Score, SegmentOrdinal, SegmentReader};
 
-/// Countries counted in an answer.
-pub(super) const MAX_COUNTRIES: usize = 50;
-
-/// The largest counts first.
+/// The largest counts first, at most `max`.
 pub(super) fn counts(counts: HashMap<String, u64>, max: usize) -> Vec<FacetCount> {
     let mut counts: Vec<FacetCount> =
         counts.into_iter().map(|(value, count)| FacetCount { value, count }).collect();
@@ -19,7 +16,7 @@ pub(super) fn counts(counts: HashMap<String, u64>, max: usize) -> Vec<FacetCount
     counts
 }
 
-/// Where an order stands in the answer; the smallest comes first. When descending, both parts are
+/// Where a document stands in the answer; the smallest comes first. When descending, both parts are
 /// complemented, which turns their order round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
@@ -41,7 +38,10 @@ impl Key {
 
 /// Collects total and facets of all matches, and the first `size` of them behind `after`.
 pub(super) struct Page {
-    sort: &'static str,
+    /// The column to sort by.
+    sort: String,
+    /// The columns whose values are counted.
+    facets: Vec<String>,
     descending: bool,
     after: Option<Key>,
     size: usize,
@@ -51,23 +51,22 @@ pub(super) struct Page {
 #[derive(Default)]
 pub(super) struct Matches {
     pub(super) total: u64,
-    pub(super) status: HashMap<String, u64>,
-    pub(super) country: HashMap<String, u64>,
+    /// By value, for each facet as the schema lists them.
+    pub(super) facets: Vec<HashMap<String, u64>>,
     pub(super) page: Vec<(Key, DocAddress)>,
 }
 
 impl Page {
-    pub(super) fn of(query: &Query) -> Self {
-        let sort = match query.sort_by {
-            SortBy::CreatedAt => CREATED_AT,
-            SortBy::UpdatedAt => UPDATED_AT,
-        };
+    /// The page that `query` asks for, of documents of `schema`.
+    pub(super) fn of(schema: &Schema, query: &Query) -> Self {
+        let sort = column(query.sort_by);
+        let facets = schema.facets().map(|(field, _)| column(field.name)).collect();
         let descending = query.descending;
         let after =
             query.after.map(|cursor| Key::new(cursor.micros, cursor.id.0.as_u128(), descending));
         // One more than asked for tells whether there is another page.
         let size = if query.limit == 0 { 0 } else { query.limit.saturating_add(1) };
-        Self { sort, descending, after, size }
+        Self { sort, facets, descending, after, size }
     }
 }
 
@@ -81,13 +80,13 @@ impl Collector for Page {
         segment: &SegmentReader,
     ) -> tantivy::Result<SegmentPage> {
         let columns = segment.fast_fields();
+        let facets = self.facets.iter().map(|name| Ok(Counter::new(columns.str(name)?)));
         Ok(SegmentPage {
             ordinal,
-            sort: columns.column_opt(self.sort)?,
+            sort: columns.column_opt(&self.sort)?,
             id_high: columns.u64(ID_HIGH)?,
             id_low: columns.u64(ID_LOW)?,
-            status: Counter::new(columns.str(STATUS)?),
-            country: Counter::new(columns.str(COUNTRY)?),
+            facets: facets.collect::<tantivy::Result<_>>()?,
             descending: self.descending,
             after: self.after,
             size: self.size,
@@ -101,15 +100,15 @@ impl Collector for Page {
     }
 
     fn merge_fruits(&self, segments: Vec<tantivy::Result<Matches>>) -> tantivy::Result<Matches> {
-        let mut all = Matches::default();
+        let facets = vec![HashMap::new(); self.facets.len()];
+        let mut all = Matches { facets, ..Matches::default() };
         for segment in segments {
             let segment = segment?;
             all.total += segment.total;
-            for (value, count) in segment.status {
-                *all.status.entry(value).or_default() += count;
-            }
-            for (value, count) in segment.country {
-                *all.country.entry(value).or_default() += count;
+            for (all, counts) in all.facets.iter_mut().zip(segment.facets) {
+                for (value, count) in counts {
+                    *all.entry(value).or_default() += count;
+                }
             }
             all.page.extend(segment.page);
         }
@@ -126,8 +125,7 @@ pub(super) struct SegmentPage {
     sort: Option<Column<i64>>,
     id_high: Column<u64>,
     id_low: Column<u64>,
-    status: Counter,
-    country: Counter,
+    facets: Vec<Counter>,
     descending: bool,
     after: Option<Key>,
     size: usize,
@@ -163,8 +161,7 @@ impl SegmentCollector for SegmentPage {
 
     fn collect(&mut self, document: DocId, _: Score) {
         self.total += 1;
-        self.status.count(document);
-        self.country.count(document);
+        self.facets.iter_mut().for_each(|facet| facet.count(document));
         if self.size == 0 {
             return;
         }
@@ -180,8 +177,11 @@ impl SegmentCollector for SegmentPage {
         let ordinal = self.ordinal;
         Ok(Matches {
             total: self.total,
-            status: self.status.harvest()?,
-            country: self.country.harvest()?,
+            facets: self
+                .facets
+                .into_iter()
+                .map(Counter::harvest)
+                .collect::<tantivy::Result<_>>()?,
             page: self
                 .page
                 .into_iter()

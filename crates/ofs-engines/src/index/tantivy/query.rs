@@ -2,13 +2,14 @@
 //!
 //! No query parser: nothing a person types can be a syntax error.
 
-use super::page::{MAX_COUNTRIES, Page, counts};
+use super::page::{Page, counts};
 use super::schema::{Fields, SHORT_ID, SHORT_WORD, VERSION};
-use crate::index::letters::fold;
-use crate::index::words::{cut, typed_words};
+use crate::index::searchable::wanted;
+use crate::index::words::typed_words;
 use ofs_events::{Key, Timestamp};
-use ofs_runtime::index::{Document, Found, Query};
+use ofs_runtime::index::{By, Document, Filter, Found, Query};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::ops::Bound;
 use tantivy::error::DataCorruption;
 use tantivy::query::{AllQuery, BooleanQuery, EmptyQuery, Query as Find, RangeQuery, TermQuery};
@@ -23,36 +24,32 @@ pub(super) fn search(
     query: &Query,
 ) -> Result<Found, TantivyError> {
     let find = find(fields, query);
-    let matches = searcher.search(&*find, &Page::of(query))?;
+    let matches = searcher.search(&*find, &Page::of(&fields.schema, query))?;
     let more = matches.page.len() > query.limit;
     let keys = matches.page.get(..query.limit).unwrap_or(&matches.page);
-    let orders = keys
+    let documents = keys
         .iter()
         .map(|(_, at)| source(searcher, fields, *at))
         .collect::<Result<Vec<Value>, TantivyError>>()?;
     let last = keys.last().filter(|_| more).map(|(key, _)| key.cursor(query.descending));
-    Ok(Found {
-        orders,
-        total: matches.total,
-        status: counts(matches.status, usize::MAX),
-        country: counts(matches.country, MAX_COUNTRIES),
-        next: last,
-    })
+    let facets = fields.schema.facets().zip(matches.facets);
+    let facets = facets.map(|((field, most), found)| (field.name, counts(found, most)));
+    Ok(Found { documents, total: matches.total, facets: facets.collect(), next: last })
 }
 
 fn find(fields: &Fields, query: &Query) -> Box<dyn Find> {
     let mut all: Vec<Box<dyn Find>> = Vec::new();
-    all.extend(one_of(fields.status, query.status.iter().map(|status| status.name())));
-    all.extend(one_of(fields.country, query.country.iter().map(String::as_str)));
-    let products: Vec<String> = query.product.iter().map(|product| fold(product)).collect();
-    all.extend(one_of(fields.product, products.iter().map(|product| cut(product))));
-    if query.created_after.is_some() || query.created_before.is_some() {
-        let term = |micros| Term::from_field_i64(fields.created_at, micros);
-        let from = query.created_after.map_or(i64::MIN, Timestamp::as_micros);
-        let to = query
-            .created_before
-            .map_or(Bound::Unbounded, |time| Bound::Excluded(term(time.as_micros())));
-        all.push(Box::new(RangeQuery::new(Bound::Included(term(from)), to)));
+    for Filter { field, by } in &query.filters {
+        // No document has a field that the schema has not.
+        let Some((kind, field)) = fields.declared(field) else { return Box::new(EmptyQuery) };
+        match by {
+            By::Values(values) => {
+                let values = values.iter().map(|value| wanted(kind, value));
+                all.extend(one_of(field, values));
+            }
+            By::Times(None, None) => {}
+            By::Times(from, until) => all.push(between(field, *from, *until)),
+        }
     }
     match typed_words(query.text.as_deref().unwrap_or_default()) {
         Some(words) => all.extend(words.iter().map(|word| any_beginning(fields, word))),
@@ -64,20 +61,28 @@ fn find(fields: &Fields, query: &Query) -> Box<dyn Find> {
     }
 }
 
-/// Orders that have one of `values` in `field`; no filter without values.
-fn one_of<'a>(field: Field, values: impl IntoIterator<Item = &'a str>) -> Option<Box<dyn Find>> {
-    let mut any: Vec<_> = values.into_iter().map(|value| exactly(field, value)).collect();
+/// Documents that have one of `values` in `field`; no filter without values.
+fn one_of<'a>(field: Field, values: impl Iterator<Item = Cow<'a, str>>) -> Option<Box<dyn Find>> {
+    let mut any: Vec<_> = values.map(|value| exactly(field, &value)).collect();
     match any.len() {
         0 | 1 => any.pop(),
         _ => Some(Box::new(BooleanQuery::union(any))),
     }
 }
 
+/// Documents with a time in `field` that is not before `from`, and before `until`.
+fn between(field: Field, from: Option<Timestamp>, until: Option<Timestamp>) -> Box<dyn Find> {
+    let term = |time: Timestamp| Term::from_field_i64(field, time.as_micros());
+    let from = from.map_or_else(|| Term::from_field_i64(field, i64::MIN), term);
+    let until = until.map_or(Bound::Unbounded, |until| Bound::Excluded(term(until)));
+    Box::new(RangeQuery::new(Bound::Included(from), until))
+}
+
 fn exactly(field: Field, value: &str) -> Box<dyn Find> {
     Box::new(TermQuery::new(Term::from_field_text(field, value), IndexRecordOption::Basic))
 }
 
-/// Orders with a word, or an id, that begins with `word`.
+/// Documents with a word, or an id, that begins with `word`.
 fn any_beginning(fields: &Fields, word: &str) -> Box<dyn Find> {
     let letters = word.chars().count();
     if letters <= SHORT_WORD {

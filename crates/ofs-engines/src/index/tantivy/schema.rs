@@ -1,12 +1,12 @@
-//! What of an order's document tantivy indexes.
+//! The columns that a schema becomes in tantivy, and documents as it takes them.
 //!
 //! The document itself is stored as JSON text; everything else serves filters, words and sorting.
 
 use crate::index::searchable::Searchable;
 use ofs_events::Key;
-use ofs_runtime::index::Document;
+use ofs_runtime::index::{Document, Kind, Schema};
 use std::collections::BTreeSet;
-use tantivy::schema::{FAST, Field, STORED, STRING, Schema};
+use tantivy::schema::{FAST, Field, STORED, STRING, Schema as Columns};
 use tantivy::{TantivyDocument, Term};
 use uuid::Uuid;
 
@@ -14,38 +14,37 @@ use uuid::Uuid;
 pub(super) const ID_HIGH: &str = "id_high";
 pub(super) const ID_LOW: &str = "id_low";
 pub(super) const VERSION: &str = "version";
-pub(super) const STATUS: &str = "status";
-pub(super) const COUNTRY: &str = "country";
-pub(super) const CREATED_AT: &str = "created_at";
-pub(super) const UPDATED_AT: &str = "updated_at";
+
+/// The name of the column of the schema's field `name`, unlike any that every index has.
+pub(super) fn column(name: &str) -> String {
+    format!("field_{name}")
+}
 
 /// Letters up to which every beginning of a word is a term of its own. A longer one is looked up as a
-/// range of words, which is short by then; the range of `user` may be a word for each order.
+/// range of words, which is short by then; the range of `user` may be a word for each document.
 pub(super) const SHORT_WORD: usize = 6;
-/// The same for ids: orders of the same minute share the first eight digits of theirs.
+/// The same for ids: those of the same minute share their first eight digits.
 pub(super) const SHORT_ID: usize = 8;
 
-/// The fields of the schema.
+/// The columns of an index.
 #[derive(Clone, Debug)]
 pub(super) struct Fields {
+    /// What they are made of.
     pub(super) schema: Schema,
+    pub(super) columns: Columns,
     /// The id as lower-case hyphenated text, to find and to delete by; sorts as the id does.
     pub(super) id: Field,
     id_high: Field,
     id_low: Field,
     version: Field,
-    pub(super) status: Field,
-    pub(super) country: Field,
-    /// The whole product, folded.
-    pub(super) product: Field,
-    /// E-mail and product from each of their words' beginnings on, folded.
+    /// What free text finds, folded, from each word's beginning on.
     pub(super) words: Field,
     /// The beginnings of `words` up to [`SHORT_WORD`] and of the id up to [`SHORT_ID`].
     pub(super) starts: Field,
-    pub(super) created_at: Field,
-    updated_at: Field,
     /// The body as JSON text.
     pub(super) source: Field,
+    /// Keywords, names and times, by the names of the schema's fields.
+    declared: Vec<(&'static str, Kind, Field)>,
 }
 
 /// A document ready for the writer.
@@ -56,46 +55,44 @@ pub(super) struct Entry {
 }
 
 impl Fields {
-    pub(super) fn new() -> Self {
-        let mut schema = Schema::builder();
-        let id = schema.add_text_field("id", STRING);
-        let id_high = schema.add_u64_field(ID_HIGH, FAST);
-        let id_low = schema.add_u64_field(ID_LOW, FAST);
-        let version = schema.add_u64_field(VERSION, FAST);
-        let status = schema.add_text_field(STATUS, STRING | FAST);
-        let country = schema.add_text_field(COUNTRY, STRING | FAST);
-        let product = schema.add_text_field("product", STRING);
-        let words = schema.add_text_field("words", STRING);
-        let starts = schema.add_text_field("starts", STRING);
-        let created_at = schema.add_i64_field(CREATED_AT, FAST);
-        let updated_at = schema.add_i64_field(UPDATED_AT, FAST);
-        let source = schema.add_text_field("source", STORED);
-        let schema = schema.build();
-        Self {
-            schema,
-            id,
-            id_high,
-            id_low,
-            version,
-            status,
-            country,
-            product,
-            words,
-            starts,
-            created_at,
-            updated_at,
-            source,
+    pub(super) fn new(schema: Schema) -> Self {
+        let mut columns = Columns::builder();
+        let id = columns.add_text_field("id", STRING);
+        let id_high = columns.add_u64_field(ID_HIGH, FAST);
+        let id_low = columns.add_u64_field(ID_LOW, FAST);
+        let version = columns.add_u64_field(VERSION, FAST);
+        let words = columns.add_text_field("words", STRING);
+        let starts = columns.add_text_field("starts", STRING);
+        let source = columns.add_text_field("source", STORED);
+        let mut declared = Vec::new();
+        for field in schema.fields() {
+            let name = column(field.name);
+            let column = match field.kind {
+                Kind::Id | Kind::Ids(_) | Kind::Text => continue,
+                Kind::Name | Kind::Keyword { facet: None } => columns.add_text_field(&name, STRING),
+                Kind::Keyword { facet: Some(_) } => columns.add_text_field(&name, STRING | FAST),
+                Kind::Time { .. } => columns.add_i64_field(&name, FAST),
+            };
+            declared.push((field.name, field.kind, column));
         }
+        let columns = columns.build();
+        Self { schema, columns, id, id_high, id_low, version, words, starts, source, declared }
     }
 
-    /// The term that is in this order's document and no other.
+    /// The column of the schema's field `name`, and what it holds.
+    pub(super) fn declared(&self, name: &str) -> Option<(Kind, Field)> {
+        let found = self.declared.iter().find(|(known, ..)| *known == name);
+        found.map(|&(_, kind, field)| (kind, field))
+    }
+
+    /// The term that is in the document with this id and no other.
     pub(super) fn id_term(&self, id: Key) -> Term {
         Term::from_field_text(self.id, &id.to_string())
     }
 
-    /// Lays `document` out in fields; the error says why it cannot be.
+    /// Lays `document` out in columns; the error says why it cannot be.
     pub(super) fn entry(&self, document: &Document) -> Result<Entry, String> {
-        let searchable = Searchable::of(document)?;
+        let searchable = Searchable::of(&self.schema, document)?;
         let mut content = TantivyDocument::new();
         let (high, low) = document.id.0.as_u64_pair();
         let id = document.id.to_string();
@@ -103,13 +100,11 @@ impl Fields {
         content.add_u64(self.id_high, high);
         content.add_u64(self.id_low, low);
         content.add_u64(self.version, document.version);
-        let texts = [
-            (self.status, searchable.status),
-            (self.country, searchable.country),
-            (self.product, searchable.product()),
-        ];
-        for (field, text) in texts {
-            text.into_iter().for_each(|text| content.add_text(field, text));
+        for (name, text) in searchable.keywords().chain(searchable.names()) {
+            self.declared(name).into_iter().for_each(|(_, field)| content.add_text(field, text));
+        }
+        for (name, micros) in searchable.times() {
+            self.declared(name).into_iter().for_each(|(_, field)| content.add_i64(field, micros));
         }
         let mut starts: BTreeSet<&str> = short_starts(&id, SHORT_ID).collect();
         for word in searchable.words() {
@@ -117,11 +112,6 @@ impl Fields {
             starts.extend(short_starts(word, SHORT_WORD));
         }
         starts.iter().for_each(|start| content.add_text(self.starts, start));
-        let times =
-            [(self.created_at, searchable.created_at), (self.updated_at, searchable.updated_at)];
-        for (field, time) in times {
-            time.into_iter().for_each(|micros| content.add_i64(field, micros));
-        }
         content.add_text(self.source, document.body.to_string());
         Ok(Entry { id: document.id, version: document.version, content })
     }

@@ -1,9 +1,10 @@
 //! Both engines answer alike: made-up orders, made-up searches, and no expectation but each other.
 
+use super::{COUNTRY, CREATED, PRODUCT, STATUS, UPDATED, any_of, created};
 use super::{Elasticsearch, Engine, Tantivy, at_version, everything, holding, id, on_engine};
 use super::{order, store, target, with};
 use ofs_events::{OrderStatus, Timestamp};
-use ofs_runtime::index::{Document, Query, SortBy};
+use ofs_runtime::index::{Document, Filter, Query};
 use serde_json::{Value, json};
 
 /// Pieces of e-mails, products and searches: cases, scripts, marks, what other engines treat as special.
@@ -133,20 +134,28 @@ impl Dice {
         (0..count).map(|_| value(self)).collect()
     }
 
+    fn filters(&mut self, documents: &[Document]) -> Vec<Filter> {
+        let status = self.some(5, |dice| dice.status().name().to_owned());
+        let country = self.some(5, Self::country);
+        let product = self.some(6, |dice| {
+            match documents[dice.below(documents.len())].body["productType"].as_str() {
+                Some(product) => product.to_uppercase(),
+                None => dice.text(2),
+            }
+        });
+        let texts = |texts: &[String], field| {
+            any_of(field, &texts.iter().map(String::as_str).collect::<Vec<_>>())
+        };
+        let (from, until) = (self.one_in(6), self.one_in(6));
+        let times = created(from.then(|| self.time()), until.then(|| self.time()));
+        vec![texts(&status, STATUS), texts(&country, COUNTRY), texts(&product, PRODUCT), times]
+    }
+
     fn query(&mut self, documents: &[Document]) -> Query {
         Query {
             text: (!self.one_in(3)).then(|| self.typed(documents)),
-            status: self.some(5, Self::status),
-            country: self.some(5, Self::country),
-            product: self.some(6, |dice| {
-                match documents[dice.below(documents.len())].body["productType"].as_str() {
-                    Some(product) => product.to_uppercase(),
-                    None => dice.text(2),
-                }
-            }),
-            created_after: self.one_in(6).then(|| self.time()),
-            created_before: self.one_in(6).then(|| self.time()),
-            sort_by: self.pick(&[SortBy::CreatedAt, SortBy::UpdatedAt]),
+            filters: self.filters(documents),
+            sort_by: self.pick(&[CREATED.name, UPDATED.name]),
             descending: self.one_in(2),
             limit: self.pick(&[0, 1, 3, 10, 50, 300]),
             after: None,

@@ -1,8 +1,7 @@
 //! Index port: filters, with one value and with several.
 
-use super::{Engine, everything, holding, id, ids, order, time, with};
-use ofs_events::OrderStatus;
-use ofs_runtime::index::Query;
+use super::{COUNTRY, Engine, PRODUCT, STATUS, any_of, created, holding, id, ids, only, order};
+use super::{time, with};
 use serde_json::Value;
 
 pub async fn filters_are_exact(engine: &impl Engine) {
@@ -17,27 +16,24 @@ pub async fn filters_are_exact(engine: &impl Engine) {
         ],
     )
     .await;
-    let failed = Query { status: vec![OrderStatus::PaymentFailed], ..everything() };
-    assert_eq!(ids(&*index, &failed).await, [id(4), id(1)]);
-    let german = Query { country: vec!["DE".to_owned()], ..everything() };
-    assert_eq!(ids(&*index, &german).await, [id(4), id(2)]);
-    let lower = Query { country: vec!["de".to_owned()], ..everything() };
-    assert_eq!(ids(&*index, &lower).await, []);
-    let both = Query { country: vec!["DE".to_owned()], ..failed };
-    assert_eq!(ids(&*index, &both).await, [id(4)]);
+    let failed = any_of(STATUS, &["PaymentFailed"]);
+    let german = any_of(COUNTRY, &["DE"]);
+    assert_eq!(ids(&*index, &only([failed.clone()])).await, [id(4), id(1)]);
+    assert_eq!(ids(&*index, &only([german.clone()])).await, [id(4), id(2)]);
+    assert_eq!(ids(&*index, &only([any_of(COUNTRY, &["de"])])).await, []);
+    assert_eq!(ids(&*index, &only([failed, german.clone()])).await, [id(4)]);
+    let neither = only([german, any_of(COUNTRY, &["US"])]);
+    assert_eq!(ids(&*index, &neither).await, [], "both have to hold");
     for product in ["smart phone", "SMART PHONE"] {
-        let smart = Query { product: vec![product.to_owned()], ..everything() };
-        assert_eq!(ids(&*index, &smart).await, [id(3)]);
+        assert_eq!(ids(&*index, &only([any_of(PRODUCT, &[product])])).await, [id(3)]);
     }
-    let phone = Query { product: vec!["phone".to_owned()], ..everything() };
+    let phone = only([any_of(PRODUCT, &["phone"])]);
     assert_eq!(ids(&*index, &phone).await, [id(4), id(2), id(1)]);
-    let times =
-        Query { created_after: Some(time(2)), created_before: Some(time(4)), ..everything() };
+    let times = only([created(Some(time(2)), Some(time(4)))]);
     assert_eq!(ids(&*index, &times).await, [id(3), id(2)]);
-    let late = Query { created_after: Some(time(5)), ..everything() };
-    assert_eq!(ids(&*index, &late).await, [id(5)]);
-    let early = Query { created_before: Some(time(2)), ..everything() };
-    assert_eq!(ids(&*index, &early).await, [id(1)]);
+    assert_eq!(ids(&*index, &only([created(Some(time(5)), None)])).await, [id(5)]);
+    assert_eq!(ids(&*index, &only([created(None, Some(time(2)))])).await, [id(1)]);
+    assert_eq!(ids(&*index, &only([created(None, None)])).await.len(), 5);
 }
 
 pub async fn a_filter_with_several_values_finds_any_of_them(engine: &impl Engine) {
@@ -52,26 +48,26 @@ pub async fn a_filter_with_several_values_finds_any_of_them(engine: &impl Engine
         ],
     )
     .await;
-    let texts = |all: &[&str]| all.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-    let status = vec![OrderStatus::FulfillmentScheduled, OrderStatus::PaymentFailed];
-    let ended = Query { status, ..everything() };
-    assert_eq!(ids(&*index, &ended).await, [id(4), id(1)]);
-    let twice = Query { country: texts(&["DE", "JP", "DE", "FR"]), ..everything() };
+    let ended = any_of(STATUS, &["FulfillmentScheduled", "PaymentFailed"]);
+    assert_eq!(ids(&*index, &only([ended.clone()])).await, [id(4), id(1)]);
+    let twice = only([any_of(COUNTRY, &["DE", "JP", "DE", "FR"])]);
     assert_eq!(ids(&*index, &twice).await, [id(4), id(3), id(2)]);
-    let both = Query { country: texts(&["DE", "US"]), ..ended };
+    let both = only([any_of(COUNTRY, &["DE", "US"]), ended]);
     assert_eq!(ids(&*index, &both).await, [id(4), id(1)]);
-    let products = Query { product: texts(&["CAFE\u{301}", "lamp"]), ..everything() };
-    assert_eq!(ids(&*index, &products).await, [id(3), id(2)]);
-    let all = Query { country: texts(&["DE"]), ..products };
+    let products = any_of(PRODUCT, &["CAFE\u{301}", "lamp"]);
+    assert_eq!(ids(&*index, &only([products.clone()])).await, [id(3), id(2)]);
+    let all = only([any_of(COUNTRY, &["DE"]), products]);
     let found = index.search(&all).await.unwrap();
-    assert_eq!((found.total, found.orders.len()), (1, 1));
+    assert_eq!((found.total, found.documents.len()), (1, 1));
     // As many as fit into a request, and some that cannot be in the index at all.
-    let mut many: Vec<String> = (0..5_000).map(|number| format!("product {number}")).collect();
-    many.extend(["x".repeat(50_000), "LAMP".to_owned()]);
-    let many = Query { product: many.clone(), country: many, ..everything() };
-    assert_eq!(ids(&*index, &many).await, []);
-    let many = Query { country: vec![], ..many };
-    assert_eq!(ids(&*index, &many).await, [id(2)]);
-    let none = Query { country: vec!["x".repeat(50_000)], ..everything() };
+    let long = "x".repeat(50_000);
+    let many: Vec<String> = (0..5_000).map(|number| format!("product {number}")).collect();
+    let mut many: Vec<&str> = many.iter().map(String::as_str).collect();
+    many.extend([long.as_str(), "LAMP"]);
+    let nowhere = only([any_of(PRODUCT, &many), any_of(COUNTRY, &many)]);
+    assert_eq!(ids(&*index, &nowhere).await, []);
+    let lamps = only([any_of(PRODUCT, &many), any_of(COUNTRY, &[])]);
+    assert_eq!(ids(&*index, &lamps).await, [id(2)]);
+    let none = only([any_of(COUNTRY, &[long.as_str()])]);
     assert_eq!(ids(&*index, &none).await, [], "a value that nothing can have is not left out");
 }

@@ -1,6 +1,7 @@
 //! Index port: versions, durability, generations and their rebuild, scans.
 
-use super::{Engine, STORE, at_version, everything, holding, id, ids, order, store, target, with};
+use super::{Engine, STATUS, STORE, at_version, everything, holding, id, ids, order, store};
+use super::{target, with};
 use ofs_runtime::index::{Document, Error, Put};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -14,7 +15,7 @@ pub async fn a_stored_document_is_found_at_once(engine: &impl Engine) {
     for number in 1..4 {
         store(&*index, &[order(number)]).await;
         let found = index.search(&everything()).await.unwrap();
-        assert_eq!(found.orders[0], order(number).body);
+        assert_eq!(found.documents[0], order(number).body);
         assert_eq!(found.total, u64::try_from(number).unwrap());
         assert_eq!(found.next, None);
     }
@@ -42,8 +43,9 @@ pub async fn an_older_or_equal_version_never_replaces_a_newer_one(engine: &impl 
     assert_eq!(index.put(&one, &[at_version(older, 6)]).await.unwrap(), [Put::Newer]);
     assert_eq!(index.scan(&one, None, 10).await.unwrap(), from_ref(&newer));
     let found = index.search(&everything()).await.unwrap();
-    assert_eq!((found.total, found.orders), (1, vec![newer.body]));
-    assert_eq!((found.status.len(), found.status[0].value.as_str()), (1, "PaymentFailed"));
+    assert_eq!((found.total, found.documents), (1, vec![newer.body]));
+    let status = &found.facets[STATUS.name];
+    assert_eq!((status.len(), status[0].value.as_str()), (1, "PaymentFailed"));
 }
 
 pub async fn everything_stored_is_there_after_a_reopen(engine: &impl Engine) {
@@ -84,7 +86,7 @@ pub async fn a_rebuild_leaves_no_gap_for_searches(engine: &impl Engine) {
         async move {
             while !done.load(Ordering::SeqCst) {
                 let found = index.search(&everything()).await.unwrap();
-                assert_eq!((found.total, found.orders.len()), (200, 50));
+                assert_eq!((found.total, found.documents.len()), (200, 50));
                 searches.fetch_add(1, Ordering::SeqCst);
             }
         }

@@ -145,7 +145,7 @@ async fn a_scan_sees_what_another_client_did_to_a_document() {
             assert_eq!(paged, scanned, "in pages of {max}");
         }
         let found = index.search(&everything()).await.unwrap();
-        assert_eq!((found.total, found.orders.len()), (6, 6), "searches go on");
+        assert_eq!((found.total, found.documents.len()), (6, 6), "searches go on");
         assert_eq!(typed(&*index, "user1@example.com").await, [id(1)]);
     })
     .await;
@@ -233,6 +233,7 @@ async fn a_put_never_makes_an_index() {
                             Ok(_) => assert!(was_there, "written to nothing"),
                             Err(Error::Missing(_)) => return,
                             Err(Error::Unavailable(_)) => assert!(was_there),
+                            Err(error @ Error::Rejected(_)) => panic!("{error}"),
                         }
                     }
                 })

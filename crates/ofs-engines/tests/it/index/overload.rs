@@ -1,7 +1,7 @@
 //! Elasticsearch only: no server, a silent one, and one that has too much to do. A real server cannot
 //! be made to answer so on demand, so a listener in this process does.
 
-use super::{at_version, everything, order, target};
+use super::{SCHEMA, at_version, everything, order, target};
 use ofs_engines::index::elasticsearch::ElasticsearchIndex;
 use ofs_runtime::index::{Document, Error, Index, Put};
 use std::fmt::Write as _;
@@ -24,7 +24,7 @@ async fn listen(script: impl FnMut(&str) -> Answer + Send + 'static) -> Elastics
             tokio::spawn(serve(stream, move |body| (script.lock().unwrap())(body)));
         }
     });
-    ElasticsearchIndex::open(&url).unwrap()
+    ElasticsearchIndex::open(&url, SCHEMA).unwrap()
 }
 
 async fn serve(stream: TcpStream, mut script: impl FnMut(&str) -> Answer) {
@@ -201,7 +201,8 @@ async fn a_server_that_is_not_there_is_unavailable_and_no_secret_is_told() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
-    let index = ElasticsearchIndex::open(&format!("http://user:secret@127.0.0.1:{port}")).unwrap();
+    let index =
+        ElasticsearchIndex::open(&format!("http://user:secret@127.0.0.1:{port}"), SCHEMA).unwrap();
     let one = target("one");
     let failed = [
         index.put(&one, &orders(1)).await.err(),
@@ -222,7 +223,7 @@ async fn a_server_that_is_not_there_is_unavailable_and_no_secret_is_told() {
 async fn a_search_does_not_wait_for_a_silent_server() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let index = ElasticsearchIndex::open(&url).unwrap();
+    let index = ElasticsearchIndex::open(&url, SCHEMA).unwrap();
     let asked = Instant::now();
     let found = index.search(&everything()).await;
     assert!(matches!(&found, Err(Error::Unavailable(text)) if text.contains("no answer in time")));

@@ -1,8 +1,9 @@
 //! Index port: words, sorting, pages, totals and facets.
 
-use super::{Engine, at_version, everything, holding, id, ids, order, store, time, typed, with};
+use super::{COUNTRY, CREATED, Engine, PRODUCT, STATUS, UPDATED, any_of, at_version, created};
+use super::{everything, holding, id, ids, only, order, store, time, typed, with};
 use ofs_events::{Key, Timestamp};
-use ofs_runtime::index::{Cursor, Document, Index, Query, SortBy};
+use ofs_runtime::index::{Cursor, Document, Index, Query};
 use serde_json::{Value, json};
 
 pub async fn a_word_is_found_whole_or_as_a_beginning(engine: &impl Engine) {
@@ -126,7 +127,7 @@ pub async fn a_text_is_found_as_people_type_it(engine: &impl Engine) {
     }
     for (product, expected) in [("CAFÉ", vec![id(7), id(6)]), ("wide パソコン", vec![id(12)])]
     {
-        let query = Query { product: vec![product.to_owned()], ..everything() };
+        let query = only([any_of(PRODUCT, &[product])]);
         assert_eq!(ids(&*index, &query).await, expected, "{product}");
     }
 }
@@ -164,9 +165,9 @@ pub async fn nothing_a_person_types_is_an_error(engine: &impl Engine) {
         &many,
         &different,
     ] {
-        let all = || vec![text.to_owned(), "US".to_owned()];
-        for (country, product) in [(vec![], vec![]), (all(), all())] {
-            let query = Query { text: Some(text.to_owned()), country, product, ..everything() };
+        let values = [text, "US"];
+        for filters in [vec![], vec![any_of(COUNTRY, &values), any_of(PRODUCT, &values)]] {
+            let query = Query { text: Some(text.to_owned()), ..only(filters) };
             index.search(&query).await.unwrap();
         }
     }
@@ -181,9 +182,9 @@ async fn walk(index: &dyn Index, query: &Query) -> Vec<Key> {
     let mut all = Vec::new();
     loop {
         let found = index.search(&query).await.unwrap();
-        assert!(found.orders.len() <= query.limit);
+        assert!(found.documents.len() <= query.limit);
         all.extend(
-            found.orders.iter().map(|order| order["id"].as_str().unwrap().parse::<Key>().unwrap()),
+            found.documents.iter().map(|one| one["id"].as_str().unwrap().parse::<Key>().unwrap()),
         );
         match found.next {
             Some(next) => query.after = Some(next),
@@ -208,24 +209,26 @@ pub async fn walking_the_pages_gives_every_order_once_and_in_order(engine: &impl
     for part in documents.chunks(13) {
         store(&*index, part).await;
     }
-    for (sort_by, member) in [(SortBy::CreatedAt, "createdAt"), (SortBy::UpdatedAt, "updatedAt")] {
+    for by in [CREATED, UPDATED] {
         let mut expected: Vec<(i64, Key)> = documents
             .iter()
             .map(|document| {
-                let at = document.body[member].as_str().map(|at| at.parse::<Timestamp>().unwrap());
+                let at =
+                    document.body[by.member].as_str().map(|at| at.parse::<Timestamp>().unwrap());
                 (at.map_or(0, Timestamp::as_micros), document.id)
             })
             .collect();
         expected.sort_unstable();
         for descending in [false, true] {
             for limit in [1, 7, 59, 60, 61] {
+                let sort_by = by.name;
                 let query = Query { sort_by, descending, limit, ..everything() };
                 let expected: Vec<Key> = expected.iter().map(|(_, id)| *id).collect();
                 let mut walked = walk(&*index, &query).await;
                 if descending {
                     walked.reverse();
                 }
-                assert_eq!(walked, expected, "{sort_by:?} {descending} {limit}");
+                assert_eq!(walked, expected, "{sort_by} {descending} {limit}");
             }
         }
     }
@@ -244,7 +247,7 @@ pub async fn pages_stay_stable_while_orders_are_added(engine: &impl Engine) {
     let mut added = 100;
     loop {
         let found = index.search(&query).await.unwrap();
-        walked.extend(found.orders);
+        walked.extend(found.documents);
         // Ahead of the first page, by time and by tie.
         store(&*index, &[order(added), with(order(added + 1), "createdAt", tie.clone())]).await;
         added += 2;
@@ -276,17 +279,17 @@ pub async fn totals_and_facets_count_all_matches(engine: &impl Engine) {
     let expect = |facets: &[(&str, u64)]| -> Vec<(String, u64)> {
         facets.iter().map(|(value, count)| ((*value).to_owned(), *count)).collect()
     };
-    assert_eq!((found.total, found.orders.len()), (60, 3));
+    assert_eq!((found.total, found.documents.len()), (60, 3));
     assert_eq!(
-        counts(&found.status),
+        counts(&found.facets[STATUS.name]),
         expect(&[("FulfillmentScheduled", 53), ("PaymentFailed", 6), ("Created", 1)])
     );
-    assert_eq!(counts(&found.country), expect(&[("US", 30), ("DE", 20), ("FR", 10)]));
-    let german = Query { country: vec!["DE".to_owned()], limit: 2, ..everything() };
+    assert_eq!(counts(&found.facets[COUNTRY.name]), expect(&[("US", 30), ("DE", 20), ("FR", 10)]));
+    let german = Query { limit: 2, ..only([any_of(COUNTRY, &["DE"])]) };
     let page = index.search(&german).await.unwrap();
     let last = index.search(&Query { after: page.next, limit: 50, ..german }).await.unwrap();
-    assert_eq!((page.total, last.total, last.orders.len()), (20, 20, 18), "on every page");
-    assert_eq!(counts(&last.country), expect(&[("DE", 20)]));
+    assert_eq!((page.total, last.total, last.documents.len()), (20, 20, 18), "on every page");
+    assert_eq!(counts(&last.facets[COUNTRY.name]), expect(&[("DE", 20)]));
 
     let more: Vec<_> = (0..60_u8)
         .map(|number| {
@@ -297,15 +300,16 @@ pub async fn totals_and_facets_count_all_matches(engine: &impl Engine) {
         .collect();
     store(&*index, &more).await;
     let found = index.search(&everything()).await.unwrap();
-    assert_eq!((found.total, found.country.len()), (120, 50), "the fifty largest");
-    let mut values: Vec<_> = found.country.iter().map(|facet| facet.value.as_str()).collect();
+    let countries = &found.facets[COUNTRY.name];
+    assert_eq!((found.total, countries.len()), (120, 50), "the fifty largest");
+    let mut values: Vec<_> = countries.iter().map(|facet| facet.value.as_str()).collect();
     assert_eq!((values.remove(0), values.remove(0), values.remove(0)), ("US", "DE", "FR"));
     assert_eq!((values[0], values[46]), ("AA", "BU"), "equal counts by value");
     assert!(values.is_sorted());
 }
 
 pub async fn a_time_counts_to_the_microsecond_however_it_is_written(engine: &impl Engine) {
-    let created = [
+    let written = [
         "9999-12-30T00:00:00Z",
         "2026-01-31T12:00:00.000002Z",
         "2026-01-31t13:00:00.000001999+01:00",
@@ -314,15 +318,14 @@ pub async fn a_time_counts_to_the_microsecond_however_it_is_written(engine: &imp
         "0001-01-01T00:00:00Z",
     ];
     let documents: Vec<_> =
-        (0..).zip(created).map(|(number, at)| with(order(number), "createdAt", at)).collect();
+        (0..).zip(written).map(|(number, at)| with(order(number), "createdAt", at)).collect();
     let index = holding(engine, &documents).await;
     assert_eq!(ids(&*index, &everything()).await, [id(0), id(1), id(2), id(3), id(4), id(5)]);
     assert_eq!(walk(&*index, &Query { limit: 1, ..everything() }).await.len(), 6);
     let at = |text: &str| Some(text.parse::<Timestamp>().unwrap());
     let (after, before) = (at("2026-01-31T12:00:00.000001Z"), at("2026-01-31T12:00:00.000002Z"));
-    let one = Query { created_after: after, created_before: before, ..everything() };
-    assert_eq!(ids(&*index, &one).await, [id(2)]);
-    let old = Query { created_before: at("1970-01-01T00:00:00Z"), ..everything() };
+    assert_eq!(ids(&*index, &only([created(after, before)])).await, [id(2)]);
+    let old = only([created(None, at("1970-01-01T00:00:00Z"))]);
     assert_eq!(ids(&*index, &old).await, [id(4), id(5)]);
-    assert_eq!(index.search(&old).await.unwrap().orders[0], documents[4].body, "as it was put");
+    assert_eq!(index.search(&old).await.unwrap().documents[0], documents[4].body, "as it was put");
 }

@@ -1,6 +1,7 @@
 //! Elasticsearch only: generations that come and go, in a cluster that others use as well.
 
-use super::{Elasticsearch, STORE, everything, holding, id, ids, on_engine, order, target};
+use super::schemas::WIDER;
+use super::{Elasticsearch, Engine, STORE, everything, holding, id, ids, on_engine, order, target};
 use ofs_runtime::index::Put;
 use reqwest::Method;
 use serde_json::json;
@@ -78,6 +79,21 @@ async fn a_generation_laid_out_by_another_build_is_rebuilt() {
         index.finish(&target("two")).await.unwrap();
         assert_eq!(ids(&*index, &everything()).await, [id(2)]);
         assert!(!engine.is_there(&engine.concrete("one")).await, "the old one is removed");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_generation_that_says_nothing_of_its_schema_has_the_first_one() {
+    on_engine(async |engine: &Elasticsearch| {
+        let index = holding(engine, &[order(1)]).await;
+        let meta = json!({"prefix": engine.prefix, "instance": STORE, "layout": 4});
+        let mapping = format!("{}/_mapping", engine.concrete("one"));
+        engine.done(Method::PUT, &mapping, json!({"_meta": {"ofs": meta}})).await;
+        let status = index.status().await.unwrap();
+        assert_eq!((status.instance, status.active), (Some(STORE), Some(target("one"))));
+        let other = engine.open_with(WIDER).await.status().await.unwrap();
+        assert_eq!((other.active, other.targets), (None, Vec::new()));
     })
     .await;
 }

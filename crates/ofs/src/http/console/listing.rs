@@ -7,10 +7,11 @@ use ofs_console::url::Pairs;
 use ofs_events::{OrderStatus, Timestamp};
 use ofs_runtime::context::Context;
 use ofs_runtime::extract::read_query;
-use ofs_runtime::index::{FacetCount, Query};
+use ofs_runtime::index::FacetCount;
 use ofs_runtime::problem::{Invalid, Problem};
 use search_indexer_worker::http::{SearchPage, search};
 use search_indexer_worker::query::SearchParams;
+use search_indexer_worker::search::Search;
 use serde_json::Value;
 
 /// After this long under way, an order needs attention.
@@ -64,8 +65,8 @@ impl From<SearchPage> for Listing {
     }
 }
 
-/// The query that `pairs` ask for, by the rules of `GET /orders/search`.
-fn parse(pairs: &Pairs) -> Result<Query, Problem> {
+/// The search that `pairs` ask for, by the rules of `GET /orders/search`.
+fn parse(pairs: &Pairs) -> Result<Search, Problem> {
     let query = pairs.query();
     let params: SearchParams = read_query(query.trim_start_matches('?'))?;
     params.parse().map_err(Problem::invalid_query)

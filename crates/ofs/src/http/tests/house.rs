@@ -21,6 +21,7 @@ use ofs_runtime::rebuild::Rebuild;
 use ofs_runtime::service::{Delivery, Fault, Handler, Reaction};
 use ofs_runtime::store::{Commit, Parking, Record, Store};
 use ofs_runtime::trouble::Troubles;
+use search_indexer_worker::schema::SCHEMA;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -107,7 +108,7 @@ pub(super) async fn house_with(change: impl FnOnce(Arc<dyn Log>) -> Arc<dyn Log>
     let log = SqliteLog::open(&dir.path().join("log.db"), Options::default(), store.instance())
         .expect("log");
     let log = change(Arc::new(log));
-    let index = TantivyIndex::open(dir.path().join("index"), tantivy::Options::default());
+    let index = TantivyIndex::open(dir.path().join("index"), SCHEMA, tantivy::Options::default());
     let index = Arc::new(index.expect("index"));
     let station = |service| Station { service, topics: &[Topic::Orders], indexed: false };
     let stations = vec![station(SERVICE), station(ELSEWHERE)];

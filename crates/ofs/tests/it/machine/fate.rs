@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use ofs_events::{Key, Topic};
-use ofs_runtime::index::{self, Document, Found, Index, Put, Query, Status, Target};
+use ofs_runtime::index::{self, Document, Found, Index, Put, Query, Schema, Status, Target};
 use ofs_runtime::log::{
     self, Bounds, Lag, Layout, Log, Message, Position, Reader, Received, Reset, Subscription,
 };
@@ -246,6 +246,10 @@ impl Store for Fated<dyn Store> {
 
 #[async_trait]
 impl Index for Fated<dyn Index> {
+    fn schema(&self) -> &Schema {
+        self.engine.schema()
+    }
+
     async fn put(&self, target: &Target, documents: &[Document]) -> Result<Vec<Put>, index::Error> {
         let put = async { (true, self.engine.put(target, documents).await) };
         let (done, answer) =

@@ -27,6 +27,7 @@ use ofs_runtime::service::Service;
 use ofs_runtime::store::{ParkedFilter, ParkedState, Store};
 use ofs_runtime::trouble::Troubles;
 use ofs_runtime::worker::Worker;
+use search_indexer_worker::schema::SCHEMA;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -81,7 +82,8 @@ impl Rig {
         let log = SqliteLog::open(&log, options, store.instance());
         let options =
             tantivy::Options { commit_interval: Duration::ZERO, ..tantivy::Options::default() };
-        let index = TantivyIndex::open(dir.path().join("index"), options).expect("an index");
+        let index =
+            TantivyIndex::open(dir.path().join("index"), SCHEMA, options).expect("an index");
         let config = Config::load(&Inputs::default()).expect("the defaults");
         let services = ofs::services::all(&config).expect("all services");
         let mut rig = Self {
