@@ -6,9 +6,11 @@ use ofs::engines::Engines;
 use ofs_events::Key;
 use ofs_runtime::books::Books;
 use ofs_runtime::courier::{Courier, IndexLane};
-use ofs_runtime::index::{self, Document, Found, Index, Put, Query, Schema, Status, Target};
-use ofs_runtime::rebuild::Rebuild;
+use ofs_runtime::index::{self, By, Document, Field, Filter, Found, Index, Kind, Put, Query};
+use ofs_runtime::index::{Schema, Status, Target};
+use ofs_runtime::rebuild::{Rebuild, RebuildState};
 use ofs_runtime::store::Record;
+use search_indexer_worker::schema::{CREATED_AT, SCHEMA};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -85,7 +87,7 @@ async fn books_of(engines: &Engines, count: u128) -> Books {
     let mut commit = books.blank();
     commit.records = (1..=count)
         .map(|number| {
-            let body = json!({"id": key(number), "status": "Created"});
+            let body = json!({"id": key(number), "status": "Created", "shop": number.to_string()});
             Record::next(None, key(number), "Created", &body, books.context().now())
         })
         .collect();
@@ -93,13 +95,14 @@ async fn books_of(engines: &Engines, count: u128) -> Books {
     books
 }
 
-/// Carries a rebuild through that is ordered; answers with the generation that is searched then.
+/// Carries a rebuild through that is ordered, or orders itself; answers with the generation that is searched then.
 async fn carry_through(books: &Books, index: &Arc<dyn Index>) -> Option<Target> {
     let rebuild = Rebuild::new(books.clone(), Arc::clone(index));
     let courier = Courier::new(books.clone(), IndexLane::new(Arc::clone(index)));
     let stop = CancellationToken::new();
     let built = async {
-        while rebuild.state().await.expect("a state").building.is_some() {
+        let is_built = |state: RebuildState| state.active.is_some() && state.building.is_none();
+        while !is_built(rebuild.state().await.expect("a state")) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         stop.cancel();
@@ -139,4 +142,42 @@ async fn a_new_index_that_somebody_else_wrote_to_is_not_used() {
     engines.index.put(&building, &[strange]).await.expect("put");
     let active = carry_through(&books, &engines.index).await;
     assert!(active.is_some() && active != Some(building), "{active:?}");
+}
+
+/// The program's schema, and one field more.
+fn wider() -> Schema {
+    let shop = Field { name: "shop", member: "shop", kind: Kind::Keyword { facet: None } };
+    Schema::new(SCHEMA.name(), SCHEMA.key(), Vec::leak([SCHEMA.fields(), &[shop]].concat()))
+}
+
+async fn an_index_whose_schema_has_changed_is_built_anew_by_itself(system: System) {
+    let engines = system.engines().await;
+    let books = books_of(&engines, 40).await;
+    Rebuild::new(books.clone(), Arc::clone(&engines.index)).start().await.expect("begun");
+    let first = carry_through(&books, &engines.index).await;
+    drop(engines);
+
+    let index = system.index_of(wider());
+    let second = carry_through(&books, &index).await;
+    assert!(first.is_some() && second.is_some() && first != second, "{first:?} {second:?}");
+    assert_eq!(index.status().await.expect("a status").targets, second.as_slice(), "one is left");
+    let query = Query {
+        text: None,
+        filters: vec![Filter { field: "shop", by: By::Values(vec!["7".to_owned()]) }],
+        sort_by: CREATED_AT,
+        descending: true,
+        limit: 9,
+        after: None,
+    };
+    let found = index.search(&query).await.expect("an answer");
+    assert_eq!((found.total, &found.documents[0]["id"]), (1, &json!(key(7))));
+    drop(index);
+
+    let index = system.index_of(SCHEMA);
+    assert_ne!(carry_through(&books, &index).await, second, "and back with the build before");
+    assert!(matches!(index.search(&query).await, Err(index::Error::Rejected(_))));
+}
+
+on_every_set! {
+    an_index_whose_schema_has_changed_is_built_anew_by_itself,
 }

@@ -6,7 +6,10 @@ use crate::server::Server;
 use crate::servers::{self, Urls};
 use ofs::config::{Config, Inputs};
 use ofs::engines::{self, Engines};
+use ofs_engines::index::elasticsearch::ElasticsearchIndex;
+use ofs_engines::index::tantivy::{self, TantivyIndex};
 use ofs_events::{Key, Topic};
+use ofs_runtime::index::{Index, Schema};
 use ofs_runtime::log::Message;
 use ofs_runtime::store::Record;
 use serde_json::Value;
@@ -14,6 +17,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 use tempfile::TempDir;
 
 /// Tests of what holds whatever the system stands on, `async fn(System)`: each is run on the embedded
@@ -150,6 +154,19 @@ impl System {
         let inputs = Inputs { variables: own.collect(), ..Inputs::default() };
         let config = Config::load(&inputs).expect("a configuration");
         engines::open(&config, &[]).await.expect("the engines")
+    }
+
+    /// Opens the search index as a build with another schema would. On the embedded engines, nothing else
+    /// may have it open.
+    pub fn index_of(&self, schema: Schema) -> Arc<dyn Index> {
+        match &self.servers {
+            Some(urls) => Arc::new(ElasticsearchIndex::open(&urls.index, schema).expect("a URL")),
+            None => {
+                let options = tantivy::Options::default();
+                let index = TantivyIndex::open(self.data().join("index"), schema, options);
+                Arc::new(index.expect("an index"))
+            }
+        }
     }
 
     /// Appends records to the log, whatever they hold. No server may run.
