@@ -51,7 +51,7 @@ pub enum By {
     Times(Option<Timestamp>, Option<Timestamp>),
 }
 
-/// The number of matching documents with one value.
+/// The number of matching orders with one value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FacetCount {
     /// The value.
