@@ -19,6 +19,7 @@ pub use retry::RetryLane;
 
 use crate::backoff::Backoff;
 use crate::books::Books;
+use crate::budget::Weight;
 use crate::metrics::{self, Delivered};
 use crate::store::{Error, Guard, Settled};
 use async_trait::async_trait;
@@ -66,13 +67,13 @@ pub type Receipts = mpsc::UnboundedSender<Receipt>;
 #[async_trait]
 pub trait Lane: Send + Sync + 'static {
     /// One thing owed.
-    type Item: Send + 'static;
+    type Item: Weight + Send + 'static;
 
     /// The lane's name in metrics and leases.
     const NAME: metrics::Lane;
     /// Lease slots that processes share; 0 where the reading itself claims.
     const SLOTS: u16;
-    /// The most items of one delivery.
+    /// The most items of one delivery; it weighs no more than a batch does.
     const BATCH: usize;
 
     /// What rings when there is new work.
@@ -180,8 +181,9 @@ impl<L: Lane> Courier<L> {
         }
         let keys: Vec<Key> = items.iter().map(L::key).collect();
         let untried = self.held.take(&keys);
+        let weighed = items.iter().map(|item| (L::key(item), item.weight())).collect();
         let (lane, books) = (Arc::clone(&self.lane), self.books.clone());
-        under_way.start(keys, untried, |receipts| async move {
+        under_way.start(weighed, untried, |receipts| async move {
             lane.deliver(&books, items, &receipts).await;
         });
         Ok(true)

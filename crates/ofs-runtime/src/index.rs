@@ -66,10 +66,12 @@ pub trait Index: Send + Sync {
     /// Pushes `documents` into `target`, one answer each; returns when they are durable.
     async fn put(&self, target: &Target, documents: &[Document]) -> Result<Vec<Put>, Error>;
 
-    /// Searches the active target. [`Error::Rejected`] if the schema has no such field.
+    /// Searches the active target. A page of large documents is shorter, and has a next.
+    /// [`Error::Rejected`] if the schema has no such field.
     async fn search(&self, query: &Query) -> Result<Found, Error>;
 
-    /// Documents of `target` by ascending id, after `after`, at most `max`; sees everything put.
+    /// Documents of `target` by ascending id, after `after`, at most `max`, fewer where they are large; empty
+    /// only if there are none. Sees everything put.
     async fn scan(
         &self,
         target: &Target,

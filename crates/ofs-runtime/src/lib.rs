@@ -6,6 +6,7 @@ pub mod access;
 pub mod agreement;
 pub mod backoff;
 pub mod books;
+pub mod budget;
 pub mod context;
 pub mod courier;
 pub mod crash;

@@ -105,7 +105,7 @@ pub enum Polled {
 /// One member's membership in a consumer group.
 #[async_trait]
 pub trait Subscription: Send {
-    /// Waits for records, at most `max` of them. Cancel safe: no record is lost if the future is dropped.
+    /// Waits for records, at most `max` of them and a batch by weight. Cancel safe: no record is lost if the future is dropped.
     ///
     /// # Errors
     /// [`Error::Unavailable`] may be tried again on the same subscription; all else ends it.
@@ -210,7 +210,7 @@ pub trait Log: Send + Sync {
         topics: &[Topic],
     ) -> Result<Box<dyn Subscription>, Error>;
 
-    /// Records of one partition from `offset` on, at most `max`, without a group.
+    /// Records of one partition from `offset` on, at most `max` and a batch by weight, without a group.
     async fn read(
         &self,
         topic: Topic,

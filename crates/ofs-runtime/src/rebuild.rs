@@ -9,6 +9,7 @@ pub use compare::{Different, Verified};
 
 use crate::backoff::Backoff;
 use crate::books::Books;
+use crate::budget::Appetite;
 use crate::index::{self, Index, Target};
 use crate::store::{self, Depth, Guard, Record, Wanted};
 use ofs_events::{Key, Timestamp};
@@ -114,13 +115,15 @@ pub struct RebuildState {
 pub struct Rebuild {
     books: Books,
     index: Arc<dyn Index>,
+    /// Records of one page.
+    page: Arc<Appetite>,
 }
 
 impl Rebuild {
     /// Over the records of `books` and `index`.
     #[must_use]
     pub fn new(books: Books, index: Arc<dyn Index>) -> Self {
-        Self { books, index }
+        Self { books, index, page: Arc::new(Appetite::new(PAGE)) }
     }
 
     /// Orders a rebuild; answers with the target being built, which may have been ordered before.
@@ -262,7 +265,8 @@ impl Rebuild {
     /// Marks the next page of records as owed.
     async fn mark(&self, targets: &Targets) -> Result<bool, Error> {
         let (store, owner) = (self.books.store(), self.books.owner());
-        let page = store.scan(owner, targets.plan.marked, PAGE).await?;
+        let page = store.scan(owner, targets.plan.marked, self.page.ask()).await?;
+        self.page.came(page.len());
         let mut plan = targets.plan.clone();
         match page.last() {
             Some(last) => plan.marked = Some(last.key),

@@ -1,6 +1,7 @@
 //! Port: the store. Versioned records, and everything that changes with them in one transaction.
 //!
 //! [`Store::commit`] is the only way to write state; the rest reads, or arbitrates who works on what.
+//! What reads many answers within a [`Budget`](crate::budget::Budget) of a batch: it may end before `max`.
 
 mod deadline;
 mod parking;
@@ -169,8 +170,10 @@ pub struct Wanted {
 /// The answer to [`Wanted`], from one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Loaded {
-    /// The records there are.
+    /// The records there are, as far as they weigh no more than a batch does; at least one.
     pub records: HashMap<Key, Record>,
+    /// Keys whose records were left out for that: to be asked for again.
+    pub left: HashSet<Key>,
     /// Which of the events are in the inbox.
     pub seen: HashSet<Seen>,
     /// Topics and keys (of those wanted) with a parked event still open.

@@ -1,8 +1,9 @@
 //! The records a worker has in hand: who waits for whom, and up to where a partition is done.
 
+use crate::budget::{BATCH_BYTES, BATCHES, Weight};
 use crate::log::{Position, Received};
 use ofs_events::{CorrelationId, DecodeError, Event, EventId, Key, Topic};
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use tracing::field::{DisplayValue, display};
 
 /// A record in hand, read once.
@@ -53,25 +54,34 @@ pub(crate) struct Group {
 
 #[derive(Debug, Default)]
 struct Partition {
-    open: BTreeSet<u64>,
+    /// What is not done yet, and what it weighs.
+    open: BTreeMap<u64, usize>,
     next: u64,
     acked: u64,
 }
 
-/// Everything polled and not yet done, at most [`Window::SIZE`] records.
+/// Everything polled and not yet done: at most [`Window::SIZE`] records, and as many bytes as so many
+/// batches have.
 #[derive(Debug, Default)]
 pub(crate) struct Window {
     partitions: HashMap<(Topic, u32), Partition>,
     busy: HashMap<Key, VecDeque<Item>>,
     in_hand: usize,
+    bytes: usize,
 }
 
 impl Window {
+    /// The most records of one batch.
+    pub(crate) const BATCH: usize = 512;
     /// Bounds the memory of a worker: at most this many records are in hand.
-    pub(crate) const SIZE: usize = 2048;
+    pub(crate) const SIZE: usize = BATCHES * Self::BATCH;
 
-    pub(crate) const fn room(&self) -> usize {
-        Self::SIZE.saturating_sub(self.in_hand)
+    /// How many records may be polled now; those that come weigh no more than a batch does.
+    pub(crate) fn room(&self) -> usize {
+        if self.bytes >= BATCHES * BATCH_BYTES {
+            return 0;
+        }
+        Self::SIZE.saturating_sub(self.in_hand).min(Self::BATCH)
     }
 
     /// Takes records in; answers with the groups that can be handled now. Records of a key that is
@@ -80,7 +90,7 @@ impl Window {
         let mut groups: Vec<Group> = Vec::with_capacity(records.len());
         let mut started: HashMap<Key, usize> = HashMap::new();
         for received in records {
-            self.open(received.at);
+            self.open(&received);
             let item = Item::read(received);
             let Some(key) = item.key() else {
                 groups.push(Group { key: None, items: vec![item] });
@@ -121,15 +131,16 @@ impl Window {
             waiting.retain(|item| !lost(item.received.at));
         }
         for partition in partitions {
-            let gone = self.partitions.remove(partition);
-            self.in_hand -= gone.map_or(0, |gone| gone.open.len());
+            let Some(gone) = self.partitions.remove(partition) else { continue };
+            self.in_hand -= gone.open.len();
+            self.bytes -= gone.open.values().sum::<usize>();
         }
     }
 
     /// Up to where each partition is done, where that has moved since the last call.
     pub(crate) fn done(&mut self) -> Vec<(Topic, u32, u64)> {
         let moved = self.partitions.iter_mut().filter_map(|((topic, partition), state)| {
-            let done = state.open.first().copied().unwrap_or(state.next);
+            let done = state.open.keys().next().copied().unwrap_or(state.next);
             (done > state.acked).then(|| {
                 state.acked = done;
                 (*topic, *partition, done)
@@ -138,17 +149,20 @@ impl Window {
         moved.collect()
     }
 
-    fn open(&mut self, at: Position) {
+    fn open(&mut self, received: &Received) {
+        let (at, weight) = (received.at, received.weight());
         let state = self.partitions.entry((at.topic, at.partition)).or_default();
-        state.open.insert(at.offset);
+        state.open.insert(at.offset, weight);
         state.next = at.offset + 1;
         self.in_hand += 1;
+        self.bytes += weight;
     }
 
     fn close(&mut self, at: Position) {
         let Some(state) = self.partitions.get_mut(&(at.topic, at.partition)) else { return };
-        if state.open.remove(&at.offset) {
+        if let Some(weight) = state.open.remove(&at.offset) {
             self.in_hand -= 1;
+            self.bytes -= weight;
         }
     }
 }
@@ -182,7 +196,7 @@ mod tests {
         assert_eq!(window.done(), [(Topic::Orders, 0, 3)]);
         assert!(window.finish(&second).is_none());
         assert_eq!(window.done(), [(Topic::Orders, 0, 4)]);
-        assert_eq!(window.room(), Window::SIZE);
+        assert_eq!((window.room(), window.bytes), (Window::BATCH, 0));
     }
 
     #[test]
@@ -195,6 +209,24 @@ mod tests {
             assert!(window.finish(group).is_none());
         }
         assert!(window.done().is_empty());
-        assert_eq!(window.room(), Window::SIZE);
+        assert_eq!((window.room(), window.bytes), (Window::BATCH, 0));
+    }
+
+    #[test]
+    fn a_window_is_full_of_few_large_records_as_of_many_small_ones() {
+        let mut window = Window::default();
+        let mut groups = Vec::new();
+        for offset in 0.. {
+            if window.room() == 0 {
+                break;
+            }
+            let value = Bytes::from(vec![b'x'; 256 * 1024]);
+            let large = Received { value, ..record(offset, u128::from(offset)) };
+            groups.extend(window.admit(vec![large]));
+        }
+        assert_eq!(groups.len(), BATCHES * BATCH_BYTES / (256 * 1024));
+        assert!(window.finish(&groups[0]).is_none() && window.room() > 0);
+        window.revoke(&[(Topic::Orders, 0)]);
+        assert_eq!((window.room(), window.bytes), (Window::BATCH, 0));
     }
 }

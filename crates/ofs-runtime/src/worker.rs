@@ -3,6 +3,8 @@
 //! Records of different keys are handled at once and committed together; a slow one is left behind
 //! and delays nobody. Never writes to the log.
 
+mod rounds;
+
 use crate::backoff::Backoff;
 use crate::books::Books;
 use crate::crash;
@@ -17,13 +19,11 @@ use crate::window::{Group, Item, Named, Window};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
+use rounds::{Round, Rounds};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
-
-/// The most records of one commit.
-const BATCH: usize = 512;
 
 /// How long a round waits for its slowest decision before it commits the others without it.
 const GRACE: Duration = Duration::from_millis(5);
@@ -41,12 +41,6 @@ pub struct Worker {
 
 /// A decision that took longer than its round.
 type Late = BoxFuture<'static, (Group, Part)>;
-
-#[derive(Default)]
-struct Round {
-    done: Vec<Group>,
-    late: Vec<Late>,
-}
 
 impl Worker {
     /// The worker that feeds `handler` from `log` and writes to `books`. It raises a trouble while what
@@ -90,30 +84,24 @@ impl Worker {
         backoff: &mut Backoff,
     ) -> Result<(), crate::log::Error> {
         let mut window = Window::default();
-        let mut rounds: FuturesUnordered<BoxFuture<'static, Round>> = FuturesUnordered::new();
+        let mut rounds = Rounds::new(self);
         loop {
             let stopping = stop.is_cancelled();
             if stopping && rounds.is_empty() {
                 return subscription.close().await;
             }
-            let room = window.room().min(BATCH);
+            let room = if rounds.has_room() { window.room() } else { 0 };
             tokio::select! {
                 biased;
-                Some(round) = rounds.next(), if !rounds.is_empty() => {
-                    let waited = self.finish(round, &mut window, &rounds);
-                    if !waited.is_empty() {
-                        rounds.push(self.clone().round(waited).boxed());
-                    }
+                Some(done) = rounds.next(), if !rounds.is_empty() => {
+                    rounds.start(done.iter().filter_map(|group| window.finish(group)).collect());
                     Self::acknowledge(&mut *subscription, &mut window);
                 }
                 polled = subscription.next(room), if room > 0 && !stopping => match polled? {
                     Polled::Records(records) => {
                         backoff.reset();
                         self.reads(Ok(()));
-                        let groups = window.admit(records);
-                        if !groups.is_empty() {
-                            rounds.push(self.clone().round(groups).boxed());
-                        }
+                        rounds.start(window.admit(records));
                     }
                     Polled::Revoked(partitions) => window.revoke(&partitions),
                 },
@@ -133,18 +121,6 @@ impl Worker {
         }
     }
 
-    fn finish(
-        &self,
-        round: Round,
-        window: &mut Window,
-        rounds: &FuturesUnordered<BoxFuture<'static, Round>>,
-    ) -> Vec<Group> {
-        for late in round.late {
-            rounds.push(self.clone().late(late).boxed());
-        }
-        round.done.iter().filter_map(|group| window.finish(group)).collect()
-    }
-
     fn acknowledge(subscription: &mut dyn Subscription, window: &mut Window) {
         let done = window.done();
         if done.is_empty() {
@@ -160,6 +136,8 @@ impl Worker {
         let Some(loaded) = self.load(decide::wanted(turns)).await else {
             return Round::default();
         };
+        let is_left = |group: &Group| group.key.is_some_and(|key| loaded.left.contains(&key));
+        let (left, groups): (Vec<Group>, Vec<Group>) = groups.into_iter().partition(is_left);
         let loaded = Arc::new(loaded);
         let mut deciding: FuturesUnordered<Late> =
             groups.into_iter().map(|group| self.deciding(group, &loaded)).collect();
@@ -171,11 +149,11 @@ impl Worker {
         };
         let late = tokio::time::timeout(GRACE, all).await.is_err();
         let late = if late { deciding.into_iter().collect() } else { Vec::new() };
-        Round { done: self.settle(decided).await, late }
+        Round { done: self.settle(decided).await, late, left }
     }
 
-    async fn late(self, late: Late) -> Round {
-        Round { done: self.settle(vec![late.await]).await, late: Vec::new() }
+    async fn late(self, late: Late) -> Vec<Group> {
+        self.settle(vec![late.await]).await
     }
 
     fn deciding(&self, group: Group, loaded: &Arc<Loaded>) -> Late {

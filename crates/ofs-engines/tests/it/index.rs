@@ -9,6 +9,7 @@ mod alike;
 mod files;
 mod filters;
 mod generations;
+mod heavy;
 mod only_elasticsearch;
 mod overload;
 mod schemas;
@@ -120,6 +121,8 @@ macro_rules! conformance {
             schemas::a_generation_of_another_schema_is_built_anew,
             schemas::what_the_schema_does_not_have_is_not_asked_for,
             schemas::ids_are_found_wherever_the_schema_has_them,
+            heavy::a_scan_of_large_documents_pages_through_them,
+            heavy::a_page_of_large_documents_is_short_and_has_a_next,
             filters::filters_are_exact,
             filters::a_filter_with_several_values_finds_any_of_them,
             searching::a_word_is_found_whole_or_as_a_beginning,

@@ -6,6 +6,7 @@
 
 mod cluster;
 mod groups;
+mod heavy;
 
 mod only_kafka;
 mod only_sqlite;
@@ -174,6 +175,8 @@ conformance! {
         groups::a_group_is_moved_to_the_earliest_the_latest_or_a_time,
         groups::a_group_with_members_is_not_moved,
         groups::lag_counts_what_is_unread,
+        heavy::a_page_of_large_records_is_short,
+        heavy::large_records_are_handed_out_a_few_at_a_time,
         records::bounds_tell_what_can_be_read,
         records::a_partition_is_read_in_pages,
         records::a_big_value_comes_through,

@@ -9,6 +9,7 @@ mod clock;
 mod commits;
 mod deadlines;
 mod ends;
+mod heavy;
 mod keeping;
 mod leases;
 mod newer;
@@ -233,6 +234,12 @@ macro_rules! conformance {
             deadlines::a_deadline_that_was_set_again_has_not_passed,
             deadlines::what_is_overdue_is_counted_until_it_is_met,
             deadlines::deadlines_are_read_by_shard_owner_and_time,
+            heavy::a_page_of_records_ends_when_it_weighs_enough,
+            heavy::what_is_too_much_to_load_at_once_is_left,
+            heavy::large_outgoing_events_are_offered_a_few_at_a_time,
+            heavy::large_records_are_owed_oldest_and_newest_first,
+            heavy::only_as_many_large_events_as_are_answered_are_claimed,
+            heavy::a_page_of_large_parked_events_is_short_and_has_a_next,
             refused::what_the_index_refuses_is_kept_until_a_version_is_indexed,
             refused::a_refused_version_does_not_settle_a_newer_one,
             refused::refused_records_are_listed_by_key_in_pages,

@@ -1,16 +1,19 @@
 //! What is under way: deliveries whose receipts come bit by bit, and how many there may be at once.
 
 use super::{Receipt, Receipts};
+use crate::budget::{self, BATCH_BYTES};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream, SelectAll};
 use ofs_events::Key;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use tokio::sync::mpsc;
 
 /// Deliveries at once of which nothing is known yet.
 const DELIVERIES: usize = 4;
 /// Batches at once of which a part is known: what is quick does not wait for what is slow.
 const BATCHES: usize = 8;
+/// Bytes at once.
+const BYTES: usize = budget::BATCHES * BATCH_BYTES;
 
 /// What has become of a part of a delivery.
 pub(super) struct Told {
@@ -20,6 +23,8 @@ pub(super) struct Told {
     pub untried: bool,
     pub receipt: Receipt,
     first: bool,
+    /// What it weighed.
+    bytes: usize,
 }
 
 /// All that is under way.
@@ -30,6 +35,8 @@ pub(super) struct Deliveries {
     unknown: usize,
     /// Keys of which it is not known what became of them.
     items: usize,
+    /// What these weigh.
+    bytes: usize,
 }
 
 impl Deliveries {
@@ -40,19 +47,20 @@ impl Deliveries {
     /// Whether another one may start. While all fails, one at a time is enough to find out.
     pub fn has_room(&self, is_failing: bool, batch: usize) -> bool {
         let most = if is_failing { 1 } else { DELIVERIES };
-        self.unknown < most && self.items + batch <= BATCHES * batch
+        self.unknown < most && self.items + batch <= BATCHES * batch && self.bytes < BYTES
     }
 
-    /// Starts the delivery of `keys`, some of which may be `untried`.
+    /// Starts the delivery of items with these keys and weights, some of which may be `untried`.
     pub fn start<F: Future<Output = ()> + Send + 'static>(
         &mut self,
-        keys: Vec<Key>,
+        items: Vec<(Key, usize)>,
         untried: bool,
         deliver: impl FnOnce(Receipts) -> F,
     ) {
-        let delivery = Delivery::start(keys, untried, deliver);
+        let delivery = Delivery::start(items, untried, deliver);
         self.unknown += 1;
         self.items += delivery.rest.len();
+        self.bytes += delivery.rest.values().sum::<usize>();
         let told = async |mut delivery: Delivery| Some((delivery.next().await?, delivery));
         self.streams.push(stream::unfold(delivery, told).boxed());
     }
@@ -62,6 +70,7 @@ impl Deliveries {
         let told = self.streams.next().await?;
         self.unknown -= usize::from(told.first);
         self.items -= told.keys.len();
+        self.bytes -= told.bytes;
         Some(told)
     }
 }
@@ -69,8 +78,8 @@ impl Deliveries {
 /// A delivery that goes on in a task of its own: the courier awaits the store, too, and a delivery that
 /// holds one of the store's connections must go on meanwhile, or the two would wait for each other.
 struct Delivery {
-    /// What nothing was told of yet.
-    rest: HashSet<Key>,
+    /// What nothing was told of yet, and what it weighs.
+    rest: HashMap<Key, usize>,
     untried: bool,
     first: bool,
     receipts: mpsc::UnboundedReceiver<Receipt>,
@@ -80,38 +89,40 @@ struct Delivery {
 
 impl Delivery {
     fn start<F: Future<Output = ()> + Send + 'static>(
-        keys: Vec<Key>,
+        items: Vec<(Key, usize)>,
         untried: bool,
         deliver: impl FnOnce(Receipts) -> F,
     ) -> Self {
         // Holds at most one message for each key.
         let (tell, receipts) = mpsc::unbounded_channel();
         let task = Some(tokio::spawn(deliver(tell)));
-        Self { rest: keys.into_iter().collect(), untried, first: true, receipts, task }
+        Self { rest: items.into_iter().collect(), untried, first: true, receipts, task }
     }
 
     async fn next(&mut self) -> Option<Told> {
-        let (keys, receipt) = match self.receipts.recv().await {
+        let (told, receipt): (Vec<(Key, usize)>, Receipt) = match self.receipts.recv().await {
             Some(receipt) => {
                 let settled = receipt.settled.iter().map(|(key, _)| key);
                 let keys = settled.chain(receipt.failed.iter().map(|(key, _)| key));
-                (keys.filter_map(|key| self.rest.take(key)).collect(), receipt)
+                (keys.filter_map(|key| self.rest.remove_entry(key)).collect(), receipt)
             }
             None => self.end().await?,
         };
         let first = std::mem::take(&mut self.first);
-        Some(Told { keys, untried: self.untried, receipt, first })
+        let (keys, weights): (Vec<Key>, Vec<usize>) = told.into_iter().unzip();
+        let bytes = weights.into_iter().sum();
+        Some(Told { keys, untried: self.untried, receipt, first, bytes })
     }
 
     /// What nothing was told of: it has come to its end, or failed if the task has died.
-    async fn end(&mut self) -> Option<(Vec<Key>, Receipt)> {
+    async fn end(&mut self) -> Option<(Vec<(Key, usize)>, Receipt)> {
         let ended = self.task.take()?.await;
-        let keys: Vec<Key> = self.rest.drain().collect();
+        let rest: Vec<(Key, usize)> = self.rest.drain().collect();
         let mut receipt = Receipt::default();
         if let Err(died) = ended {
-            receipt.failed = keys.iter().map(|key| (*key, died.to_string())).collect();
+            receipt.failed = rest.iter().map(|(key, _)| (*key, died.to_string())).collect();
         }
-        Some((keys, receipt))
+        Some((rest, receipt))
     }
 }
 
@@ -122,6 +133,10 @@ mod tests {
 
     fn key(number: u128) -> Key {
         Key(Uuid::from_u128(number))
+    }
+
+    fn item(number: u128) -> (Key, usize) {
+        (key(number), 10)
     }
 
     fn failed(number: u128) -> Receipt {
@@ -140,7 +155,7 @@ mod tests {
     async fn what_is_slow_takes_no_place_once_something_is_known() {
         let mut deliveries = Deliveries::default();
         let (go, gone) = tokio::sync::oneshot::channel::<()>();
-        deliveries.start(vec![key(1), key(2)], true, |receipts| async move {
+        deliveries.start(vec![item(1), item(2)], true, |receipts| async move {
             receipts.send(failed(1)).expect("a courier");
             gone.await.expect("a sign");
             receipts.send(failed(2)).expect("a courier");
@@ -157,18 +172,18 @@ mod tests {
     async fn at_the_end_nothing_is_under_way_though_an_order_came_twice() {
         let mut deliveries = Deliveries::default();
         for _ in 0..100 {
-            deliveries.start(vec![key(1), key(1), key(2)], true, |receipts| async move {
+            deliveries.start(vec![item(1), item(1), item(2)], true, |receipts| async move {
                 receipts.send(failed(1)).expect("a courier");
             });
             assert_eq!(all(&mut deliveries).await.concat(), [key(1), key(2)]);
-            assert_eq!((deliveries.items, deliveries.unknown), (0, 0));
+            assert_eq!((deliveries.items, deliveries.bytes, deliveries.unknown), (0, 0, 0));
         }
     }
 
     #[tokio::test]
     async fn what_a_dead_task_has_not_told_of_has_failed() {
         let mut deliveries = Deliveries::default();
-        deliveries.start(vec![key(1), key(2)], true, |receipts| async move {
+        deliveries.start(vec![item(1), item(2)], true, |receipts| async move {
             receipts.send(failed(1)).expect("a courier");
             panic!("dies");
         });
@@ -176,5 +191,21 @@ mod tests {
         let last = deliveries.next().await.expect("the rest");
         assert_eq!(last.receipt.failed.first().map(|(key, _)| *key), Some(key(2)));
         assert_eq!(last.keys, [key(2)]);
+    }
+
+    #[tokio::test]
+    async fn what_is_heavy_takes_the_room_of_many() {
+        let mut deliveries = Deliveries::default();
+        let (go, gone) = tokio::sync::oneshot::channel::<()>();
+        deliveries.start(vec![(key(1), BYTES), (key(2), 1)], true, |receipts| async move {
+            receipts.send(failed(2)).expect("a courier");
+            gone.await.expect("a sign");
+            receipts.send(failed(1)).expect("a courier");
+        });
+        deliveries.next().await.expect("the light one");
+        assert!(!deliveries.has_room(false, 512), "the heavy one is under way");
+        go.send(()).expect("it waits");
+        deliveries.next().await.expect("the heavy one");
+        assert!(deliveries.has_room(false, 512));
     }
 }

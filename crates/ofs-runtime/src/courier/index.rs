@@ -2,6 +2,7 @@
 
 use super::{Lane, Receipt, Receipts};
 use crate::books::Books;
+use crate::budget::Appetite;
 use crate::crash;
 use crate::index::{Document, Index, Put, Target};
 use crate::metrics;
@@ -17,13 +18,14 @@ use tracing::error;
 /// Carries changed records into the index.
 pub struct IndexLane {
     index: Arc<dyn Index>,
+    appetite: Appetite,
 }
 
 impl IndexLane {
     /// The lane into `index`.
     #[must_use]
     pub fn new(index: Arc<dyn Index>) -> Self {
-        Self { index }
+        Self { index, appetite: Appetite::new(Self::BATCH) }
     }
 
     /// Pushes into one target, and notes what it does not take.
@@ -83,7 +85,9 @@ impl Lane for IndexLane {
     }
 
     async fn owed(&self, books: &Books, _: &[u16], skip: &[Key]) -> Result<Vec<Record>, Error> {
-        let owed = books.store().unindexed(books.owner(), skip, Self::BATCH).await?;
+        let most = self.appetite.ask();
+        let owed = books.store().unindexed(books.owner(), skip, most).await?;
+        self.appetite.came(owed.len());
         // Before the first index is begun there is nowhere to carry them, and nothing is wrong.
         if owed.is_empty() || Targets::load(books).await?.current().next().is_some() {
             return Ok(owed);

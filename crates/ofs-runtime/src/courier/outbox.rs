@@ -3,6 +3,7 @@
 use super::{Lane, Receipt, Receipts};
 use crate::agreement::Agreement;
 use crate::books::Books;
+use crate::budget::{BATCH_BYTES, Weight};
 use crate::crash;
 use crate::log::Log;
 use crate::metrics;
@@ -49,12 +50,12 @@ impl OutboxLane {
         reading.from
     }
 
-    /// Behind this many rows, up to `last`. When there are few, new ones come about as fast as they are
+    /// Behind the rows up to `last`. When these were `few`, new ones come about as fast as they are
     /// read: then it is time for the beginning, but not too often.
-    fn read_up_to(&self, rows: usize, last: Option<u64>) {
+    fn read_up_to(&self, few: bool, last: Option<u64>) {
         let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let is_old = reading.began.is_none_or(|began| began.elapsed() >= AGAIN);
-        if rows < Self::BATCH / 4 && is_old {
+        if few && is_old {
             reading.from = 0;
         } else if let Some(last) = last {
             reading.from = last + 1;
@@ -89,6 +90,8 @@ impl Lane for OutboxLane {
             let rows = books.store().outbox(books.owner(), slots, skip, from, Self::BATCH).await?;
             let last = rows.last().map(|row| row.id);
             let count = rows.len();
+            let weight: usize = rows.iter().map(Weight::weight).sum();
+            let few = count < Self::BATCH / 4 && weight < BATCH_BYTES / 4;
             let is_taken = |row: &Outgoing| {
                 row.message.as_ref().map_or(true, |message| self.log.takes(message.topic, row.key))
             };
@@ -96,7 +99,7 @@ impl Lane for OutboxLane {
             if taken.len() == count && from == 0 {
                 return Ok(taken);
             }
-            self.read_up_to(count, last);
+            self.read_up_to(few, last);
             if last.is_none() || !taken.is_empty() {
                 return Ok(taken);
             }

@@ -1,6 +1,6 @@
 //! Comparing the index with the records: every document, each difference by name. Changes nothing.
 
-use super::{Error, PAGE, Rebuild, TARGETS, before};
+use super::{Error, Rebuild, TARGETS, before};
 use crate::courier::document;
 use crate::index::{self, Document, Target};
 use crate::store::Wanted;
@@ -100,15 +100,14 @@ impl Rebuild {
         target: &Target,
         after: Option<Key>,
     ) -> Result<(u64, Vec<Key>, Option<Key>), Error> {
-        let records = self.books.store().scan(self.books.owner(), after, PAGE).await?;
-        let documents = self.index.scan(target, after, PAGE).await?;
-        let full = |len: usize| len == PAGE;
-        let ends = [
-            records.last().filter(|_| full(records.len())).map(|record| record.key),
-            documents.last().filter(|_| full(documents.len())).map(|document| document.id),
-        ];
+        let most = self.page.ask();
+        let records = self.books.store().scan(self.books.owner(), after, most).await?;
+        self.page.came(records.len());
+        let documents = self.index.scan(target, after, most).await?;
+        // Up to where both are known; a page may end before it is full.
+        let ends =
+            [records.last().map(|record| record.key), documents.last().map(|document| document.id)];
         let end = ends.into_iter().flatten().min();
-        let within = |id: Key| end.is_none_or(|end| id <= end);
         let mut pairs: BTreeMap<Key, (Option<Document>, Option<Document>)> = BTreeMap::new();
         for record in records.iter().filter(|record| record.key != TARGETS) {
             pairs.entry(record.key).or_default().0 = Some(document(record));
@@ -117,7 +116,7 @@ impl Rebuild {
             let id = found.id;
             pairs.entry(id).or_default().1 = Some(found);
         }
-        pairs.retain(|id, _| within(*id));
+        pairs.retain(|id, _| end.is_some_and(|end| *id <= end));
         let checked = pairs.values().filter(|(record, _)| record.is_some()).count();
         let suspects = pairs.into_iter().filter(|(_, (record, found))| record != found);
         let suspects = suspects.map(|(id, _)| id).collect();

@@ -4,13 +4,14 @@
 
 use super::place::{self, NoStart, Place, Reached, Start};
 use ofs_events::{Key, Timestamp, Topic};
+use ofs_runtime::budget::{BATCH_BYTES, Budget, Weight};
 use ofs_runtime::log::{Bounds, Error, Log, Position, Received};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Records held per partition.
+/// Records held per partition, as far as all that is held weighs no more than a batch; at least one.
 const CHUNK: usize = 64;
 /// How often a tail that follows looks for new records.
 const POLL: Duration = Duration::from_millis(200);
@@ -23,6 +24,8 @@ struct Part {
     /// Where reading stops for now.
     end: u64,
     held: VecDeque<Received>,
+    /// How many were held the last time.
+    fitted: usize,
     /// How far its reader has come.
     reached: Reached,
 }
@@ -30,8 +33,8 @@ struct Part {
 impl Part {
     fn new(topic: Topic, bounds: Bounds, reached: Reached) -> Self {
         let (partition, end) = (bounds.partition, bounds.end);
-        let held = VecDeque::new();
-        Self { topic, partition, next: reached.next(), end, held, reached }
+        let (held, fitted) = (VecDeque::new(), CHUNK);
+        Self { topic, partition, next: reached.next(), end, held, fitted, reached }
     }
 
     fn is(&self, topic: Topic, partition: u32) -> bool {
@@ -49,19 +52,31 @@ impl Part {
         self.held.front().map(|record| (record.appended_at, record.at))
     }
 
-    async fn fill(&mut self, log: &dyn Log) -> Result<(), Error> {
+    /// Reads on, if nothing is held; holds no more than `bytes` of what comes.
+    async fn fill(&mut self, log: &dyn Log, bytes: usize) -> Result<(), Error> {
         if !self.held.is_empty() || self.next >= self.end {
             return Ok(());
         }
-        let read = log.read(self.topic, self.partition, self.next, CHUNK).await?;
+        // Of large records not many more than fit, or most would be read in vain.
+        let mut budget = Budget::new((2 * self.fitted).min(CHUNK), bytes);
+        let read = log.read(self.topic, self.partition, self.next, budget.items()).await?;
         if read.first().is_none_or(|first| first.at.offset != self.next) {
             self.kept(log).await?;
         }
         // Offsets may have gaps, also at the end: nothing more to read means the end is reached.
-        self.next = read.last().map_or(self.end, |last| last.at.offset + 1);
-        let end = self.end;
-        self.held.extend(read.into_iter().filter(|record| record.at.offset < end));
-        self.next = self.next.min(end);
+        let mut next = self.end;
+        for record in read {
+            next = record.at.offset + 1;
+            let more = budget.spend(record.weight());
+            if record.at.offset < self.end {
+                self.held.push_back(record);
+            }
+            if !more {
+                break;
+            }
+        }
+        self.next = next.min(self.end);
+        self.fitted = self.held.len().max(1);
         Ok(())
     }
 
@@ -118,8 +133,9 @@ impl Tail {
     /// The next record; none at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Received>, Error> {
         while !self.stop.is_cancelled() {
+            let share = BATCH_BYTES / self.parts.len().max(1);
             for part in &mut self.parts {
-                part.fill(&*self.log).await?;
+                part.fill(&*self.log, share).await?;
             }
             let oldest = self.parts.iter_mut().filter(|part| !part.held.is_empty());
             let oldest = oldest.min_by_key(|part| part.age());

@@ -246,9 +246,19 @@ impl Examination<'_> {
         }
     }
 
-    async fn records(&self, owner: &str, keys: Vec<Key>) -> anyhow::Result<HashMap<Key, Record>> {
-        let wanted = Wanted { owner: owner.to_owned(), keys, ..Wanted::default() };
-        Ok(self.engines.store.load(&wanted).await?.records)
+    async fn records(
+        &self,
+        owner: &str,
+        mut keys: Vec<Key>,
+    ) -> anyhow::Result<HashMap<Key, Record>> {
+        let mut records = HashMap::new();
+        while !keys.is_empty() {
+            let wanted = Wanted { owner: owner.to_owned(), keys, ..Wanted::default() };
+            let loaded = self.engines.store.load(&wanted).await?;
+            records.extend(loaded.records);
+            keys = loaded.left.into_iter().collect();
+        }
+        Ok(records)
     }
 
     async fn commit(

@@ -4,7 +4,6 @@
 
 use super::client::{Cause, Client, Failure};
 use ofs_runtime::index::{Error, Put};
-use reqwest::StatusCode;
 use serde::Deserialize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -88,7 +87,7 @@ async fn send_all(
                 }
                 reason
             }
-            Err(failure) if failure.status == Some(StatusCode::PAYLOAD_TOO_LARGE) => {
+            Err(failure) if failure.is_too_large() => {
                 if size == 1 {
                     puts.push(Put::Refused(failure.text()));
                 }

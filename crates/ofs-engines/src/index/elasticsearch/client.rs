@@ -87,18 +87,19 @@ impl Client {
         body: Option<&Value>,
     ) -> Result<T, Failure> {
         let body = body.map(|body| ("application/json", body.to_string().into_bytes()));
-        self.exchange(method, path, body, LONG).await
+        self.exchange(method, path, body, LONG, usize::MAX).await
     }
 
-    /// Searches in `path`, for `within` at most.
+    /// Searches in `path`, for `within` at most; an answer of more than `most` bytes is too large.
     pub(super) async fn search<T: DeserializeOwned>(
         &self,
         path: &str,
         body: &Value,
         within: Duration,
+        most: usize,
     ) -> Result<T, Failure> {
         let body = ("application/json", body.to_string().into_bytes());
-        self.exchange(Method::POST, path, Some(body), within).await
+        self.exchange(Method::POST, path, Some(body), within, most).await
     }
 
     /// Sends lines of JSON.
@@ -107,7 +108,8 @@ impl Client {
         path: &str,
         lines: Vec<u8>,
     ) -> Result<T, Failure> {
-        self.exchange(Method::POST, path, Some(("application/x-ndjson", lines)), LONG).await
+        let lines = Some(("application/x-ndjson", lines));
+        self.exchange(Method::POST, path, lines, LONG, usize::MAX).await
     }
 
     /// Fails while a server that has just started does not know its indices yet, so that what it does
@@ -132,6 +134,7 @@ impl Client {
         path: &str,
         body: Option<(&'static str, Vec<u8>)>,
         within: Duration,
+        most: usize,
     ) -> Result<T, Failure> {
         let url = self.base.join(path).map_err(|error| Failure::unreadable(error.to_string()))?;
         let mut request = self.http.request(method, url).timeout(within);
@@ -139,9 +142,15 @@ impl Client {
             request = request.header(CONTENT_TYPE, kind).body(body);
         }
         let unanswered = |error: reqwest::Error| Failure::unanswered(&self.origin, &error);
-        let answer = request.send().await.map_err(unanswered)?;
+        let mut answer = request.send().await.map_err(unanswered)?;
         let status = answer.status();
-        let body = answer.bytes().await.map_err(unanswered)?;
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(unanswered)? {
+            body.extend_from_slice(&chunk);
+            if body.len() > most {
+                return Err(Failure::too_large(most));
+            }
+        }
         if !status.is_success() {
             return Err(Failure::answered(status, &body));
         }
@@ -160,6 +169,17 @@ impl Failure {
     /// An answer came and is of no use.
     pub(super) fn unreadable(text: String) -> Self {
         Self { status: None, kind: String::new(), text, broken: false }
+    }
+
+    fn too_large(most: usize) -> Self {
+        let text = format!("the answer has more than {most} bytes");
+        let status = Some(StatusCode::PAYLOAD_TOO_LARGE);
+        Self { status, kind: String::new(), text, broken: false }
+    }
+
+    /// Whether it helps to put or ask for less at once.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.status == Some(StatusCode::PAYLOAD_TOO_LARGE)
     }
 
     /// The server says `cause` of a part of the request.

@@ -7,6 +7,7 @@ use super::mapping::LONGEST;
 use crate::index::searchable::wanted;
 use crate::index::words::typed_words;
 use ofs_events::{Key, Timestamp};
+use ofs_runtime::budget::{BATCH_BYTES, BATCHES};
 use ofs_runtime::index::{By, Cursor, Document, Error, FacetCount, Filter, Found};
 use ofs_runtime::index::{Field, Kind, Query, Schema};
 use serde::Deserialize;
@@ -30,6 +31,8 @@ const WINDOW: usize = 10_000;
 const PAGE: usize = 1_000;
 /// Documents of others that one scan looks at.
 const STRAYS: usize = 1_000;
+/// Bytes of an answer beyond which half as many documents are asked for.
+const ANSWER: usize = BATCHES * BATCH_BYTES;
 
 #[derive(Deserialize)]
 struct Answer {
@@ -82,11 +85,11 @@ pub(super) async fn search(
     query: &Query,
 ) -> Result<Found, Error> {
     let path = format!("{alias}/_search?allow_partial_search_results=false");
-    let body = request(schema, query);
-    let mut attempt = 1;
+    let (mut query, mut attempt) = (query.clone(), 1);
     let answer: Answer = loop {
-        match client.search(&path, &body, PATIENCE).await {
+        match client.search(&path, &request(schema, &query), PATIENCE, most(query.limit)).await {
             Ok(answer) => break answer,
+            Err(failure) if failure.is_too_large() && query.limit > 1 => query.limit /= 2,
             Err(failure) if failure.is_passing() && attempt < ATTEMPTS => attempt += 1,
             Err(failure) if failure.is_foreign_mapping() => {
                 let text = format!("`{alias}` is not an index of this program: {}", failure.text());
@@ -103,7 +106,12 @@ pub(super) async fn search(
     if answer.timed_out {
         return Err(Error::Unavailable("the search took too long".to_owned()));
     }
-    Ok(found(answer, schema, query))
+    Ok(found(answer, schema, &query))
+}
+
+/// Bytes of an answer with so many documents; if they are fewer than two, they are taken as they are.
+const fn most(documents: usize) -> usize {
+    if documents > 1 { ANSWER } else { usize::MAX }
 }
 
 fn request(schema: &Schema, query: &Query) -> Value {
@@ -232,30 +240,33 @@ pub(super) async fn scan(
     after: Option<Key>,
     max: usize,
 ) -> Result<Vec<Document>, Error> {
-    let mut found = Vec::new();
+    let mut found: Vec<Document> = Vec::new();
     let mut at = after.map(|after| json!(after));
-    while found.len() < max {
+    let mut is_last = false;
+    while !is_last && found.len() < max {
         let size = (max - found.len()).min(PAGE);
         let mut body = json!({
             "query": {"exists": {"field": "search.id"}},
             "sort": [{"search.id": "asc"}],
-            "size": size,
             "version": true,
             "track_total_hits": false,
         });
         if let Some(at) = at {
             body["search_after"] = json!([at]);
         }
-        let hits = read(client, writing, &body).await?;
-        let is_last = hits.len() < size;
+        let (hits, asked) = read(client, writing, body, size).await?;
+        is_last = hits.len() < asked;
         at = hits.last().and_then(|hit| hit.sort.last()).cloned();
         found.extend(hits.into_iter().filter_map(Hit::document));
-        if is_last {
+        if asked < size {
             break;
         }
     }
+    let end = found.last().map(|document| document.id).filter(|_| !is_last);
     found.extend(strays(client, writing, after.is_none()).await?);
     found.retain(|document| after.is_none_or(|after| document.id > after));
+    // Behind the end there may be documents between the strays.
+    found.retain(|document| end.is_none_or(|end| document.id <= end));
     found.sort_by_key(|document| document.id);
     found.truncate(max);
     Ok(found)
@@ -266,11 +277,10 @@ pub(super) async fn scan(
 async fn strays(client: &Client, writing: &str, telling: bool) -> Result<Vec<Document>, Error> {
     let body = json!({
         "query": {"bool": {"must_not": {"exists": {"field": "search.id"}}}},
-        "size": STRAYS,
         "version": true,
         "track_total_hits": false,
     });
-    let hits = read(client, writing, &body).await?;
+    let (hits, _) = read(client, writing, body, STRAYS).await?;
     let all = hits.len();
     let found: Vec<Document> = hits.into_iter().filter_map(Hit::document).collect();
     if telling && found.len() < all {
@@ -280,8 +290,20 @@ async fn strays(client: &Client, writing: &str, telling: bool) -> Result<Vec<Doc
     Ok(found)
 }
 
-async fn read(client: &Client, writing: &str, body: &Value) -> Result<Vec<Hit>, Error> {
+/// At most `size` documents, fewer if they are large; and how many were asked for in the end.
+async fn read(
+    client: &Client,
+    writing: &str,
+    mut body: Value,
+    mut size: usize,
+) -> Result<(Vec<Hit>, usize), Error> {
     let path = format!("{writing}/_search?allow_partial_search_results=false");
-    let answer: Answer = client.search(&path, body, SCAN).await?;
-    Ok(answer.hits.hits)
+    loop {
+        body["size"] = json!(size);
+        match client.search::<Answer>(&path, &body, SCAN, most(size)).await {
+            Ok(answer) => return Ok((answer.hits.hits, size)),
+            Err(failure) if failure.is_too_large() && size > 1 => size /= 2,
+            Err(failure) => return Err(failure.into()),
+        }
+    }
 }

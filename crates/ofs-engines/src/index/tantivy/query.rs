@@ -7,6 +7,7 @@ use super::schema::{Fields, SHORT_ID, SHORT_WORD, VERSION};
 use crate::index::searchable::wanted;
 use crate::index::words::typed_words;
 use ofs_events::{Key, Timestamp};
+use ofs_runtime::budget::Budget;
 use ofs_runtime::index::{By, Document, Filter, Found, Query};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -25,13 +26,18 @@ pub(super) fn search(
 ) -> Result<Found, TantivyError> {
     let find = find(fields, query);
     let matches = searcher.search(&*find, &Page::of(&fields.schema, query))?;
-    let more = matches.page.len() > query.limit;
-    let keys = matches.page.get(..query.limit).unwrap_or(&matches.page);
-    let documents = keys
-        .iter()
-        .map(|(_, at)| source(searcher, fields, *at))
-        .collect::<Result<Vec<Value>, TantivyError>>()?;
-    let last = keys.last().filter(|_| more).map(|(key, _)| key.cursor(query.descending));
+    let (mut documents, mut budget) = (Vec::new(), Budget::of(query.limit));
+    for (_, at) in &matches.page {
+        if budget.items() == 0 {
+            break;
+        }
+        let (document, size) = source(searcher, fields, *at)?;
+        budget.spend(size);
+        documents.push(document);
+    }
+    let more = matches.page.len() > documents.len();
+    let last = documents.len().checked_sub(1).and_then(|last| matches.page.get(last));
+    let last = last.filter(|_| more).map(|(key, _)| key.cursor(query.descending));
     let facets = fields.schema.facets().zip(matches.facets);
     let facets = facets.map(|((field, most), found)| (field.name, counts(found, most)));
     Ok(Found { documents, total: matches.total, facets: facets.collect(), next: last })
@@ -135,8 +141,16 @@ pub(super) fn scan(
         }
     }
     found.sort_unstable();
-    found.truncate(max);
-    found.into_iter().map(|(id, at)| document(searcher, fields, &id, at)).collect()
+    let (mut documents, mut budget) = (Vec::new(), Budget::of(max));
+    for (id, at) in found {
+        if budget.items() == 0 {
+            break;
+        }
+        let (document, size) = document(searcher, fields, &id, at)?;
+        budget.spend(size);
+        documents.push(document);
+    }
+    Ok(documents)
 }
 
 fn document(
@@ -144,19 +158,25 @@ fn document(
     fields: &Fields,
     id: &[u8],
     at: DocAddress,
-) -> Result<Document, TantivyError> {
+) -> Result<(Document, usize), TantivyError> {
     let id = Uuid::try_parse_ascii(id).map_err(|error| rotten(&error))?;
     let columns = searcher.segment_reader(at.segment_ord).fast_fields();
     let version = columns.u64(VERSION)?.first(at.doc_id).unwrap_or_default();
-    Ok(Document { id: Key(id), version, body: source(searcher, fields, at)? })
+    let (body, size) = source(searcher, fields, at)?;
+    Ok((Document { id: Key(id), version, body }, size))
 }
 
-/// The stored body of one document.
-fn source(searcher: &Searcher, fields: &Fields, at: DocAddress) -> Result<Value, TantivyError> {
+/// The stored body of one document, and the bytes of its text.
+fn source(
+    searcher: &Searcher,
+    fields: &Fields,
+    at: DocAddress,
+) -> Result<(Value, usize), TantivyError> {
     let document: TantivyDocument = searcher.doc(at)?;
     let stored = document.get_first(fields.source);
     let text = stored.as_ref().and_then(|value| value.as_str()).unwrap_or_default();
-    serde_json::from_str(text).map_err(|error| rotten(&error))
+    let body = serde_json::from_str(text).map_err(|error| rotten(&error))?;
+    Ok((body, text.len()))
 }
 
 fn rotten(error: &dyn std::fmt::Display) -> TantivyError {

@@ -18,6 +18,10 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 /// The largest record, with room for a value of 1 MiB and its headers. Brokers take a little more.
 pub(super) const MAX_RECORD_BYTES: u32 = 2_000_000;
 
+/// What a member holds of what it has fetched, and as much is on its way at most; beyond a record larger
+/// than that.
+const FETCHED_KIB: u32 = 4096;
+
 /// How long a token is said to be good: the library asks for it again before that.
 const TOKEN_SECONDS: i64 = 3600;
 
@@ -117,7 +121,8 @@ impl Cluster {
             // Also how long a group waits for a member to join again, and a member for the answer.
             .set("max.poll.interval.ms", "30000")
             .set("queued.min.messages", "1000")
-            .set("queued.max.messages.kbytes", "4096");
+            .set("queued.max.messages.kbytes", FETCHED_KIB.to_string())
+            .set("fetch.max.bytes", (FETCHED_KIB * 1024).to_string());
         config
     }
 

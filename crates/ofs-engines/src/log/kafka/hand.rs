@@ -5,9 +5,9 @@
 
 use super::Place;
 use super::note::Note;
-use super::record::size;
 use super::start::{Standing, Start};
 use ofs_events::Timestamp;
+use ofs_runtime::budget::{BATCH_BYTES, BATCHES, Budget, Weight};
 use ofs_runtime::log::{Error, Polled, Received};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 /// Records waiting for the worker beyond which no more are fetched.
 const MAX_RECORDS: usize = 2048;
-const MAX_BYTES: usize = 16 << 20;
+const MAX_BYTES: usize = BATCHES * BATCH_BYTES;
 
 /// A position to be committed.
 pub(super) type Commit = (Place, u64, Note);
@@ -128,7 +128,7 @@ impl Hand {
         state.queue.retain(|item| match item {
             Item::Record(record) if places.contains(&(record.at.topic, record.at.partition)) => {
                 records += 1;
-                bytes += size(record);
+                bytes += record.weight();
                 false
             }
             _ => true,
@@ -151,7 +151,7 @@ impl Hand {
         }
         owned.take_in(&record);
         state.records += 1;
-        state.bytes += size(&record);
+        state.bytes += record.weight();
         state.queue.push_back(Item::Record(record));
     }
 
@@ -253,13 +253,14 @@ impl Hand {
         if let Some(error) = &state.ended {
             return Some(Err(error.clone()));
         }
-        let mut records = Vec::new();
-        while records.len() < max
+        let (mut records, mut budget, mut more) = (Vec::new(), Budget::of(max), true);
+        while more
             && let Some(Item::Record(record)) =
                 state.queue.pop_front_if(|item| matches!(item, Item::Record(_)))
         {
             state.records -= 1;
-            state.bytes -= size(&record);
+            state.bytes -= record.weight();
+            more = budget.spend(record.weight());
             records.push(record);
         }
         drop(state);

@@ -4,8 +4,9 @@
 use super::Place;
 use super::client::{PATIENCE, unavailable};
 use super::observer::View;
-use super::record::{received, size};
+use super::record::received;
 use ofs_events::{Timestamp, Topic};
+use ofs_runtime::budget::{Budget, Weight};
 use ofs_runtime::log::{Error, Received};
 use rdkafka::Offset;
 use rdkafka::consumer::Consumer as _;
@@ -13,30 +14,25 @@ use rdkafka::error::KafkaError;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
-/// No page holds more; the first record of a page is given whatever its size.
-const MAX_BYTES: usize = 8 << 20;
-
 /// What is wanted of one partition.
 struct Page {
     from: u64,
-    max: usize,
-    bytes: usize,
+    budget: Budget,
     records: Vec<Received>,
     done: bool,
 }
 
 impl Page {
     fn new(from: u64, max: usize) -> Self {
-        Self { from, max, bytes: 0, records: Vec::new(), done: false }
+        Self { from, budget: Budget::of(max), records: Vec::new(), done: false }
     }
 
     fn add(&mut self, record: Received) {
         if self.done || record.at.offset < self.from {
             return;
         }
-        self.bytes += size(&record);
+        self.done = !self.budget.spend(record.weight());
         self.records.push(record);
-        self.done = self.records.len() >= self.max || self.bytes >= MAX_BYTES;
     }
 }
 

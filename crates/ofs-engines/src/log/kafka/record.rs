@@ -8,12 +8,6 @@ use rdkafka::Message as _;
 use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Bytes of memory a record is counted with.
-pub(super) fn size(record: &Received) -> usize {
-    let headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-    record.value.len() + record.key.as_ref().map_or(0, Bytes::len) + headers
-}
-
 /// The record in `message`; none if it is of a topic that is not ours.
 pub(super) fn received(names: &Names, message: &BorrowedMessage<'_>) -> Option<Received> {
     let at = Position {

@@ -3,9 +3,10 @@
 //! Runs inside whatever transaction the caller has open; decides nothing.
 
 use super::groups::GroupPosition;
-use super::tail::{Budget, Tail, size};
+use super::tail::Tail;
 use bytes::Bytes;
 use ofs_events::{Timestamp, Topic};
+use ofs_runtime::budget::{Budget, Weight};
 use ofs_runtime::log::{Message, Position, Received, StoreMark};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
@@ -177,7 +178,7 @@ pub(super) fn read(
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let record = received(topic, row)?;
-        let more = budget.spend(size(&record));
+        let more = budget.spend(record.weight());
         found.push(record);
         if !more {
             break;

@@ -14,6 +14,7 @@ pub use open::OpenError;
 use crate::sqlite::{Abort, Database, Failure, Options};
 use async_trait::async_trait;
 use ofs_events::Topic;
+use ofs_runtime::budget::{Budget, Room, Weight};
 use ofs_runtime::log::{
     Bounds, Error, Lag, Layout, Log, Message, Position, Reader, Received, Reset, StoreMark,
     Subscription,
@@ -26,7 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use subscription::SqliteSubscription;
-use tail::{Budget, Tail};
+use tail::Tail;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -43,6 +44,8 @@ struct Inner {
     shared: Arc<Shared>,
     database: Database,
     flushing: AtomicBool,
+    /// For messages that wait for the writer.
+    room: Room,
 }
 
 impl SqliteLog {
@@ -54,7 +57,8 @@ impl SqliteLog {
     pub fn open(path: &Path, options: Options, instance: Uuid) -> Result<Self, OpenError> {
         let (database, shared) = open::open(path, options, instance)?;
         let shared = Arc::new(shared);
-        let inner = Inner { shared, database, flushing: AtomicBool::new(false) };
+        let inner =
+            Inner { shared, database, flushing: AtomicBool::new(false), room: Room::default() };
         Ok(Self { inner: Arc::new(inner) })
     }
 }
@@ -171,8 +175,13 @@ impl Log for SqliteLog {
             answers
         };
         let clock = self.inner.shared.clock;
-        let appended =
-            self.inner.write(move |db| shared::append(db, clock, messages), publish).await;
+        let share = self.inner.room.take(messages.iter().map(Weight::weight).sum()).await;
+        let append = move |db: &Connection| {
+            let appended = shared::append(db, clock, messages);
+            drop(share);
+            appended
+        };
+        let appended = self.inner.write(append, publish).await;
         appended.unwrap_or_else(|error| vec![Err(error); count])
     }
 

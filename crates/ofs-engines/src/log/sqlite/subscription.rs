@@ -3,9 +3,9 @@
 //! Keeps its own reading position; how far the group is, is [`super::groups`]' business.
 
 use super::Inner;
-use super::tail::Budget;
 use async_trait::async_trait;
 use ofs_events::Topic;
+use ofs_runtime::budget::{BATCH_BYTES, Budget};
 use ofs_runtime::log::{Error, Polled, Received, Subscription};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -92,8 +92,9 @@ impl SqliteSubscription {
     /// Reads without moving a cursor, so that dropping the future loses nothing.
     async fn fetch(&self, plan: &[(Topic, u64, usize)]) -> Result<Vec<Received>, Error> {
         let mut records = Vec::new();
+        let bytes = BATCH_BYTES / plan.len().max(1);
         for (topic, from, share) in plan {
-            let found = self.inner.read(*topic, *from, Budget::of(*share)).await?;
+            let found = self.inner.read(*topic, *from, Budget::new(*share, bytes)).await?;
             if found.first().is_none_or(|record| record.at.offset != *from) {
                 let first = self.inner.shared.tails.with(*topic, super::tail::Tail::first);
                 return Err(lost(&self.group, *topic, *from, first));

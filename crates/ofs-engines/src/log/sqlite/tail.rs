@@ -3,40 +3,14 @@
 //! Holds only what is durable; older records are read from the file.
 
 use ofs_events::Topic;
+use ofs_runtime::budget::{BATCH_BYTES, BATCHES, Budget, Weight};
 use ofs_runtime::log::Received;
 use std::collections::VecDeque;
 use std::sync::{PoisonError, RwLock};
 
 /// Bounds of one topic's tail.
 const MAX_RECORDS: usize = 8192;
-const MAX_BYTES: usize = 16 << 20;
-
-/// How much one read may return. The first record is always returned, however big it is.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Budget {
-    pub records: usize,
-    pub bytes: usize,
-}
-
-impl Budget {
-    /// At most `records`, and no more than a batch should hold in memory.
-    pub fn of(records: usize) -> Self {
-        Self { records: records.max(1), bytes: 8 << 20 }
-    }
-
-    /// Takes a record of `size` bytes out of the budget; `false` once nothing more may be taken.
-    pub fn spend(&mut self, size: usize) -> bool {
-        self.records = self.records.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(size);
-        self.records > 0 && self.bytes > 0
-    }
-}
-
-/// Bytes of memory a record is counted with.
-pub(super) fn size(record: &Received) -> usize {
-    let headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-    record.value.len() + record.key.as_ref().map_or(0, |key| key.len()) + headers
-}
+const MAX_BYTES: usize = BATCHES * BATCH_BYTES;
 
 /// What is known of a topic without reading the file. Offsets have no gaps.
 #[derive(Debug, Default)]
@@ -63,7 +37,7 @@ impl Tail {
     }
 
     fn push(&mut self, record: Received) {
-        self.bytes += size(&record);
+        self.bytes += record.weight();
         self.records.push_back(record);
         while self.records.len() > MAX_RECORDS || self.bytes > MAX_BYTES {
             self.drop_front();
@@ -72,7 +46,7 @@ impl Tail {
 
     fn drop_front(&mut self) {
         if let Some(old) = self.records.pop_front() {
-            self.bytes -= size(&old);
+            self.bytes -= old.weight();
             self.base += 1;
         }
     }
@@ -91,7 +65,7 @@ impl Tail {
         let mut taken = Vec::new();
         for record in self.records.iter().skip(skip) {
             taken.push(record.clone());
-            if !budget.spend(size(record)) {
+            if !budget.spend(record.weight()) {
                 break;
             }
         }

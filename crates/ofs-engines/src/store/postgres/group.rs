@@ -6,6 +6,7 @@ use super::write;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use ofs_events::Key;
+use ofs_runtime::budget::{Room, Share, Weight};
 use ofs_runtime::store::{Commit, Error, Settled};
 use ofs_runtime::task;
 use std::collections::{HashSet, VecDeque};
@@ -24,12 +25,15 @@ const ROWS: usize = 1_024;
 struct Job {
     commit: Commit,
     answer: oneshot::Sender<Result<(), Error>>,
+    /// Of the room that commits have until they are answered.
+    _share: Share,
 }
 
 /// Where commits are handed in.
 #[derive(Debug)]
 pub(super) struct Writer {
     queue: mpsc::Sender<Job>,
+    room: Room,
 }
 
 impl Writer {
@@ -37,14 +41,15 @@ impl Writer {
     pub(super) fn start(sessions: Sessions) -> Writer {
         let (queue, jobs) = mpsc::channel(QUEUE);
         tokio::spawn(task::guard("postgres-writer", run(Arc::new(sessions), jobs)));
-        Writer { queue }
+        Writer { queue, room: Room::default() }
     }
 
     pub(super) async fn commit(&self, commit: Commit) -> Result<(), Error> {
         write::check(&commit)?;
         let closed = |_| Error::Unavailable("the store is closed".to_owned());
+        let share = self.room.take(commit.weight()).await;
         let (answer, answered) = oneshot::channel();
-        self.queue.send(Job { commit, answer }).await.map_err(|_| closed(()))?;
+        self.queue.send(Job { commit, answer, _share: share }).await.map_err(|_| closed(()))?;
         answered.await.map_err(|_| closed(()))?
     }
 }

@@ -3,6 +3,7 @@
 use super::session::{Failure, Sessions, Step, column, params, snapshot, statements, step, value};
 use super::values::{Time, get, int, limit, number};
 use ofs_events::{EventId, Key};
+use ofs_runtime::budget::Budget;
 use ofs_runtime::log::Position;
 use ofs_runtime::store::{Loaded, Once, Record, Seen, Wanted};
 use tokio_postgres::Row;
@@ -48,7 +49,7 @@ pub(super) async fn load(sessions: &Sessions, wanted: &Wanted) -> Result<Loaded,
     let (parts, steps): (Vec<Part>, Vec<Step<'_>>) = ask(wanted)?.into_iter().unzip();
     let begin = usize::from(steps.len() > 1);
     let answers = sessions.run(&snapshot(steps)).await?;
-    let mut loaded = Loaded::default();
+    let mut loaded = Loaded { left: wanted.keys.iter().copied().collect(), ..Loaded::default() };
     for (part, rows) in parts.into_iter().zip(answers.iter().skip(begin)) {
         for row in rows {
             match part {
@@ -79,7 +80,8 @@ fn ask(wanted: &Wanted) -> Result<Vec<(Part, Step<'_>)>, Failure> {
     let mut asked = Vec::new();
     if !wanted.keys.is_empty() {
         let keys = column(&wanted.keys, |key| key.0);
-        asked.push((Part::Records, step(RECORDS, vec![value(owner), keys])));
+        let budget = Budget::of(usize::MAX);
+        asked.push((Part::Records, step(RECORDS, vec![value(owner), keys]).within(budget)));
     }
     if !wanted.events.is_empty() {
         let day = column(&wanted.events, |event| event.day);
@@ -103,6 +105,7 @@ fn ask(wanted: &Wanted) -> Result<Vec<(Part, Step<'_>)>, Failure> {
 
 fn add_record(loaded: &mut Loaded, row: &Row) -> Result<(), Failure> {
     let key = Key(get(row, 0)?);
+    loaded.left.remove(&key);
     for name in get::<Vec<&str>>(row, 6)? {
         // Of a topic that this build does not know, nothing is handled here.
         loaded.queues.extend(name.parse().ok().map(|topic| (topic, key)));
@@ -124,8 +127,8 @@ pub(super) async fn scan(
         Some(after) => after.0.as_u128().checked_add(1),
     };
     let Some(from) = from.map(Uuid::from_u128) else { return Ok(Vec::new()) };
-    let rows = sessions.query(SCAN, params![owner, from, limit(max)]).await?;
-    rows.iter().map(record).collect()
+    let scan = step(SCAN, params![owner, from, limit(max)]).within(Budget::of(max));
+    sessions.ask(scan).await?.iter().map(record).collect()
 }
 
 /// A row of key, version, status, body, created_at, updated_at.

@@ -1,10 +1,11 @@
 //! What is owed: to the log, and to the index.
 
 use super::load::record;
-use super::session::{Failure, Sessions, params, statements};
+use super::session::{Failure, Sessions, params, statements, step};
 use super::values::{Time, get, int, limit, number};
 use bytes::Bytes;
 use ofs_events::{EventId, Key};
+use ofs_runtime::budget::Budget;
 use ofs_runtime::store::{Outgoing, Record, Refused, shard_of};
 use std::collections::{HashMap, HashSet};
 use tokio_postgres::Row;
@@ -24,20 +25,24 @@ statements! {
             AND o.key NOT IN (SELECT unnest($3::uuid[]))
             ORDER BY o.owner, o.shard, o.id LIMIT $4::bigint) o
         ORDER BY o.id LIMIT $5";
+    /// Old and new ones by turns, because the answer may end before it is whole.
     UNINDEXED = "
         WITH owed AS (
-            (SELECT owner, key, since FROM owed_index
-             WHERE owner = $1 AND key NOT IN (SELECT unnest($2::uuid[]))
-             ORDER BY since, key LIMIT $3)
-            UNION
-            (SELECT owner, key, since FROM owed_index
-             WHERE owner = $1 AND key NOT IN (SELECT unnest($2::uuid[]))
-             ORDER BY since DESC, key DESC LIMIT $4))
+            (SELECT owner, key, row_number() OVER (ORDER BY since, key) AS turn FROM (
+                SELECT owner, key, since FROM owed_index
+                WHERE owner = $1 AND key NOT IN (SELECT unnest($2::uuid[]))
+                ORDER BY since, key LIMIT $3) oldest)
+            UNION ALL
+            (SELECT owner, key, row_number() OVER (ORDER BY since DESC, key DESC) FROM (
+                SELECT owner, key, since FROM owed_index
+                WHERE owner = $1 AND key NOT IN (SELECT unnest($2::uuid[]))
+                ORDER BY since DESC, key DESC LIMIT $4) newest))
         SELECT r.key, r.version, r.status, r.body::text, r.created_at, r.updated_at
-        FROM owed o
+        FROM (SELECT owner, key, min(turn) AS turn FROM owed
+              GROUP BY owner, key ORDER BY turn OFFSET 0) o
         CROSS JOIN LATERAL (
             SELECT * FROM records r WHERE r.owner = o.owner AND r.key = o.key OFFSET 0) r
-        ORDER BY o.since, o.key";
+        ORDER BY o.turn";
     REFUSED = "
         SELECT key, version, reason, since FROM refused_documents
         WHERE owner = $1 AND key >= $2 ORDER BY key LIMIT $3";
@@ -56,7 +61,7 @@ pub(super) async fn outbox(
     // Shards are even: of each, twice its share is enough to find the lowest rows of all.
     let each = max.min(2 * max.div_ceil(shards.len().max(1)));
     let asked = params![owner, shards, skip, limit(each), limit(max), int(from)?];
-    let rows = sessions.query(OUTBOX, asked).await?;
+    let rows = sessions.ask(step(OUTBOX, asked).within(Budget::of(max))).await?;
     // In order of id, so the first row met of a key is its lowest.
     let mut met = HashSet::with_capacity(rows.len());
     let mut of_shard: HashMap<u16, usize> = HashMap::new();
@@ -96,8 +101,8 @@ pub(super) async fn unindexed(
     let skip: Vec<Uuid> = skip.iter().map(|key| key.0).collect();
     let newest = max / 2;
     let asked = params![owner, skip, limit(max - newest), limit(newest)];
-    let rows = sessions.query(UNINDEXED, asked).await?;
-    rows.iter().map(record).collect()
+    let owed = step(UNINDEXED, asked).within(Budget::of(max));
+    sessions.ask(owed).await?.iter().map(record).collect()
 }
 
 pub(super) async fn refused(

@@ -8,6 +8,7 @@ use super::write::Rows;
 use bytes::Bytes;
 use ofs_events::{EventId, Key, Topic};
 use ofs_runtime::backoff::LONGEST;
+use ofs_runtime::budget::BATCH_BYTES;
 use ofs_runtime::log::Position;
 use ofs_runtime::store::{Claim, Parked, ParkedState, Parking, Settled};
 use std::time::Duration;
@@ -104,11 +105,15 @@ statements! {
         UPDATE parked_events SET next_at = now()
         WHERE owner = $1 AND state = 'parked' AND next_at > now() + ", longest!());
     DUE = concat!("
-        WITH due AS (
-            SELECT id FROM parked_events p
+        WITH heads AS (
+            SELECT id, next_at, octet_length(raw) AS size FROM parked_events p
             WHERE owner = $1::text AND state = 'parked' AND next_at <= now()
             AND topic = ANY ($4::text[]) AND ", free!(), "
-            ORDER BY next_at, id LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED) ",
+            ORDER BY next_at, id LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED),
+        due AS (
+            SELECT id FROM (
+                SELECT id, sum(size) OVER (ORDER BY next_at, id) - size AS before FROM heads) h
+            WHERE before < $5::bigint) ",
         take!("$2"), " WHERE id = ANY (ARRAY(SELECT id FROM due)) RETURNING ", columns!());
     CLAIM = concat!(take!("$2"), " WHERE id = $1 AND state = 'parked'
         AND topic = ANY ($3::text[]) AND ", free!(),
@@ -172,7 +177,7 @@ pub(super) async fn due(
 ) -> Result<Vec<Parked>, Failure> {
     let steps = [
         step(OVERDUE, params![owner]),
-        step(DUE, params![owner, micros(hold), limit(max), known()]),
+        step(DUE, params![owner, micros(hold), limit(max), known(), limit(BATCH_BYTES)]),
     ];
     let rows = sessions.run(&steps).await?.pop().unwrap_or_default();
     let mut due = rows.iter().filter_map(readable).collect::<Result<Vec<_>, _>>()?;

@@ -3,7 +3,9 @@
 
 use super::connect::{ATTEMPT, Server, chain};
 use deadpool_postgres::{Hook, HookError, Manager, Object, Pool, PoolError, Runtime};
+use futures::TryStreamExt;
 use futures::future::{MaybeDone, maybe_done, try_join_all};
+use ofs_runtime::budget::Budget;
 use ofs_runtime::store::Error;
 use std::time::Duration;
 use tokio_postgres::types::ToSql;
@@ -64,11 +66,20 @@ pub(super) type Param<'a> = Box<dyn ToSql + Sync + Send + 'a>;
 pub(super) struct Step<'a> {
     sql: Sql,
     params: Vec<Param<'a>>,
+    /// What its answer may hold; none if that is little.
+    budget: Option<Budget>,
+}
+
+impl Step<'_> {
+    /// Ends the answer when `budget` is used up. What the server still sends is thrown away.
+    pub(super) fn within(self, budget: Budget) -> Self {
+        Self { budget: Some(budget), ..self }
+    }
 }
 
 /// `sql` with `params`.
 pub(super) fn step(sql: Sql, params: Vec<Param<'_>>) -> Step<'_> {
-    Step { sql, params }
+    Step { sql, params, budget: None }
 }
 
 /// One value of a statement.
@@ -199,7 +210,12 @@ impl Sessions {
         sql: Sql,
         params: Vec<Param<'_>>,
     ) -> Result<Vec<Row>, Failure> {
-        let mut rows = self.run(&[step(sql, params)]).await?;
+        self.ask(step(sql, params)).await
+    }
+
+    /// Like [`Sessions::run`], for one step.
+    pub(super) async fn ask(&self, step: Step<'_>) -> Result<Vec<Row>, Failure> {
+        let mut rows = self.run(&[step]).await?;
         Ok(rows.pop().unwrap_or_default())
     }
 
@@ -209,7 +225,7 @@ impl Sessions {
         for step in steps {
             let statement = client.prepare_cached(step.sql.text).await.map_err(Failure::from)?;
             let params = step.params.iter().map(|param| &**param as &(dyn ToSql + Sync));
-            bound.push((statement, params.collect()));
+            bound.push((statement, params.collect(), step.budget));
         }
         let answers = tokio::time::timeout(PATIENCE, send(&client, &bound)).await;
         let answers = answers.unwrap_or_else(|_| {
@@ -223,13 +239,13 @@ impl Sessions {
     }
 }
 
-type Bound<'a> = (Statement, Vec<&'a (dyn ToSql + Sync)>);
+type Bound<'a> = (Statement, Vec<&'a (dyn ToSql + Sync)>, Option<Budget>);
 
 /// Sends every statement, then awaits the answers. The first failure is the reason of those after it.
 async fn send(client: &Client, bound: &[Bound<'_>]) -> Result<Vec<Vec<Row>>, Failure> {
     let mut answers = Vec::with_capacity(bound.len());
-    for (statement, params) in bound {
-        let mut answer = Box::pin(maybe_done(client.query(statement, params)));
+    for (statement, params, budget) in bound {
+        let mut answer = Box::pin(maybe_done(rows(client, statement, params, *budget)));
         // The first poll sends. What fails at once, and not by the server's word, was not sent (it is
         // too large), so the rest must not be sent as if it had been.
         if futures::poll!(answer.as_mut()).is_ready()
@@ -242,12 +258,36 @@ async fn send(client: &Client, bound: &[Bound<'_>]) -> Result<Vec<Vec<Row>>, Fai
         }
         answers.push(answer);
     }
-    let mut rows = Vec::with_capacity(answers.len());
+    let mut all = Vec::with_capacity(answers.len());
     for mut answer in answers {
         answer.as_mut().await;
-        rows.push(answer.as_mut().take_output().unwrap_or_else(|| Ok(Vec::new()))?);
+        all.push(answer.as_mut().take_output().unwrap_or_else(|| Ok(Vec::new()))?);
+    }
+    Ok(all)
+}
+
+async fn rows(
+    client: &Client,
+    statement: &Statement,
+    params: &[&(dyn ToSql + Sync)],
+    budget: Option<Budget>,
+) -> Result<Vec<Row>, tokio_postgres::Error> {
+    let answer = client.query_raw(statement, params.iter().copied()).await?;
+    let Some(mut budget) = budget else { return answer.try_collect().await };
+    let (mut answer, mut rows) = (std::pin::pin!(answer), Vec::new());
+    while let Some(row) = answer.try_next().await? {
+        let more = budget.spend(row.raw_size_bytes());
+        rows.push(row);
+        if !more {
+            break;
+        }
     }
     Ok(rows)
+}
+
+/// Whether `rows` are all that was asked for, or where `budget` ended them.
+pub(super) fn is_whole(rows: &[Row], mut budget: Budget) -> bool {
+    rows.iter().all(|row| budget.spend(row.raw_size_bytes()))
 }
 
 fn unreachable(error: PoolError) -> Failure {

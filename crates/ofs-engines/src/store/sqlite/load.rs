@@ -2,6 +2,7 @@
 
 use super::{Done, limit, uint};
 use ofs_events::{Key, Timestamp};
+use ofs_runtime::budget::{Budget, Weight};
 use ofs_runtime::store::{Loaded, Once, Record, Wanted};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -15,8 +16,14 @@ pub(super) fn load(connection: &Connection, wanted: &Wanted) -> Done<Loaded> {
     let mut queues = connection.prepare_cached(
         "SELECT DISTINCT topic FROM parked_events WHERE owner = ? AND key = ? AND state = 'parked'",
     )?;
+    let (mut budget, mut more) = (Budget::of(usize::MAX), true);
     for key in &wanted.keys {
+        if !more {
+            loaded.left.insert(*key);
+            continue;
+        }
         if let Some(found) = records.query_row(params![owner, key.0], record).optional()? {
+            more = budget.spend(found.weight());
             loaded.records.insert(*key, found);
         }
         for topic in queues.query_map(params![owner, key.0], |row| row.get::<_, String>(0))? {
@@ -66,8 +73,14 @@ pub(super) fn scan(
     let after = after.map_or(Vec::new(), |key| key.0.as_bytes().to_vec());
     let sql = format!("{RECORD} WHERE owner = ? AND key > ? ORDER BY key LIMIT ?");
     let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![owner, after, limit(max)], record)?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    let mut rows = statement.query(params![owner, after, limit(max)])?;
+    let (mut found, mut budget, mut more) = (Vec::new(), Budget::of(max), true);
+    while more && let Some(row) = rows.next()? {
+        let record = record(row)?;
+        more = budget.spend(record.weight());
+        found.push(record);
+    }
+    Ok(found)
 }
 
 /// A row of key, version, status, body, created_at, updated_at.

@@ -15,6 +15,7 @@ mod write;
 use crate::sqlite::{Abort, Database, Failure, OpenError, Options, Schema};
 use async_trait::async_trait;
 use ofs_events::{Key, Timestamp};
+use ofs_runtime::budget::{Room, Weight};
 use ofs_runtime::context::{Clock, Context};
 use ofs_runtime::log::Position;
 use ofs_runtime::store::{
@@ -53,6 +54,8 @@ pub struct SqliteStore {
     database: Database,
     instance: Uuid,
     clock: Clock,
+    /// For commits that wait for the writer.
+    room: Room,
 }
 
 impl SqliteStore {
@@ -70,7 +73,7 @@ impl SqliteStore {
         let drawn = Context::by("store", clock).new_id();
         let instance = database.write(move |connection| write::instance(connection, drawn)).await;
         let instance = instance.map_err(|abort| failed(error(abort).to_string()))?;
-        Ok(SqliteStore { database, instance, clock })
+        Ok(SqliteStore { database, instance, clock, room: Room::default() })
     }
 
     async fn read<T: Send + 'static>(
@@ -104,7 +107,13 @@ impl Store for SqliteStore {
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), Error> {
-        self.write(move |connection| write::commit(connection, commit)).await
+        let share = self.room.take(commit.weight()).await;
+        let commit = move |connection: &Connection| {
+            let committed = write::commit(connection, commit);
+            drop(share);
+            committed
+        };
+        self.write(commit).await
     }
 
     async fn outbox(

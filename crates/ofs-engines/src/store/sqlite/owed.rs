@@ -4,6 +4,7 @@ use super::load::record;
 use super::{Done, int, limit, uint};
 use bytes::Bytes;
 use ofs_events::{EventId, Key, Timestamp};
+use ofs_runtime::budget::{BATCH_BYTES, Budget, Weight};
 use ofs_runtime::store::{Depth, Depths, Outgoing, Record, Refused};
 use rusqlite::{Connection, Row, params};
 use std::collections::HashSet;
@@ -22,13 +23,13 @@ pub(super) fn outbox(
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(params![owner, int(from)?])?;
     let mut met: HashSet<Key> = skip.iter().copied().collect();
-    let mut found = Vec::new();
-    while found.len() < max
-        && let Some(row) = rows.next()?
-    {
+    let (mut found, mut budget, mut more) = (Vec::new(), Budget::of(max), max > 0);
+    while more && let Some(row) = rows.next()? {
         let key = Key(row.get(2)?);
         if shards.contains(&row.get(1)?) && met.insert(key) {
-            found.push(outgoing(row, key)?);
+            let row = outgoing(row, key)?;
+            more = budget.spend(row.weight());
+            found.push(row);
         }
     }
     Ok(found)
@@ -53,6 +54,7 @@ pub(super) fn unindexed(
 ) -> Done<Vec<Record>> {
     let mut skip: HashSet<Key> = skip.iter().copied().collect();
     let mut found = Vec::new();
+    let half = BATCH_BYTES / 2;
     for (order, most) in [("o.since, o.key", max - max / 2), ("o.since DESC, o.key DESC", max)] {
         let mut statement = connection.prepare_cached(&format!(
             "SELECT r.key, r.version, r.status, r.body, r.created_at, r.updated_at
@@ -60,11 +62,13 @@ pub(super) fn unindexed(
              WHERE o.owner = ? ORDER BY {order}"
         ))?;
         let mut rows = statement.query([owner])?;
-        while found.len() < most
-            && let Some(row) = rows.next()?
-        {
+        let mut budget = Budget::new(most - found.len(), half);
+        let mut more = budget.items() > 0;
+        while more && let Some(row) = rows.next()? {
             if skip.insert(Key(row.get(0)?)) {
-                found.push(record(row)?);
+                let record = record(row)?;
+                more = budget.spend(record.weight());
+                found.push(record);
             }
         }
     }

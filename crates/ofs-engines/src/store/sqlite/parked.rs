@@ -8,6 +8,7 @@ use super::{Done, after, int, limit, steady, uint};
 use crate::sqlite::{Abort, Failure};
 use bytes::Bytes;
 use ofs_events::{EventId, Key, Timestamp, Topic};
+use ofs_runtime::budget::{Budget, Weight};
 use ofs_runtime::log::Position;
 use ofs_runtime::store::{
     Claim, PARKED_LOOK, Parked, ParkedFilter, ParkedPage, ParkedState, Parking,
@@ -47,8 +48,16 @@ pub(super) fn claim_due(
     hold: Duration,
     max: usize,
 ) -> Done<Vec<Parked>> {
-    let ids = due(connection, owner, max)?;
-    ids.into_iter().map(|id| take(connection, id, hold)).collect()
+    let (mut claimed, mut budget) = (Vec::new(), Budget::of(max));
+    for id in due(connection, owner, max)? {
+        let parked = take(connection, id, hold)?;
+        let more = budget.spend(parked.weight());
+        claimed.push(parked);
+        if !more {
+            break;
+        }
+    }
+    Ok(claimed)
 }
 
 pub(super) fn claim(connection: &Connection, id: u64, hold: Duration) -> Done<Claim> {
@@ -134,15 +143,16 @@ pub(super) fn list(connection: &Connection, filter: &ParkedFilter, max: usize) -
     let mut last = int(filter.after.unwrap_or_default())?;
     let key = filter.key.map(|key| key.0);
     let mut rows = statement.query(params![last, key, limit(PARKED_LOOK)])?;
-    let (mut page, mut looked_at) = (ParkedPage::default(), 0);
+    let (mut page, mut looked_at, mut budget) = (ParkedPage::default(), 0, Budget::of(max));
     while let Some(row) = rows.next()? {
         let (wanted, id) = (wanted(filter, row)?, row.get(0)?);
-        if wanted && page.events.len() == max {
+        if wanted && budget.items() == 0 {
             page.next = Some(uint(last));
             return Ok(page);
         }
-        if wanted {
-            page.events.extend(find(connection, uint(id))?.map(|found| found.event));
+        if wanted && let Some(found) = find(connection, uint(id))? {
+            budget.spend(found.event.weight());
+            page.events.push(found.event);
         }
         (last, looked_at) = (id, looked_at + 1);
     }

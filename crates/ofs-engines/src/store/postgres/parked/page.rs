@@ -3,9 +3,10 @@
 
 use super::{name, readable};
 use crate::store::postgres::session::{
-    Failure, Sessions, params, snapshot, statements, step, value,
+    Failure, Sessions, is_whole, params, snapshot, statements, step, value,
 };
 use crate::store::postgres::values::{int, limit, number};
+use ofs_runtime::budget::Budget;
 use ofs_runtime::store::{PARKED_LOOK, ParkedFilter, ParkedPage, ParkedState};
 
 /// Those that are asked for among the next that an index gives: after `$1`, of owner `$2`, in state
@@ -68,10 +69,11 @@ pub(in crate::store::postgres) async fn list(
         (None, Some(ParkedState::Parked)) => (PAGE_OPEN, END_OPEN),
         (None, _) => (PAGE, END),
     };
-    let steps = snapshot(vec![step(page, asked), step(end, looked)]);
+    let budget = Budget::of(max.saturating_add(1));
+    let steps = snapshot(vec![step(page, asked).within(budget), step(end, looked)]);
     let mut answers = sessions.run(&steps).await?.into_iter().skip(1);
     let (mut rows, end) = (answers.next().unwrap_or_default(), answers.next().unwrap_or_default());
-    let more = rows.len() > max;
+    let more = rows.len() > max || !is_whole(&rows, budget);
     rows.truncate(max);
     let last = if more { rows.last() } else { end.first() };
     Ok(ParkedPage {
