@@ -8,11 +8,14 @@ use ofs_events::Topic;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 /// How often what couriers have appended is noted: what was lost later than that is not noticed.
 const EVERY: Duration = Duration::from_millis(200);
+/// How often what the log has noted is noted again: Kafka forgets it after a week.
+const RENEW: Duration = Duration::from_hours(24);
 /// Time until the next try when store or log did not answer.
 const RETRY: Duration = Duration::from_secs(2);
 /// The trouble's name.
@@ -62,12 +65,21 @@ impl Agreement {
     /// Compares, once store and log answer; then notes what is appended, until `stop`.
     pub async fn run(self, troubles: Troubles, stop: CancellationToken) {
         let mut compared = false;
+        let mut renewed: Option<Instant> = None;
         let mut pause = Duration::ZERO;
         while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
-            let done = if compared { self.note().await } else { self.report(&troubles).await };
-            compared |= done.is_ok();
+            let renews = compared && renewed.is_none_or(|at| at.elapsed() >= RENEW);
+            let done = match (compared, renews) {
+                (false, _) => self.report(&troubles).await,
+                (true, true) => self.renew().await,
+                (true, false) => self.note().await,
+            };
             pause = match done {
-                Ok(()) => EVERY,
+                Ok(()) => {
+                    compared = true;
+                    renewed = if renews { Some(Instant::now()) } else { renewed };
+                    EVERY
+                }
                 Err(error) => {
                     warn!(%error, "cannot compare store and log yet, will try again");
                     RETRY
@@ -160,6 +172,13 @@ impl Agreement {
             self.log.note_store(mark).await?;
         }
         Ok(Some(mark))
+    }
+
+    async fn renew(&self) -> Result<(), Error> {
+        if let Some(mark) = self.log.noted_store().await? {
+            self.log.note_store(mark).await?;
+        }
+        Ok(())
     }
 
     async fn note(&self) -> Result<(), Error> {

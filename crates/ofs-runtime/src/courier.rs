@@ -40,7 +40,8 @@ const RENEW: Duration = Duration::from_millis(1500);
 const POLL_MOST: Duration = Duration::from_millis(250);
 const POLL_LEAST: Duration = Duration::from_millis(5);
 
-/// How long deliveries are still started after the stop; the next process does the rest.
+/// How long deliveries go on after the stop; the next process does the rest, also what has arrived and
+/// is not settled.
 const FINISH: Duration = Duration::from_secs(5);
 
 /// The most keys that are left out when reading on; beyond it nothing is started until one of them
@@ -118,8 +119,8 @@ impl<L: Lane> Courier<L> {
         Self { books, lane, holder, slots, renewed: None, held, rest, end: None }
     }
 
-    /// Carries until `stop`, then finishes what is under way, for a short time also what is still owed
-    /// to a healthy receiver, and gives its lease back.
+    /// Carries until `stop`, then for a short time what is under way or still owed, and gives its lease
+    /// back.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut under_way = Deliveries::default();
         let mut idle = Backoff::new(POLL_LEAST, POLL_MOST);
@@ -144,7 +145,8 @@ impl<L: Lane> Courier<L> {
                 idle.reset();
                 continue;
             }
-            if under_way.is_empty() && stop.is_cancelled() {
+            let ended = self.end.is_some_and(|end| end <= Instant::now());
+            if ended || (under_way.is_empty() && stop.is_cancelled()) {
                 break;
             }
             let wait = idle.next_wait();

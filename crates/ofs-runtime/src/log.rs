@@ -222,6 +222,12 @@ pub trait Log: Send + Sync {
     /// The bounds of every partition of `topic`.
     async fn bounds(&self, topic: Topic) -> Result<Vec<Bounds>, Error>;
 
+    /// The same of those that can be read now, and the partitions that cannot, because no broker leads
+    /// them: none of them where the engine has no brokers.
+    async fn readable(&self, topic: Topic) -> Result<(Vec<Bounds>, Vec<u32>), Error> {
+        Ok((self.bounds(topic).await?, Vec::new()))
+    }
+
     /// Where `group` stands on `topics`.
     async fn lag(&self, group: &str, topics: &[Topic]) -> Result<Vec<Lag>, Error>;
 
@@ -230,6 +236,15 @@ pub trait Log: Send + Sync {
     /// # Errors
     /// [`Error::Busy`] if it has.
     async fn reset(&self, group: &str, topics: &[Topic], to: Reset) -> Result<(), Error>;
+
+    /// The groups that have a position on one of our topics, whoever they are, by name.
+    async fn groups(&self) -> Result<Vec<String>, Error>;
+
+    /// Forgets `group` and its positions. It must have no members.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if it has.
+    async fn forget(&self, group: &str) -> Result<(), Error>;
 
     /// How far the store was, as it was noted here; none on an engine that has no place for it.
     async fn noted_store(&self) -> Result<Option<StoreMark>, Error> {
@@ -289,7 +304,7 @@ pub enum Error {
     #[error("append to the log: {0}")]
     Refused(String),
     /// The group has members.
-    #[error("reset group {0}: it has members; stop its services first")]
+    #[error("group {0} has members; stop its services first")]
     Busy(String),
     /// The topics are not as they must be.
     #[error("prepare the log: {0}")]

@@ -161,6 +161,10 @@ async fn try_once(books: &Books, handler: &dyn Handler, parked: &Parked) -> Resu
     let item = read_again(parked);
     let mut commit = books.blank();
     let result = match &item.event {
+        // A build that could read it has parked it, and looks no more for what others cannot read.
+        Err(error) if error.is_unknown_type() && !parked.event.unknown_type => {
+            Err(Fault::Later(error.to_string()))
+        }
         Err(error) => Err(Fault::Event(error.to_string())),
         Ok(event) => {
             let wanted = Wanted { keys: vec![event.key()], ..Wanted::default() };

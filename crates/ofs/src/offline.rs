@@ -3,13 +3,13 @@
 mod repair;
 
 use crate::cli::door::entry;
-use crate::cli::{MigrateArgs, RepairArgs, ResetArgs, ResetTo, RunArgs};
+use crate::cli::{Exit, Failure, ForgetArgs, MigrateArgs, RepairArgs, ResetArgs, ResetTo, RunArgs};
 use crate::config::{Config, Inputs};
 use crate::run::{self, Plan};
 use crate::{engines, exposed, http, services, telemetry};
 use anyhow::{Context as _, bail};
 use ofs_events::Topic;
-use ofs_runtime::log::Reset;
+use ofs_runtime::log::{Lag, Reset};
 use ofs_runtime::pipeline::group_of;
 use ofs_runtime::service::Service;
 use serde_json::{Value, json};
@@ -40,8 +40,7 @@ pub async fn run(config: Config, args: &RunArgs) -> anyhow::Result<()> {
 /// If the data directory is in use, or the group cannot be moved.
 pub async fn reset(config: Config, args: &ResetArgs) -> anyhow::Result<Value> {
     let services = services::all(&config)?;
-    let Some(service) = services.iter().find(|service| group_of(service.name()) == args.group)
-    else {
+    let Some(service) = service_of(&services, &args.group) else {
         let known: Vec<String> = services.iter().map(|service| group_of(service.name())).collect();
         bail!("no group is called `{}`; groups are {}", args.group, known.join(", "));
     };
@@ -57,6 +56,60 @@ pub async fn reset(config: Config, args: &ResetArgs) -> anyhow::Result<Value> {
     engines.access.note(&entry.text()).await?;
     engines.log.reset(&args.group, &topics, to).await?;
     Ok(json!({ "group": args.group, "topics": topics }))
+}
+
+/// The consumer groups that have a position. On the embedded engines, the server must be stopped.
+///
+/// # Errors
+/// If the data directory is in use, or the log cannot be reached.
+pub async fn groups(config: Config) -> anyhow::Result<Value> {
+    let services = services::all(&config)?;
+    let engines =
+        engines::open(&config, &[]).await.context("`ofs events groups` needs a stopped server")?;
+    let mut groups = Vec::new();
+    for group in engines.log.groups().await? {
+        let service = service_of(&services, &group).map(|service| service.name());
+        let lags = engines.log.lag(&group, &Topic::ALL).await?;
+        let lags: Vec<&Lag> = lags.iter().filter(|lag| lag.position.is_some()).collect();
+        let events: u64 = lags.iter().map(|lag| lag.events).sum();
+        let oldest = lags.iter().filter_map(|lag| lag.oldest).min();
+        groups.push(json!({
+            "group": group, "service": service, "lagEvents": events, "oldest": oldest,
+        }));
+    }
+    Ok(json!({ "groups": groups }))
+}
+
+/// Forgets a consumer group. It must have no members.
+///
+/// # Errors
+/// If there is no such group, it has members, or it is a service's and that is not wanted.
+pub async fn forget(config: Config, args: &ForgetArgs) -> anyhow::Result<Value> {
+    let services = services::all(&config)?;
+    let engines =
+        engines::open(&config, &[]).await.context("`ofs events forget` needs a stopped server")?;
+    let known = engines.log.groups().await?;
+    if !known.contains(&args.group) {
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let text = format!("no group is called `{}`; there are {known}", args.group);
+        return Err(Failure::new(Exit::NotFound, text).into());
+    }
+    if let Some(service) = service_of(&services, &args.group).filter(|_| !args.force) {
+        let text = format!(
+            "{} is the group of {}, which would read from the oldest event again; add --force if \
+             that is what you want",
+            args.group, service.name
+        );
+        return Err(Failure::new(Exit::Conflict, text).into());
+    }
+    engines.access.note(&entry("events.forget").with(&args.group).text()).await?;
+    engines.log.forget(&args.group).await?;
+    Ok(json!({ "forgotten": args.group }))
+}
+
+/// The service whose group this is.
+fn service_of<'a>(services: &'a [Service], group: &str) -> Option<&'a Service> {
+    services.iter().find(|service| group_of(service.name()) == group)
 }
 
 /// What is damaged, and what store or log have lost; and whether all is well. The server must be

@@ -4,7 +4,7 @@
 
 use ofs_events::{CorrelationId, Event, EventId, Timestamp};
 use ofs_runtime::log::Position;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::HashSet;
 use utoipa::ToSchema;
 
@@ -23,9 +23,17 @@ pub struct Entry {
     pub correlation_id: CorrelationId,
     /// The event that caused it; null for the first.
     pub causation_id: Option<EventId>,
-    /// Where it was first read: `topic/partition@offset`; null while it was not.
+    /// Where it was first read: `topic/partition@offset`; null while it was not, or if that was on a
+    /// topic that this build does not know.
+    #[serde(default, deserialize_with = "known")]
     #[schema(value_type = Option<String>, required, example = "orders.events.v1/0@17")]
     pub position: Option<Position>,
+}
+
+/// A newer build reads topics that this one does not know.
+fn known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Position>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    Ok(text.and_then(|text| text.parse().ok()))
 }
 
 impl Entry {
@@ -95,6 +103,14 @@ mod tests {
         assert_eq!(ordered(&gap), [1, 3]);
         let siblings = [entry(5, Some(1), 8), entry(4, Some(1), 9), entry(1, None, 1)];
         assert_eq!(ordered(&siblings), [1, 5, 4]);
+    }
+
+    #[test]
+    fn an_event_of_a_topic_that_only_a_newer_build_knows_is_still_an_entry() {
+        let mut json = serde_json::to_value(entry(1, None, 1)).expect("JSON");
+        json["position"] = "returns.events.v1/0@7".into();
+        let read: Entry = serde_json::from_value(json).expect("an entry");
+        assert_eq!(read, entry(1, None, 1));
     }
 
     #[test]

@@ -174,6 +174,7 @@ conformance! {
         groups::two_members_of_a_group_share_and_take_over,
         groups::a_group_is_moved_to_the_earliest_the_latest_or_a_time,
         groups::a_group_with_members_is_not_moved,
+        groups::a_group_that_is_forgotten_begins_anew_and_one_with_members_is_not_forgotten,
         groups::lag_counts_what_is_unread,
         heavy::a_page_of_large_records_is_short,
         heavy::large_records_are_handed_out_a_few_at_a_time,

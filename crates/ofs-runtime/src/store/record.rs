@@ -35,7 +35,7 @@ impl Record {
 
     /// The record that replaces `previous` (or is the first), to be committed at `now`. Members of
     /// `previous` that `body` leaves out stay, also in the elements of lists: a newer build has written
-    /// them. A member is cleared with null.
+    /// them. A member is cleared with null, but for one of an element of a list.
     #[must_use]
     pub fn next<T: Serialize>(
         previous: Option<&Record>,
@@ -81,9 +81,10 @@ fn merge(whole: &mut Value, new: Value) {
     }
 }
 
-/// Whether `old` says all that `new` does.
+/// Whether `old` says all that `new` does. Null may stand for what this build could not read.
 fn says(old: &Value, new: &Value) -> bool {
     match (old, new) {
+        (_, Value::Null) => true,
         (Value::Object(old), Value::Object(new)) => {
             new.iter().all(|(name, new)| old.get(name).is_some_and(|old| says(old, new)))
         }
@@ -102,17 +103,17 @@ mod tests {
         let (key, now) = (Key(Uuid::from_u128(1)), Timestamp::from_micros(0));
         let theirs = json!({
             "id": 1, "lines": [1, 2], "facts": { "paid": false, "captured": true },
-            "told": [{ "what": "a", "by": 1 }, { "what": "b", "by": 2 }],
+            "told": [{ "what": "a", "by": 1 }, { "what": "b", "by": 2, "at": "theirs" }],
         });
         let before = Record::next(None, key, "any", &theirs, now);
         let ours = json!({
             "id": 1, "facts": { "paid": true }, "reason": null,
-            "told": [{ "what": "c" }, { "what": "b" }],
+            "told": [{ "what": "c" }, { "what": "b", "at": null }],
         });
         let after = Record::next(Some(&before), key, "any", &ours, now);
         let expected = json!({
             "id": 1, "lines": [1, 2], "facts": { "paid": true, "captured": true },
-            "told": [{ "what": "c" }, { "what": "b", "by": 2 }], "reason": null,
+            "told": [{ "what": "c" }, { "what": "b", "by": 2, "at": "theirs" }], "reason": null,
         });
         assert_eq!(after.read::<Value>().ok(), Some(expected));
     }

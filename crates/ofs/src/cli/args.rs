@@ -67,10 +67,11 @@ Examples:
         #[command(subcommand)]
         command: OrderCommand,
     },
-    /// Follow the events, or move a service's position among them.
+    /// Follow the events; see, move or forget the positions of consumer groups among them.
     #[command(before_help = "\
 Examples:
   ofs events tail --topic payments.events.v1
+  ofs events groups
   ofs events reset --group search-indexer-worker-v1 --to earliest")]
     Events {
         /// What to do.
@@ -226,6 +227,20 @@ Examples:
 
 What was handled already is recognized and not handled again.")]
     Reset(ResetArgs),
+    /// The consumer groups that have a position, whose they are, and what they have still to read. On
+    /// the embedded engines, it needs a stopped server.
+    #[command(before_help = "\
+Examples:
+  ofs events groups
+  ofs events groups --json | jq '.groups[] | select(.service == null)'")]
+    Groups,
+    /// Forget a consumer group that was given up or renamed. The SQLite log keeps all that a group has
+    /// still to read, for as long as it knows the group.
+    #[command(before_help = "\
+Examples:
+  ofs events groups
+  ofs events forget --group a-report-of-last-year")]
+    Forget(ForgetArgs),
 }
 
 /// `ofs repair`.
@@ -248,6 +263,17 @@ pub struct ResetArgs {
     /// Only this topic; may be given more than once. Else all that the group reads.
     #[arg(long = "topic", value_name = "TOPIC", value_parser = topic)]
     pub topics: Vec<Topic>,
+}
+
+/// `ofs events forget`.
+#[derive(Clone, Debug, Args)]
+pub struct ForgetArgs {
+    /// The consumer group, as `ofs events groups` names it.
+    #[arg(long, value_name = "GROUP")]
+    pub group: String,
+    /// Even if it is the group of one of our services, which then reads from the oldest event again.
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Where to.

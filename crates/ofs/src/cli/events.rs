@@ -1,4 +1,4 @@
-//! `ofs events tail`. (`ofs events reset` needs the server stopped and is not a client command.)
+//! `ofs events tail`. What sees or moves groups opens the engines itself, and is not a client command.
 
 use super::args::topic;
 use super::client::Client;
@@ -8,6 +8,7 @@ use clap::Args;
 use futures::StreamExt as _;
 use ofs_events::Topic;
 use serde_json::Value;
+use std::io::Write as _;
 use std::pin::pin;
 
 /// `ofs events tail`.
@@ -49,10 +50,25 @@ pub(super) async fn tail(format: Format, client: &Client, args: &TailArgs) -> an
             let detail = "the server ended the stream; it is shutting down";
             return Err(Failure::new(Exit::Unreachable, detail).into());
         };
-        show(format, &event?)?;
-        left -= 1;
+        let event = event?;
+        if let Some(places) = event.get("leaderless") {
+            missing(places);
+        } else {
+            show(format, &event)?;
+            left -= 1;
+        }
     }
     Ok(())
+}
+
+/// Not among the events: whoever counts or pipes those counts no partitions.
+fn missing(places: &Value) {
+    let places: Vec<String> = places.as_array().into_iter().flatten().map(output::plain).collect();
+    let text = match places.as_slice() {
+        [] => "all partitions have a leader again; what is theirs follows".to_owned(),
+        places => format!("{} cannot be read: no broker leads it", places.join(", ")),
+    };
+    let _ = writeln!(std::io::stderr(), "warning: {text}");
 }
 
 fn show(format: Format, record: &Value) -> anyhow::Result<()> {

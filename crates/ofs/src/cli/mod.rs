@@ -16,7 +16,7 @@ mod parked;
 mod pipeline;
 mod watch;
 
-pub use args::{Cli, Command, MigrateArgs, RepairArgs, ResetArgs, ResetTo, RunArgs};
+pub use args::{Cli, Command, ForgetArgs, MigrateArgs, RepairArgs, ResetArgs, ResetTo, RunArgs};
 pub use failure::{Exit, Failure};
 
 use crate::config::{Config, Flag, Inputs};
@@ -120,6 +120,16 @@ async fn with_config(format: Format, config: Config, command: &Command) -> anyho
         Command::Events { command: EventsCommand::Reset(args) } => {
             telemetry::logs(&config)?;
             let done = offline::reset(config, args).await?;
+            return Ok(output::document(format, &done)?);
+        }
+        Command::Events { command: EventsCommand::Groups } => {
+            telemetry::logs(&config)?;
+            let found = offline::groups(config).await?;
+            return Ok(output::document(format, &found)?);
+        }
+        Command::Events { command: EventsCommand::Forget(args) } => {
+            telemetry::logs(&config)?;
+            let done = offline::forget(config, args).await?;
             return Ok(output::document(format, &done)?);
         }
         _ => {}

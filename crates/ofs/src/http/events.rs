@@ -5,7 +5,7 @@
 use super::App;
 use super::place::{self, NoStart, Start};
 use super::raw::Raw;
-use super::tail::Tail;
+use super::tail::{Next, Tail};
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
@@ -113,7 +113,26 @@ impl From<Received> for Line {
     }
 }
 
-impl Line {
+/// The partitions that cannot be read now, because no broker leads them; what they hold is missing.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Leaderless {
+    /// Each as `topic/partition`; none once all can be read again.
+    #[schema(example = json!(["orders.events.v1/3"]))]
+    leaderless: Vec<String>,
+}
+
+/// A line of the answer.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub(super) enum Told {
+    /// A record.
+    Record(Box<Line>),
+    /// What is missing has changed.
+    Leaderless(Leaderless),
+}
+
+impl Told {
     fn json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
@@ -128,6 +147,10 @@ impl Line {
 /// server-sent events, with a single event `refused` whose data is the problem. An answer that
 /// breaks off ends with an aborted connection.
 ///
+/// While a partition has no leader, the others are read: a line, or an event `leaderless` without an
+/// `id`, names those that are missing, and again when they change. A reader who follows is given what
+/// they hold once they are led again.
+///
 /// `curl 'localhost:8080/events?topic=orders.events.v1'`,
 /// `curl -N -H 'Accept: text/event-stream' 'localhost:8080/events?from=latest'`
 #[utoipa::path(get, path = "/events", tag = "events", operation_id = "readEvents",
@@ -135,7 +158,7 @@ impl Line {
     params(Asked, ("Last-Event-ID" = Option<String>, Header,
         description = "The `id` of the last server-sent event received; goes on behind it")),
     responses((status = 200, description = "Records", content(
-            (Line = "application/x-ndjson"), (String = "text/event-stream"))),
+            (Told = "application/x-ndjson"), (String = "text/event-stream"))),
         (status = 400, description = "A parameter or Last-Event-ID is unknown or invalid, or the \
             position is not kept any more", body = Problem,
             content_type = "application/problem+json"),
@@ -200,14 +223,20 @@ fn wrong(parameter: &str, rule: &str) -> Problem {
     Problem::invalid_query(vec![Invalid::new(parameter, rule)])
 }
 
-/// The lines of `tail` with their cursors; an error is the last item.
-fn records(tail: Tail) -> impl Stream<Item = Result<(Line, String), log::Error>> {
+/// The lines of `tail`, records with their cursors; an error is the last item.
+fn told(tail: Tail) -> impl Stream<Item = Result<(Told, Option<String>), log::Error>> {
     stream::unfold(Some(tail), |tail| async move {
         let mut tail = tail?;
         match tail.next().await {
-            Ok(Some(record)) => {
+            Ok(Some(Next::Record(record))) => {
                 let cursor = tail.cursor(record.at);
-                Some((Ok((Line::from(record), cursor)), Some(tail)))
+                let line = Told::Record(Box::new(Line::from(record)));
+                Some((Ok((line, Some(cursor))), Some(tail)))
+            }
+            Ok(Some(Next::Leaderless(places))) => {
+                let places = places.iter().map(|(topic, partition)| format!("{topic}/{partition}"));
+                let line = Told::Leaderless(Leaderless { leaderless: places.collect() });
+                Some((Ok((line, None)), Some(tail)))
             }
             Ok(None) => None,
             Err(error) => {
@@ -220,15 +249,21 @@ fn records(tail: Tail) -> impl Stream<Item = Result<(Line, String), log::Error>>
 
 fn lines(tail: Tail) -> Response {
     use futures::StreamExt;
-    let lines = records(tail).map(|record| record.map(|(line, _)| Bytes::from(line.json() + "\n")));
+    let lines = told(tail).map(|told| told.map(|(line, _)| Bytes::from(line.json() + "\n")));
     let content_type = [(header::CONTENT_TYPE, "application/x-ndjson")];
     (content_type, Body::from_stream(lines)).into_response()
 }
 
 fn server_sent(tail: Tail) -> Response {
     use futures::StreamExt;
-    let events = records(tail).map(|record| {
-        record.map(|(line, cursor)| SseEvent::default().id(cursor).data(line.json()))
+    let events = told(tail).map(|told| {
+        told.map(|(line, cursor)| {
+            let event = SseEvent::default().data(line.json());
+            match cursor {
+                Some(cursor) => event.id(cursor),
+                None => event.event("leaderless"),
+            }
+        })
     });
     let heartbeat = KeepAlive::new().interval(HEARTBEAT).text("heartbeat");
     Sse::new(events).keep_alive(heartbeat).into_response()

@@ -175,8 +175,14 @@ impl Start {
         }
     }
 
+    /// How far the reader had come in a partition whose bounds are not known.
+    pub(super) fn before(&self, topic: Topic, partition: u32) -> Option<Reached> {
+        let own = |place: Position| (place.topic, place.partition) == (topic, partition);
+        self.reached.iter().find(|reached| own(reached.position())).copied()
+    }
+
     /// Refuses partitions that the log does not have, and topics that are not read or were not.
-    pub(super) fn check(&self, topic: Topic, bounds: &[Bounds]) -> Result<(), NoStart> {
+    pub(super) fn check(&self, topic: Topic, partitions: &[u32]) -> Result<(), NoStart> {
         let named = self.reached.iter().map(Reached::position);
         let mut named = named.chain(self.only().map(|place| place.at)).peekable();
         if !self.reached.is_empty() && !self.reached.iter().any(|r| r.position().topic == topic) {
@@ -190,9 +196,8 @@ impl Start {
                 "belongs to a reading with {topic}; ask as you asked then"
             )));
         }
-        let missing = named.find(|place| {
-            place.topic == topic && !bounds.iter().any(|own| own.partition == place.partition)
-        });
+        let missing =
+            named.find(|place| place.topic == topic && !partitions.contains(&place.partition));
         missing.map_or(Ok(()), |place| {
             Err(NoStart::Place(format!("{topic} has no partition {}", place.partition)))
         })

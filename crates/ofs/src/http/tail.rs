@@ -2,11 +2,11 @@
 //!
 //! The order between partitions is that of appending, as well as it can be told while reading.
 
-use super::place::{self, NoStart, Place, Reached, Start};
+use super::place::{self, From, NoStart, Reached, Start};
 use ofs_events::{Key, Timestamp, Topic};
 use ofs_runtime::budget::{BATCH_BYTES, Budget, Weight};
 use ofs_runtime::log::{Bounds, Error, Log, Position, Received};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -44,7 +44,7 @@ impl Part {
     fn take(&mut self) -> Option<Received> {
         let record = self.held.pop_front()?;
         let appended_at = Some(record.appended_at);
-        self.reached = Reached::Given(Place { at: record.at, appended_at });
+        self.reached = Reached::Given(place::Place { at: record.at, appended_at });
         Some(record)
     }
 
@@ -82,9 +82,9 @@ impl Part {
 
     /// Fails if what is to be read next is not kept any more.
     async fn kept(&self, log: &dyn Log) -> Result<(), Error> {
-        let bounds = log.bounds(self.topic).await?;
+        let (bounds, _) = log.readable(self.topic).await?;
         let own = bounds.into_iter().find(|bounds| bounds.partition == self.partition);
-        own.map_or(Ok(()), |own| self.within(own))
+        own.map_or(Err(without_leader((self.topic, self.partition))), |own| self.within(own))
     }
 
     fn within(&self, bounds: Bounds) -> Result<(), Error> {
@@ -97,15 +97,33 @@ impl Part {
     }
 }
 
+/// A partition of a topic.
+pub(super) type Place = (Topic, u32);
+
+/// What comes next in a [`Tail`].
+pub(super) enum Next {
+    Record(Received),
+    /// The partitions that cannot be read now, because no broker leads them, are these; they were others
+    /// before.
+    Leaderless(Vec<Place>),
+}
+
 /// A reader of some partitions.
 pub(super) struct Tail {
     log: Arc<dyn Log>,
+    topics: Vec<Topic>,
     parts: Vec<Part>,
     order: Option<Key>,
-    /// A partition that is added later is read, too.
+    /// A partition that is added later, or led later, is read, too.
     whole: bool,
+    /// Those that are read from where they end when they are first seen.
+    from_end: BTreeSet<Place>,
     follow: bool,
     stop: CancellationToken,
+    /// Those that cannot be read now.
+    leaderless: BTreeSet<Place>,
+    /// Those of which the client was told that they cannot be.
+    told: BTreeSet<Place>,
 }
 
 impl Tail {
@@ -118,37 +136,97 @@ impl Tail {
         follow: bool,
         stop: CancellationToken,
     ) -> Result<Tail, NoStart> {
-        let mut parts = Vec::new();
+        let only = start.only().map(|place| (place.at.topic, place.at.partition));
+        let mut tail = Tail {
+            log,
+            topics: start.topics.clone(),
+            parts: Vec::new(),
+            order,
+            whole: only.is_none(),
+            from_end: BTreeSet::new(),
+            follow,
+            stop,
+            leaderless: BTreeSet::new(),
+            told: BTreeSet::new(),
+        };
         for topic in start.topics.iter().copied() {
-            let bounds = log.bounds(topic).await?;
-            start.check(topic, &bounds)?;
+            let (bounds, leaderless) = tail.log.readable(topic).await?;
+            let known = bounds.iter().map(|bounds| bounds.partition);
+            start.check(topic, &known.chain(leaderless.iter().copied()).collect::<Vec<_>>())?;
             for bounds in bounds {
-                let reached = start.next(&*log, topic, bounds).await?;
-                parts.extend(reached.map(|reached| Part::new(topic, bounds, reached)));
+                let reached = start.next(&*tail.log, topic, bounds).await?;
+                tail.parts.extend(reached.map(|reached| Part::new(topic, bounds, reached)));
+            }
+            for place in leaderless.into_iter().map(|partition| (topic, partition)) {
+                match only {
+                    Some(only) if only != place => continue,
+                    Some(_) => return Err(NoStart::Log(without_leader(place))),
+                    None => tail.leave_out(place, start),
+                }
             }
         }
-        Ok(Tail { log, parts, order, whole: start.only().is_none(), follow, stop })
+        Ok(tail)
     }
 
-    /// The next record; none at the end.
-    pub(super) async fn next(&mut self) -> Result<Option<Received>, Error> {
+    /// Reads all but this partition, until somebody leads it.
+    fn leave_out(&mut self, place: Place, start: &Start) {
+        let (topic, partition) = place;
+        self.leaderless.insert(place);
+        match start.before(topic, partition) {
+            Some(reached) => {
+                let (first, end) = (reached.next(), reached.next());
+                self.parts.push(Part::new(topic, Bounds { partition, first, end }, reached));
+            }
+            None if matches!(start.from, From::Latest) && start.reached.is_empty() => {
+                self.from_end.insert(place);
+            }
+            None => {}
+        }
+    }
+
+    /// What comes next; none at the end.
+    pub(super) async fn next(&mut self) -> Result<Option<Next>, Error> {
         while !self.stop.is_cancelled() {
-            let share = BATCH_BYTES / self.parts.len().max(1);
-            for part in &mut self.parts {
-                part.fill(&*self.log, share).await?;
+            self.fill().await?;
+            if self.leaderless != self.told {
+                self.told.clone_from(&self.leaderless);
+                return Ok(Some(Next::Leaderless(self.told.iter().copied().collect())));
             }
             let oldest = self.parts.iter_mut().filter(|part| !part.held.is_empty());
             let oldest = oldest.min_by_key(|part| part.age());
             match oldest.and_then(Part::take) {
-                Some(record) if self.wants(&record) => return Ok(Some(record)),
+                Some(record) if self.wants(&record) => return Ok(Some(Next::Record(record))),
                 Some(_) => {}
                 None if self.follow => self.wait().await?,
                 // A partition may have been read to a gap: look again until each is at its end.
-                None if self.parts.iter().all(|part| part.next >= part.end) => return Ok(None),
+                None if self.parts.iter().all(|part| self.is_done(part)) => return Ok(None),
                 None => {}
             }
         }
         Ok(None)
+    }
+
+    fn is_done(&self, part: &Part) -> bool {
+        part.next >= part.end || self.leaderless.contains(&(part.topic, part.partition))
+    }
+
+    /// Fills every part that can be read.
+    async fn fill(&mut self) -> Result<(), Error> {
+        let share = BATCH_BYTES / self.parts.len().max(1);
+        for part in &mut self.parts {
+            let place = (part.topic, part.partition);
+            if self.leaderless.contains(&place) {
+                continue;
+            }
+            if let Err(error) = part.fill(&*self.log, share).await {
+                let (_, leaderless) = self.log.readable(part.topic).await?;
+                if !self.whole || !leaderless.contains(&part.partition) {
+                    return Err(error);
+                }
+                self.leaderless.insert(place);
+            }
+        }
+        Ok(())
     }
 
     /// From where to go on after the record at `given`, which was the last.
@@ -169,25 +247,39 @@ impl Tail {
         if self.stop.run_until_cancelled(pause).await.is_none() {
             return Ok(());
         }
-        let mut topics: Vec<Topic> = self.parts.iter().map(|part| part.topic).collect();
-        topics.sort_unstable();
-        topics.dedup();
-        for topic in topics {
-            for bounds in self.log.bounds(topic).await? {
-                let partition = bounds.partition;
-                match self.parts.iter_mut().find(|part| part.is(topic, partition)) {
-                    Some(part) => {
-                        part.within(bounds)?;
-                        part.end = bounds.end;
-                    }
-                    None if self.whole => {
-                        let first = Position { topic, partition, offset: bounds.first };
-                        self.parts.push(Part::new(topic, bounds, Reached::Next(first)));
-                    }
-                    None => {}
+        for topic in self.topics.clone() {
+            let (bounds, leaderless) = self.log.readable(topic).await?;
+            self.leaderless.retain(|place| place.0 != topic);
+            for place in leaderless.into_iter().map(|partition| (topic, partition)) {
+                let is_read = self.parts.iter().any(|part| part.is(place.0, place.1));
+                if !self.whole && is_read {
+                    return Err(without_leader(place));
                 }
+                self.leaderless.extend(self.whole.then_some(place));
+            }
+            for bounds in bounds {
+                self.extend(topic, bounds)?;
             }
         }
         Ok(())
     }
+
+    /// Reads on up to where the partition ends now.
+    fn extend(&mut self, topic: Topic, bounds: Bounds) -> Result<(), Error> {
+        let partition = bounds.partition;
+        if let Some(part) = self.parts.iter_mut().find(|part| part.is(topic, partition)) {
+            part.within(bounds)?;
+            part.end = bounds.end;
+        } else if self.whole {
+            let at_end = self.from_end.remove(&(topic, partition));
+            let offset = if at_end { bounds.end } else { bounds.first };
+            let next = Position { topic, partition, offset };
+            self.parts.push(Part::new(topic, bounds, Reached::Next(next)));
+        }
+        Ok(())
+    }
+}
+
+fn without_leader((topic, partition): Place) -> Error {
+    Error::Unavailable(format!("{topic}/{partition} has no leader"))
 }

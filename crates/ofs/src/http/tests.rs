@@ -1,6 +1,7 @@
 //! The operator's routes on the embedded engines, asked as a client asks.
 
 mod house;
+mod leaderless;
 
 use axum::body::{Body, BodyDataStream};
 use axum::http::{Request, StatusCode};

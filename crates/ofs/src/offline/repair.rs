@@ -1,15 +1,18 @@
 //! `ofs repair`: makes store and log agree again after one of them has lost something.
 //!
 //! An order that only the log knows is stored again; an event that the log has lost is owed again, if
-//! its order is not finished. Then all services read the log from its beginning.
+//! its order is not finished. Then all services read the log from its beginning, and the index is built
+//! anew.
 
 use crate::engines::Engines;
 use crate::told::told;
 use anyhow::Context as _;
 use ofs_events::{Event, EventId, Key, OrderStatus, Topic};
 use ofs_runtime::agreement::Agreement;
+use ofs_runtime::books::Books;
 use ofs_runtime::log::{Bounds, Message, Received, Reset};
 use ofs_runtime::pipeline::group_of;
+use ofs_runtime::rebuild::Rebuild;
 use ofs_runtime::service::Service;
 use ofs_runtime::store::{Commit, Record, SHARDS, Wanted};
 use order_service::order;
@@ -87,6 +90,11 @@ pub async fn repair(
         engines.log.reset(&group, topics, Reset::Earliest).await?;
     }
     let applied = examine(engines, true).await?;
+    if rewinds {
+        // The index may hold higher versions than the records have now, and would take no lower ones.
+        let books = Books::new(search_indexer_worker::NAME, Arc::clone(&engines.store));
+        Rebuild::new(books, Arc::clone(&engines.index)).start().await?;
+    }
     agreement.settle().await?;
     Ok(Repair { applied: true, rewound: found.rewound, lost: found.lost, ..applied })
 }

@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -167,6 +167,14 @@ impl Log for HalfClosed {
         down()
     }
 
+    async fn groups(&self) -> Result<Vec<String>, log::Error> {
+        down()
+    }
+
+    async fn forget(&self, _: &str) -> Result<(), log::Error> {
+        down()
+    }
+
     async fn prepare(&self, _: Layout) -> Result<(), log::Error> {
         down()
     }
@@ -224,4 +232,70 @@ async fn what_the_log_does_not_take_now_waits_alone_and_is_not_forgotten() {
     until(3_000).await;
     stop.cancel();
     carrying.await.expect("it ends");
+}
+
+/// A log that has been sent something, and never says what became of it.
+struct Mute(Semaphore);
+
+#[async_trait]
+impl Log for Mute {
+    async fn append(&self, _: Vec<Message>) -> Vec<Result<Position, log::Error>> {
+        self.0.add_permits(1);
+        std::future::pending().await
+    }
+
+    async fn subscribe(&self, _: &str, _: &[Topic]) -> Result<Box<dyn Subscription>, log::Error> {
+        down()
+    }
+
+    async fn read(&self, _: Topic, _: u32, _: u64, _: usize) -> Result<Vec<Received>, log::Error> {
+        down()
+    }
+
+    async fn bounds(&self, _: Topic) -> Result<Vec<Bounds>, log::Error> {
+        down()
+    }
+
+    async fn lag(&self, _: &str, _: &[Topic]) -> Result<Vec<Lag>, log::Error> {
+        down()
+    }
+
+    async fn reset(&self, _: &str, _: &[Topic], _: Reset) -> Result<(), log::Error> {
+        down()
+    }
+
+    async fn groups(&self) -> Result<Vec<String>, log::Error> {
+        down()
+    }
+
+    async fn forget(&self, _: &str) -> Result<(), log::Error> {
+        down()
+    }
+
+    async fn prepare(&self, _: Layout) -> Result<(), log::Error> {
+        down()
+    }
+
+    async fn tidy(&self, _: Duration, _: &[Reader]) -> Result<(), log::Error> {
+        down()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_does_not_wait_for_what_becomes_of_a_delivery_that_hangs() {
+    let system = System::new();
+    let store = system.engines().await.store;
+    let books = Books::new("order-service", Arc::clone(&store));
+    owe(&books, 1..2).await;
+    let log = Arc::new(Mute(Semaphore::new(0)));
+    let agreement = Agreement::new(Arc::clone(&store), log.clone());
+    let courier = Courier::new(books, OutboxLane::new(log.clone(), agreement));
+    let stop = CancellationToken::new();
+    let carrying = tokio::spawn(courier.run(stop.clone()));
+    log.0.acquire().await.expect("it is sent").forget();
+    stop.cancel();
+    let ended = tokio::time::timeout(Duration::from_secs(8), carrying).await;
+    ended.expect("it ends in time").expect("without a panic");
+    let owed = store.depths().await.expect("depths").outbox;
+    assert_eq!(owed[0].rows, 1, "the next process sends it again");
 }

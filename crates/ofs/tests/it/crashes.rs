@@ -50,7 +50,8 @@ struct First {
 async fn first_appearances(url: &str, topic: &str) -> HashMap<String, Vec<First>> {
     let mut by_order: HashMap<String, Vec<First>> = HashMap::new();
     for line in events(url, topic).await {
-        let event = &line["event"];
+        // A build that is older than an event cannot tell what it is.
+        let Some(event) = line.get("event") else { continue };
         let text = |value: &Value| value.as_str().expect("text").to_owned();
         let firsts = by_order.entry(text(&event["payload"]["orderId"])).or_default();
         let id = text(&event["eventId"]);

@@ -2,10 +2,12 @@
 //! the rest goes on, and nothing that was accepted is lost.
 
 use crate::crashes::{Accepted, assert_all_end_right, load};
-use crate::server::{PATIENCE, Server, get, http, order, place, until, until_status};
+use crate::resuming::{live, live_until, member};
+use crate::server::{PATIENCE, Server, events, get, http, order, place, until, until_status};
 use crate::servers::{Servers, Urls};
 use crate::system::{SERVICES, System};
 use ofs_events::Topic;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
@@ -165,21 +167,79 @@ async fn a_partition_without_a_leader_waits_alone() {
             assert_eq!(topic["lagEvents"], 0, "{view}");
         }
     }
+    let (before, last) = read_the_others(&system, &url).await;
     let told = system.ofs(Some(&url), &["pipeline"]);
     let told = String::from_utf8_lossy(&told.stderr).into_owned();
     assert!(told.contains("payments.events.v1/3 has no leader"), "{told}");
     // A process that starts meanwhile takes up all the others.
+    let began = Instant::now();
     std::thread::scope(|scope| {
         for process in &mut processes {
             scope.spawn(|| assert_eq!(process.stop(), Some(0)));
         }
     });
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(10), "a stop waits for what cannot be delivered: {took:?}");
     let processes = four(&system);
     let url = processes[0].url.clone();
     accepted.extend(loads(&url, 0..1).await);
     until_the_rest_is_final(&url, &accepted).await;
+    let client = url.clone();
+    let following = tokio::spawn(async move {
+        let led_again = |events: &[String]| {
+            let all = events.iter().position(|event| event.contains(r#""leaderless":[]"#));
+            let is_theirs = |event: &String| event.contains("id: orders.events.v1/3@");
+            all.is_some_and(|all| events[all..].iter().any(is_theirs))
+        };
+        live_until(&client, None, led_again).await
+    });
+    until(&format!("{url}/pipeline"), "two partitions without a leader", |_, view| {
+        view["services"][0]["topics"][0]["leaderless"] == serde_json::json!([0, 3])
+    })
+    .await;
     servers.bring_back("kafka-1");
     assert_all_end_right(&system, &url, &accepted).await;
+    let followed = tokio::time::timeout(PATIENCE, following).await.expect("all is read in the end");
+    assert!(followed.expect("a reader").len() > accepted.len());
+    assert_nothing_was_missed(&url, before, &last).await;
+}
+
+/// While partitions 0 and 3 of each topic have no leader: the others are read, and those are named.
+/// Answers with the positions that a live reader was given, and the last id.
+async fn read_the_others(system: &System, url: &str) -> (BTreeSet<String>, String) {
+    let told = system.ofs(Some(url), &["events", "tail", "--no-follow", "--json"]);
+    assert!(told.status.success() && told.stdout.len() > 100_000, "{told:?}");
+    let told = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert!(told.contains("orders.events.v1/0, orders.events.v1/3"), "{told}");
+    let mut events = live(url, None, 51).await;
+    let first = events.remove(0);
+    assert_eq!(member(&first, "event"), Some("leaderless"), "{first}");
+    assert_eq!(member(&first, "id"), None, "a reader goes on behind records only");
+    let data: serde_json::Value =
+        serde_json::from_str(member(&first, "data").expect("data")).expect("JSON");
+    let missing = Topic::ALL.map(|topic| [0, 3].map(|partition| format!("{topic}/{partition}")));
+    assert_eq!(data["leaderless"], serde_json::json!(missing.concat()));
+    let last = events.last().and_then(|event| member(event, "id")).expect("an id").to_owned();
+    (events.iter().map(|event| position(event)).collect(), last)
+}
+
+/// Where the record of a server-sent event stands.
+fn position(event: &str) -> String {
+    let id = member(event, "id").unwrap_or_else(|| panic!("no record: {event}"));
+    id.split(['~', ';']).next().expect("a position").to_owned()
+}
+
+/// A live reader that goes on behind `last` is given all that it was not given `before`, once.
+async fn assert_nothing_was_missed(url: &str, mut before: BTreeSet<String>, last: &str) {
+    let mut all = BTreeSet::new();
+    for topic in Topic::ALL {
+        let lines = events(url, topic.name()).await;
+        all.extend(lines.iter().map(|line| line["position"].as_str().expect("it").to_owned()));
+    }
+    for event in live(url, Some(last), all.len() - before.len()).await {
+        assert!(before.insert(position(&event)), "given twice: {event}");
+    }
+    assert!(before == all, "{} of {} records", before.len(), all.len());
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn assigned(topic: &Value) -> u64 {
 const TWO_STEPS: Duration = Duration::from_secs(90);
 
 /// Waits until the two have divided all partitions between them.
-async fn until_shared(service: &str, [one, other]: &[Server; 2]) {
+pub async fn until_shared(service: &str, [one, other]: &[Server; 2]) {
     let began = Instant::now();
     loop {
         let (mine, all) = partitions(&one.url, service).await;

@@ -1,26 +1,27 @@
 //! `ofs repair`: what the store lost comes back from the log, and what the log lost from the store.
 
-use crate::server::{Server, get, place_all, until, until_status};
+use crate::server::{PATIENCE, Server, get, place_all, post, until, until_status};
 use crate::system::{System, json};
 use ofs_events::{CorrelationId, Event, OrderCreatedV1, OrderId, Payload, PaymentAuthorizedV1};
 use ofs_runtime::context::Context;
 use ofs_runtime::log::Message;
 use serde_json::Value;
 use std::path::Path;
+use std::time::Instant;
 
-const SCHEDULED: &str = "FulfillmentScheduled";
+pub const SCHEDULED: &str = "FulfillmentScheduled";
 
-fn repair(system: &System, args: &[&str]) -> Value {
+pub fn repair(system: &System, args: &[&str]) -> Value {
     let args = [&["--json", "repair"], args].concat();
     json(&system.ofs(None, &args))
 }
 
-fn ids(list: &Value) -> Vec<&str> {
+pub fn ids(list: &Value) -> Vec<&str> {
     list.as_array().expect("a list").iter().filter_map(Value::as_str).collect()
 }
 
 /// Waits until `service` owes nothing to the log.
-async fn until_published(server: &Server, service: &str) {
+pub async fn until_published(server: &Server, service: &str) {
     let owes_nothing = |pipeline: &Value| {
         let services = pipeline["services"].as_array().expect("services");
         let station = services.iter().find(|one| one["service"] == service).expect("it");
@@ -157,6 +158,7 @@ async fn a_store_older_than_its_log_catches_up() {
     }
     let search = format!("{}/orders/search?limit=1", server.url);
     until(&search, "all documents", |_, body| body["total"] == 10).await;
+    until_the_index_agrees(&server).await;
     assert_eq!(server.stop(), Some(0));
     assert_eq!(system.charges().len(), 10, "nobody is charged again");
 }
@@ -201,8 +203,20 @@ async fn a_service_that_cannot_read_on_says_why_and_goes_on_after_a_repair() {
     until(&format!("{}/health/ready", server.url), "ready", |status, _| status == 200).await;
 }
 
+/// Waits until every document is what its record says.
+pub async fn until_the_index_agrees(server: &Server) {
+    let began = Instant::now();
+    loop {
+        let (status, verified) = post(&format!("{}/index/verify", server.url), None).await;
+        if status == 200 && verified["differences"] == 0 {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "{status} {verified}");
+    }
+}
+
 /// Waits until a start finds what is missing, which `words` tell, and a repair has brought it back.
-async fn until_missed_and_repaired(system: &System, words: &str, placed: &[String]) {
+pub async fn until_missed_and_repaired(system: &System, words: &str, placed: &[String]) {
     let unready = async |system: &System| {
         let mut server = system.start();
         let ready = format!("{}/health/ready", server.url);

@@ -9,15 +9,25 @@ const ORDERS: usize = 8;
 const EVENTS: usize = 3 * ORDERS;
 
 /// A server-sent event: its members by name.
-fn member<'a>(event: &'a str, name: &str) -> Option<&'a str> {
+pub fn member<'a>(event: &'a str, name: &str) -> Option<&'a str> {
     let mut members = event.lines().filter_map(|line| line.split_once(": "));
     members.find(|(own, _)| *own == name).map(|(_, value)| value)
 }
 
 /// Up to `count` events, from behind the one whose id was `last`; fewer if the answer ends.
-async fn live(server: &Server, last: Option<&str>, count: usize) -> Vec<String> {
-    let url = format!("{}/events", server.url);
-    let request = http().get(url).header("accept", "text/event-stream");
+pub async fn live(url: &str, last: Option<&str>, count: usize) -> Vec<String> {
+    let mut events = live_until(url, last, |events| events.len() >= count).await;
+    events.truncate(count);
+    events
+}
+
+/// As [`live`], until what has come is enough.
+pub async fn live_until(
+    url: &str,
+    last: Option<&str>,
+    enough: impl Fn(&[String]) -> bool,
+) -> Vec<String> {
+    let request = http().get(format!("{url}/events")).header("accept", "text/event-stream");
     let request = last.into_iter().fold(request, |request, id| request.header("last-event-id", id));
     let mut answer = request.send().await.expect("an answer");
     assert_eq!(answer.status(), 200);
@@ -28,16 +38,14 @@ async fn live(server: &Server, last: Option<&str>, count: usize) -> Vec<String> 
             events.extend((!event.starts_with(':')).then(|| event.to_owned()));
             text = rest.to_owned();
         }
-        if events.len() >= count {
-            break;
+        if enough(&events) {
+            return events;
         }
         match answer.chunk().await.expect("a chunk") {
             Some(chunk) => text += &String::from_utf8_lossy(&chunk),
-            None => break,
+            None => return events,
         }
     }
-    events.truncate(count);
-    events
 }
 
 async fn with_orders(system: &System) -> Server {
@@ -54,7 +62,7 @@ async fn a_reader_that_reconnects_gets_every_event_once(system: System) {
     let mut seen = BTreeSet::new();
     while seen.len() < EVENTS {
         let wanted = 5.min(EVENTS - seen.len());
-        let events = live(&server, last.as_deref(), wanted).await;
+        let events = live(&server.url, last.as_deref(), wanted).await;
         assert_eq!(events.len(), wanted, "{events:?}");
         for event in &events {
             let id = member(event, "id").expect("an id");
@@ -69,7 +77,7 @@ on_every_set!(a_reader_that_reconnects_gets_every_event_once, a_place_in_another
 
 async fn a_place_in_another_log_is_refused(system: System) {
     let server = with_orders(&system).await;
-    let [first, ..] = &live(&server, None, EVENTS).await[..] else { panic!("events") };
+    let [first, ..] = &live(&server.url, None, EVENTS).await[..] else { panic!("events") };
     let id = member(first, "id").expect("an id").to_owned();
     let (place, _) = id.split_once(';').expect("other partitions");
     let of_one = format!("{}/events?from={place}", server.url);
@@ -84,7 +92,7 @@ async fn a_place_in_another_log_is_refused(system: System) {
         id.replacen('@', "@1000000", 1),
         id.replacen("/0@", "/777@", 1),
     ] {
-        let answer = live(&server, Some(&foreign), 2).await;
+        let answer = live(&server.url, Some(&foreign), 2).await;
         let [event] = &answer[..] else { panic!("{foreign}: {answer:?}") };
         assert_eq!(member(event, "event"), Some("refused"), "{foreign}: {event}");
         assert!(event.contains("urn:ofs:problem:invalid-header"), "{event}");

@@ -168,7 +168,8 @@ async fn both_builds_side_by_side_on_the_way_up_and_on_the_way_back() {
     // While it runs, half of what is owed is its own, and it cannot send all of that.
     assert_eq!(pairs[0][1].stop(), Some(0));
     until_nothing_waits_and_nothing_is_forgotten(&pairs[0][0].url, &theirs).await;
-    let old = &pairs[3][1].url;
+    pairs[0][1] = builds.old(&["--service", "order-service"]);
+    let old = &pairs[0][1].url;
     assert_all_end_right(&builds.system, old, &[&ours[..], &theirs].concat()).await;
     builds.assert_records_keep_their_members(&theirs).await;
 }

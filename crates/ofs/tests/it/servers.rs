@@ -2,6 +2,7 @@
 //! take down. Clients that are not ours look at them.
 
 use crate::system::System;
+use ofs_events::Topic;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -42,6 +43,41 @@ impl Urls {
             store: format!("{server}/{name}"),
             index: format!("{}?prefix={name}-", self.index),
         }
+    }
+
+    /// What one of Kafka's own tools prints, with names of topics as they are there.
+    pub fn kafka_tool(&self, class: &str, args: &[&str]) -> String {
+        let brokers = self.log.trim_start_matches("kafka://").split('?').next().expect("brokers");
+        let data = tempfile::tempdir().expect("a directory");
+        let mut command = command(&data, &["tool", class, "--bootstrap-server", brokers]);
+        said(&command.args(args).output().expect("the tool"))
+    }
+
+    /// What `topic` is called there.
+    pub fn topic(&self, topic: Topic) -> String {
+        let prefix = self.log.split_once("prefix=").map_or("", |(_, prefix)| prefix);
+        format!("{prefix}{topic}")
+    }
+
+    /// Everything in the database, as SQL.
+    pub fn dump(&self) -> String {
+        said(&Command::new("pg_dump").arg(&self.store).output().expect("pg_dump"))
+    }
+
+    /// Makes the database anew, as it was when `dump` was taken.
+    pub fn restore(&self, dump: &str) {
+        let (server, name) = self.store.rsplit_once('/').expect("a database in the URL");
+        let elsewhere = Urls { store: format!("{server}/postgres"), ..self.clone() };
+        elsewhere.psql(&format!("DROP DATABASE {name} WITH (FORCE)"));
+        elsewhere.psql(&format!("CREATE DATABASE {name}"));
+        let mut psql = Command::new("psql");
+        psql.args([&self.store, "-X", "-q", "-v", "ON_ERROR_STOP=1"]);
+        psql.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut psql = psql.spawn().expect("psql");
+        let mut stdin = psql.stdin.take().expect("stdin");
+        stdin.write_all(dump.as_bytes()).expect("read by psql");
+        drop(stdin);
+        said(&psql.wait_with_output().expect("an end"));
     }
 
     /// What psql prints for `sql`: values alone, a row a line.

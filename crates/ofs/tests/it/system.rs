@@ -76,9 +76,19 @@ impl System {
         system
     }
 
+    /// The servers of the cluster set, if it is on those.
+    pub fn servers(&self) -> Option<&Urls> {
+        self.servers.as_ref()
+    }
+
     /// `ofs`, on this system's engines, untouched by the environment of the test.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ofs"));
+        self.command_of(Path::new(env!("CARGO_BIN_EXE_ofs")))
+    }
+
+    /// The same of another build.
+    pub fn command_of(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
         command.current_dir(self.dir.path()).env("OFS_LOGS_LEVEL", "warn").envs(self.variables());
         command
     }

@@ -6,7 +6,9 @@ mod address;
 mod brake;
 mod client;
 mod gates;
+mod groups;
 mod hand;
+mod mark;
 mod member;
 mod names;
 mod note;
@@ -34,7 +36,7 @@ use observer::{FRESH, Observer, View};
 use ofs_events::{Key, Topic};
 use ofs_runtime::log::{
     Appended, Bounds, Error, Lag, Layout, Log, Message, Position, Reader, Received, Reset,
-    Subscription,
+    StoreMark, Subscription,
 };
 use producer::Producer;
 use std::collections::HashMap;
@@ -214,15 +216,23 @@ impl Log for KafkaLog {
         self.reader
             .look(move |view| {
                 let places = view.places(&[topic], FRESH)?;
-                let (firsts, ends) = (view.firsts(&places)?, view.ends(&places)?);
-                let bounds = places.iter().map(|place| {
-                    let first = firsts.get(place).copied().unwrap_or(0);
-                    let end = ends.get(place).copied().unwrap_or(first);
-                    Bounds { partition: place.1, first, end }
-                });
-                Ok(bounds.collect())
+                view.bounds(&places)
             })
             .await
+    }
+
+    async fn readable(&self, topic: Topic) -> Result<(Vec<Bounds>, Vec<u32>), Error> {
+        let readable = move |view: &mut View, age| {
+            let (led, others): (Vec<_>, Vec<_>) =
+                view.places(&[topic], age)?.into_iter().partition(|place| view.is_led(place));
+            let others = others.into_iter().map(|(_, partition)| partition).collect();
+            Ok((view.bounds(&led)?, others))
+        };
+        // Who leads what may have changed since it was asked for.
+        let twice = move |view: &mut View| {
+            readable(view, FRESH).or_else(|_: Error| readable(view, Duration::ZERO))
+        };
+        self.reader.look(twice).await
     }
 
     async fn lag(&self, group: &str, topics: &[Topic]) -> Result<Vec<Lag>, Error> {
@@ -243,6 +253,30 @@ impl Log for KafkaLog {
             true => Ok(()),
             false => Err(Error::Busy(group.to_owned())),
         }
+    }
+
+    async fn groups(&self) -> Result<Vec<String>, Error> {
+        let mut known = Vec::new();
+        for group in self.reader.look(|view| view.candidates()).await? {
+            // Not kept, as ours are: there may be many of others.
+            let observer = Observer::new(Arc::clone(&self.cluster), &group);
+            if observer.look(View::has_position).await? {
+                known.push(group);
+            }
+        }
+        Ok(known)
+    }
+
+    async fn forget(&self, group: &str) -> Result<(), Error> {
+        groups::delete(&self.cluster, group).await
+    }
+
+    async fn noted_store(&self) -> Result<Option<StoreMark>, Error> {
+        self.observer(mark::STORE).look(|view| view.mark().map(Some)).await
+    }
+
+    async fn note_store(&self, mark: StoreMark) -> Result<(), Error> {
+        self.observer(mark::STORE).look(move |view| view.note_mark(mark)).await
     }
 
     async fn prepare(&self, layout: Layout) -> Result<(), Error> {

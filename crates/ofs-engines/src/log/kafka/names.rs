@@ -35,6 +35,11 @@ impl Names {
         format!("{}{group}", self.prefix)
     }
 
+    /// The name of ours that `group` on the cluster has; none if it is another installation's.
+    pub fn own<'a>(&self, group: &'a str) -> Option<&'a str> {
+        group.strip_prefix(&self.prefix)
+    }
+
     /// The partition that `element` is about.
     pub fn place(&self, element: &TopicPartitionListElem<'_>) -> Option<Place> {
         Some((self.find(element.topic())?, u32::try_from(element.partition()).ok()?))

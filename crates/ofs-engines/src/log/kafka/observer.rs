@@ -7,7 +7,7 @@ use super::Place;
 use super::client::{Cluster, PATIENCE, Talk, Trouble, reason, retire, unavailable};
 use super::note::Note;
 use ofs_events::{Timestamp, Topic};
-use ofs_runtime::log::Error;
+use ofs_runtime::log::{Bounds, Error};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
@@ -237,6 +237,17 @@ impl View {
         self.offsets(places, Offset::End)
     }
 
+    /// Both, by partition.
+    pub fn bounds(&self, places: &[Place]) -> Result<Vec<Bounds>, Error> {
+        let (firsts, ends) = (self.firsts(places)?, self.ends(places)?);
+        let bounds = places.iter().map(|place| {
+            let first = firsts.get(place).copied().unwrap_or(0);
+            let end = ends.get(place).copied().unwrap_or(first);
+            Bounds { partition: place.1, first, end }
+        });
+        Ok(bounds.collect())
+    }
+
     /// The first offsets whose records have the time `millis` or a later one; none where none has.
     pub fn since(&self, places: &[Place], millis: i64) -> Result<HashMap<Place, u64>, Error> {
         self.offsets(places, Offset::Offset(millis.max(0)))
@@ -342,7 +353,7 @@ fn is_moving(error: &KafkaError) -> bool {
 }
 
 /// `found`, unless there is an error in it.
-fn without_errors(found: TopicPartitionList) -> Result<TopicPartitionList, KafkaError> {
+pub(super) fn without_errors(found: TopicPartitionList) -> Result<TopicPartitionList, KafkaError> {
     found.elements().iter().try_for_each(|element| element.error())?;
     Ok(found)
 }

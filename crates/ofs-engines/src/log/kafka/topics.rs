@@ -137,7 +137,7 @@ fn by_hand(settings: &[(&str, String)]) -> Error {
     ))
 }
 
-fn options() -> AdminOptions {
+pub(super) fn options() -> AdminOptions {
     AdminOptions::new()
         .request_timeout(Some(ADMIN_PATIENCE))
         .operation_timeout(Some(ADMIN_PATIENCE))

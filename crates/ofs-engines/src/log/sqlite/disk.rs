@@ -113,6 +113,11 @@ pub(super) fn write_position(db: &Connection, at: &GroupPosition) -> Result<()> 
     .map(|_| ())
 }
 
+/// Forgets where a group is.
+pub(super) fn delete_positions(db: &Connection, group: &str) -> Result<()> {
+    db.execute("DELETE FROM positions WHERE group_name = ?1", [group]).map(|_| ())
+}
+
 /// Writes the offset that the next record of `topic` gets.
 pub(super) fn write_end(db: &Connection, topic: Topic, end: u64) -> Result<()> {
     db.prepare_cached("UPDATE topics SET next_offset = ?2 WHERE id = ?1")?

@@ -120,6 +120,26 @@ impl Groups {
         true
     }
 
+    /// The groups that have a position, by name.
+    pub fn names(&self) -> Vec<String> {
+        let state = self.lock();
+        let known = state.groups.iter().filter(|(_, group)| !group.positions.is_empty());
+        let mut names: Vec<String> = known.map(|(name, _)| name.clone()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Forgets the group; `false` if it has members.
+    pub fn forget(&self, group: &str) -> bool {
+        let mut state = self.lock();
+        if state.groups.get(group).is_some_and(|known| !known.members.is_empty()) {
+            return false;
+        }
+        state.groups.remove(group);
+        state.dirty.retain(|(name, _)| name != group);
+        true
+    }
+
     /// Whether there is something to write.
     pub fn is_dirty(&self) -> bool {
         !self.lock().dirty.is_empty()

@@ -257,6 +257,20 @@ impl Log for SqliteLog {
         self.inner.flush().await
     }
 
+    async fn groups(&self) -> Result<Vec<String>, Error> {
+        Ok(self.inner.shared.groups.names())
+    }
+
+    async fn forget(&self, group: &str) -> Result<(), Error> {
+        if !self.inner.shared.groups.forget(group) {
+            return Err(Error::Busy(group.to_owned()));
+        }
+        let group = group.to_owned();
+        let forget =
+            move |db: &Connection| disk::delete_positions(db, &group).map_err(Broken::from);
+        self.inner.write(forget, |()| ()).await
+    }
+
     async fn prepare(&self, _layout: Layout) -> Result<(), Error> {
         Ok(())
     }

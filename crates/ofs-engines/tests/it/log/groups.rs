@@ -134,6 +134,34 @@ pub async fn a_group_with_members_is_not_moved(engine: &dyn Engine) {
     log.reset(&group, &[Topic::Orders], Reset::Latest).await.unwrap();
 }
 
+pub async fn a_group_that_is_forgotten_begins_anew_and_one_with_members_is_not_forgotten(
+    engine: &dyn Engine,
+) {
+    let log = engine.open().await;
+    let (group, other) = (engine.group("given-up"), engine.group("other"));
+    append(&*log, numbered(Topic::Orders, "a", 0..3)).await;
+    let mut subscription = log.subscribe(&group, &[Topic::Orders]).await.unwrap();
+    let records = take(&mut *subscription, 3).await;
+    ack(&mut *subscription, &records);
+    log.reset(&other, &[Topic::Orders], Reset::Latest).await.unwrap();
+    let refused = log.forget(&group).await;
+    assert!(matches!(&refused, Err(Error::Busy(name)) if *name == group), "{refused:?}");
+    subscription.close().await.unwrap();
+    let known = log.groups().await.unwrap();
+    assert!(known.contains(&group) && known.contains(&other), "{known:?}");
+    log.forget(&group).await.unwrap();
+    log.forget(&group).await.unwrap();
+    drop(log);
+    let log = engine.open().await;
+    let known = log.groups().await.unwrap();
+    assert!(!known.contains(&group) && known.contains(&other), "{known:?}");
+    let lag = log.lag(&group, &[Topic::Orders]).await.unwrap();
+    assert!(lag.iter().all(|lag| lag.position.is_none()), "{lag:?}");
+    let mut subscription = log.subscribe(&group, &[Topic::Orders]).await.unwrap();
+    assert_eq!(values(&take(&mut *subscription, 3).await), ["a:0", "a:1", "a:2"]);
+    subscription.close().await.unwrap();
+}
+
 pub async fn lag_counts_what_is_unread(engine: &dyn Engine) {
     let log = engine.open().await;
     let group = engine.group("g");

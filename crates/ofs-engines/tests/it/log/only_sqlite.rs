@@ -140,6 +140,9 @@ async fn retention_keeps_what_a_known_group_has_not_read() {
     subscription.close().await.unwrap();
     log.tidy(HOUR / 2, &[]).await.unwrap();
     assert_eq!(first(Topic::Orders).await, 4, "a group that has left and will be back");
+    log.forget("g").await.unwrap();
+    log.tidy(HOUR / 2, &[]).await.unwrap();
+    assert_eq!(first(Topic::Orders).await, 10, "one that has been given up");
 }
 
 /// A build that cut by age alone could do this to a group.

@@ -82,6 +82,12 @@ impl Log for Unreachable {
     async fn reset(&self, _: &str, _: &[Topic], _: Reset) -> Result<(), Error> {
         down()
     }
+    async fn groups(&self) -> Result<Vec<String>, Error> {
+        down()
+    }
+    async fn forget(&self, _: &str) -> Result<(), Error> {
+        down()
+    }
     async fn prepare(&self, _: Layout) -> Result<(), Error> {
         down()
     }

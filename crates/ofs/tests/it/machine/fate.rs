@@ -340,6 +340,14 @@ impl Log for Scripted {
         self.log.engine.reset(group, topics, to).await
     }
 
+    async fn groups(&self) -> Result<Vec<String>, log::Error> {
+        self.log.engine.groups().await
+    }
+
+    async fn forget(&self, group: &str) -> Result<(), log::Error> {
+        self.log.engine.forget(group).await
+    }
+
     async fn prepare(&self, layout: Layout) -> Result<(), log::Error> {
         self.log.engine.prepare(layout).await
     }
