@@ -98,7 +98,8 @@ pub async fn forget(config: Config, args: &ForgetArgs) -> anyhow::Result<Value> 
         let text = format!(
             "{} is the group of {}, which would read from the oldest event again; add --force if \
              that is what you want",
-            args.group, service.name
+            args.group,
+            service.name()
         );
         return Err(Failure::new(Exit::Conflict, text).into());
     }
