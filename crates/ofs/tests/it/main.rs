@@ -24,6 +24,7 @@ mod full;
 mod fuzz;
 mod gateway;
 mod groups;
+mod heavy;
 mod idempotency;
 mod limits;
 mod logs;

@@ -41,6 +41,11 @@ impl Server {
         Ok(Server { child, url, said, listening: Some(listening) })
     }
 
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Everything it has said on stderr so far.
     pub fn said(&self) -> Vec<String> {
         self.said.lock().expect("lines").clone()
