@@ -61,7 +61,8 @@ async fn a_postgres_that_was_restored_from_an_older_dump_is_missed_at_the_start(
     let found = repair(&system, &[]);
     let mut lost = ids(&found["restored"]);
     let mut expected: Vec<&str> = after.iter().map(String::as_str).collect();
-    (lost.sort_unstable(), expected.sort_unstable());
+    lost.sort_unstable();
+    expected.sort_unstable();
     assert_eq!((lost, &found["applied"]), (expected, &false.into()), "{found}");
     let words = "the store has lost what it wrote with its last";
     until_missed_and_repaired(&system, words, &[before, after].concat()).await;

@@ -1,14 +1,22 @@
 //! A rolling upgrade and its roll-back: this build and the next one, which knows two events, a topic and
 //! some members more, on the same data and under load. Nothing is lost, doubled or forgotten.
 
+use crate::bad_records::{created, order_id};
 use crate::crashes::{Accepted, assert_all_end_right, load, wait_for_end};
 use crate::processes::until_shared;
 use crate::server::{Server, get, search_all, until};
 use crate::system::{SERVICES, System};
-use ofs_events::Key;
+use ofs_events::{Key, Topic};
+use ofs_runtime::log::Position;
+use ofs_runtime::store::{Commit, Parking};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How long it may take until the next build comes to what an older one has tried again and again: as
+/// long as that went on for.
+const IN_THE_END: Duration = Duration::from_mins(5);
 
 /// A system, and the two builds that take turns on it.
 struct Builds {
@@ -96,7 +104,11 @@ async fn assert_the_unknown_waits(old: &str, accepted: &Accepted) {
 /// should: every event once.
 async fn until_nothing_waits_and_nothing_is_forgotten(next: &str, theirs: &Accepted) {
     let parked = format!("{next}/parked?state=parked");
-    until(&parked, "nothing is parked", |_, page| page["parked"] == serde_json::json!([])).await;
+    let began = Instant::now();
+    while get(&parked).await.1["parked"] != serde_json::json!([]) {
+        assert!(began.elapsed() < IN_THE_END, "{}", get(&parked).await.1);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     for (id, status) in theirs {
         let events = if *status == "PaymentFailed" { 4 } else { 5 };
         let search = format!("{next}/orders/search?q={id}");
@@ -202,3 +214,32 @@ async fn both_builds_by_turns_in_one_directory() {
     assert_eq!(old.stop(), Some(0));
     builds.assert_records_keep_their_members(&theirs).await;
 }
+
+async fn what_a_newer_build_has_parked_and_this_one_cannot_read_is_not_given_up(system: System) {
+    assert_eq!(system.start().stop(), Some(0));
+    let known = String::from_utf8(created(1).encode()).expect("JSON");
+    let parking = Parking {
+        at: Position { topic: Topic::Orders, partition: 0, offset: 1_000_000 },
+        key: Some(order_id(1).into()),
+        event_id: Some(created(1).id),
+        event_type: Some("OrderMislaidV1".to_owned()),
+        raw_key: Some(order_id(1).to_string().into()),
+        raw: known.replace("OrderCreatedV1", "OrderMislaidV1").into(),
+        reason: "waits behind an earlier event of this key on this topic".to_owned(),
+        unknown_type: false,
+        retry_in: Some(Duration::ZERO),
+    };
+    let owner = "payment-worker".to_owned();
+    let commit = Commit { owner, parked: vec![parking], ..Commit::default() };
+    system.engines().await.store.commit(commit).await.expect("parked");
+    let mut server = system.start();
+    let tried = |_: u16, page: &Value| {
+        let parked = &page["parked"][0];
+        let reason = parked["reason"].as_str().unwrap_or_default();
+        reason.contains("unknown to this build") && parked["nextAt"].is_string()
+    };
+    until(&format!("{}/parked?state=parked", server.url), "it is tried again", tried).await;
+    assert_eq!(server.stop(), Some(0));
+}
+
+on_every_set! { what_a_newer_build_has_parked_and_this_one_cannot_read_is_not_given_up }
