@@ -68,18 +68,12 @@ pub fn routes(payment_deadline: Duration) -> OpenApiRouter<Desk> {
                 ("parked" = (operation_id = "listParked",
                     parameters(("order" = "$response.body#/id")))),
             )),
-        (status = 400, body = Problem, content_type = "application/problem+json",
-            description = "invalid; nothing was stored"),
-        (status = 409, body = Problem, content_type = "application/problem+json",
-            description = "the first request with this key is still running"),
-        (status = 413, body = Problem, content_type = "application/problem+json",
-            description = "over 64 KiB"),
-        (status = 415, body = Problem, content_type = "application/problem+json",
-            description = "not application/json"),
-        (status = 422, body = Problem, content_type = "application/problem+json",
-            description = "the key was used with another body"),
-        (status = 503, body = Problem, content_type = "application/problem+json",
-            description = "the store cannot take it now"),
+        (status = 400, description = "invalid; nothing was stored"),
+        (status = 409, description = "the first request with this key is still running"),
+        (status = 413, description = "over 64 KiB"),
+        (status = 415, description = "not application/json"),
+        (status = 422, description = "the key was used with another body"),
+        (status = 503, description = "the store cannot take it now"),
     )
 )]
 async fn place_order(
@@ -138,12 +132,9 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     params(("id" = OrderId, Path, description = "the order")),
     responses(
         (status = 200, body = OrderView, description = "the order as it stands"),
-        (status = 400, body = Problem, content_type = "application/problem+json",
-            description = "not a UUID"),
-        (status = 404, body = Problem, content_type = "application/problem+json",
-            description = "no such order"),
-        (status = 503, body = Problem, content_type = "application/problem+json",
-            description = "the store cannot be reached"),
+        (status = 400, description = "not a UUID"),
+        (status = 404, description = "no such order"),
+        (status = 503, description = "the store cannot be reached"),
     )
 )]
 async fn get_order(

@@ -68,13 +68,11 @@ pub struct Facets {
             ("next" = (operation_id = "searchOrders", description = "with the same filters and sort",
                 parameters(("cursor" = "$response.body#/nextCursor")))),
         )),
-        (status = 400, body = Problem, content_type = "application/problem+json",
-            description = "a parameter is unknown, repeated or invalid"),
-        (status = 403, body = Problem, content_type = "application/problem+json",
+        (status = 400, description = "a parameter is unknown, repeated or invalid"),
+        (status = 403,
             description = "the key lacks the scope; searching for words (`q`) needs `pii`, too, because \
                 they are looked for in e-mail addresses"),
-        (status = 503, body = Problem, content_type = "application/problem+json",
-            description = "the index cannot be reached"),
+        (status = 503, description = "the index cannot be reached"),
     )
 )]
 async fn search_orders(

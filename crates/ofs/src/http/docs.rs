@@ -2,7 +2,7 @@
 //!
 //! Adds to the description what holds for every route, so that no route has to repeat it.
 
-use super::edge::Plain;
+use super::edge::{PROBLEM, Plain};
 use super::gate::Needs;
 use crate::services;
 use axum::http::header;
@@ -97,6 +97,9 @@ pub(super) fn complete(mut described: OpenApi) -> OpenApi {
             .flatten()
             .filter(|operation| !matches!(Needs::of(operation), None | Some(Needs::Nothing)));
         scoped.for_each(|operation| answers(operation, &SCOPED));
+        let operations =
+            [&mut item.get, &mut item.post, &mut item.put, &mut item.delete, &mut item.patch];
+        operations.into_iter().flatten().for_each(problems);
     }
     described
 }
@@ -136,15 +139,22 @@ fn has_query(operation: &Operation) -> bool {
 
 fn answers(operation: &mut Operation, all: &[(&str, &str)]) {
     for (status, description) in all {
-        operation.responses.responses.entry((*status).to_owned()).or_insert_with(|| {
+        let response = || RefOr::T(ResponseBuilder::new().description(*description).build());
+        operation.responses.responses.entry((*status).to_owned()).or_insert_with(response);
+    }
+}
+
+/// What is refused and says nothing of a body is answered with a problem.
+fn problems(operation: &mut Operation) {
+    for (status, response) in &mut operation.responses.responses {
+        if let RefOr::T(response) = response
+            && response.content.is_empty()
+            && status.parse().is_ok_and(|status: u16| status >= 400)
+        {
             let schema = Ref::from_schema_name(Problem::name());
             let content = ContentBuilder::new().schema(Some(schema)).build();
-            let response = ResponseBuilder::new()
-                .description(*description)
-                .content("application/problem+json", content)
-                .build();
-            RefOr::T(response)
-        });
+            response.content.insert(PROBLEM.to_owned(), RefOr::T(content));
+        }
     }
 }
 

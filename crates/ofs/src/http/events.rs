@@ -160,10 +160,8 @@ impl Told {
     responses((status = 200, description = "Records", content(
             (Told = "application/x-ndjson"), (String = "text/event-stream"))),
         (status = 400, description = "A parameter or Last-Event-ID is unknown or invalid, or the \
-            position is not kept any more", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 503, description = "The log cannot be reached", body = Problem,
-            content_type = "application/problem+json")))]
+            position is not kept any more"),
+        (status = 503, description = "The log cannot be reached")))]
 async fn read(
     State(app): State<App>,
     Params(asked): Params<Asked>,

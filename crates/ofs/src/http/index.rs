@@ -121,8 +121,7 @@ pub(super) fn problem(error: rebuild::Error) -> Problem {
 #[utoipa::path(get, path = "/index", tag = "index", operation_id = "getIndex",
     security(("key" = ["operate"])),
     responses((status = 200, description = "The index", body = IndexView),
-        (status = 503, description = "The store or the index cannot be reached", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 503, description = "The store or the index cannot be reached")))]
 async fn show(State(app): State<App>) -> Result<Json<IndexView>, Problem> {
     app.rebuild.state().await.map(|state| Json(state.into())).map_err(problem)
 }
@@ -134,8 +133,7 @@ async fn show(State(app): State<App>) -> Result<Json<IndexView>, Problem> {
     security(("key" = ["operate"])),
     responses((status = 202, description = "It is being built; GET /index shows how far it is",
             body = Building),
-        (status = 503, description = "The store cannot be reached", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 503, description = "The store cannot be reached")))]
 async fn build(
     State(app): State<App>,
     caller: Caller,
@@ -158,7 +156,7 @@ pub(super) async fn start(app: &App, caller: &Caller) -> Result<Target, Problem>
     responses((status = 200, description = "What was found; no differences means they agree",
             body = Comparison),
         (status = 503, description = "The store or the index cannot be reached, or there is no \
-            index yet", body = Problem, content_type = "application/problem+json")))]
+            index yet")))]
 async fn compare(State(app): State<App>) -> Result<Json<Comparison>, Problem> {
     app.rebuild.verify().await.map(|verified| Json(verified.into())).map_err(problem)
 }

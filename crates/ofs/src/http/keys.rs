@@ -150,8 +150,7 @@ impl MadeKey {
 #[utoipa::path(get, path = "/keys", tag = "keys", operation_id = "listKeys",
     security(("key" = ["admin"])),
     responses((status = 200, description = "All keys", body = KeyList),
-        (status = 503, description = "The store cannot be reached", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 503, description = "The store cannot be reached")))]
 async fn list(State(app): State<App>) -> Result<Json<KeyList>, Problem> {
     Ok(Json(app.keyring.list().await?.into()))
 }
@@ -160,12 +159,9 @@ async fn list(State(app): State<App>) -> Result<Json<KeyList>, Problem> {
 #[utoipa::path(post, path = "/keys", tag = "keys", operation_id = "createKey",
     security(("key" = ["admin"])), request_body = NewKey,
     responses((status = 201, description = "Made", body = MadeKey),
-        (status = 400, description = "The body breaks a rule", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 415, description = "The body is not declared as JSON", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 503, description = "The store cannot take it now", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 400, description = "The body breaks a rule"),
+        (status = 415, description = "The body is not declared as JSON"),
+        (status = 503, description = "The store cannot take it now")))]
 async fn create(
     State(app): State<App>,
     caller: Caller,
@@ -185,12 +181,9 @@ async fn create(
     security(("key" = ["admin"])),
     params(("id" = Uuid, Path, description = "The key's id")),
     responses((status = 200, description = "It is revoked", body = KeyView),
-        (status = 400, description = "The path holds no id", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 404, description = "No such key", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 503, description = "The store cannot be reached", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 400, description = "The path holds no id"),
+        (status = 404, description = "No such key"),
+        (status = 503, description = "The store cannot be reached")))]
 async fn revoke(
     State(app): State<App>,
     caller: Caller,
@@ -251,10 +244,8 @@ impl From<Vec<Noted>> for Trail {
 #[utoipa::path(get, path = "/audit", tag = "keys", operation_id = "listAudit",
     security(("key" = ["admin"])), params(Listing),
     responses((status = 200, description = "One page", body = Trail),
-        (status = 400, description = "A parameter is unknown or invalid", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 503, description = "The store cannot be reached", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 400, description = "A parameter is unknown or invalid"),
+        (status = 503, description = "The store cannot be reached")))]
 async fn trail(
     State(app): State<App>,
     Params(asked): Params<Listing>,
@@ -276,8 +267,7 @@ async fn trail(
 #[utoipa::path(get, path = "/audit/verify", tag = "keys", operation_id = "verifyAudit",
     security(("key" = ["admin"])),
     responses((status = 200, description = "What was found", body = Verified),
-        (status = 503, description = "The store cannot be reached", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 503, description = "The store cannot be reached")))]
 async fn verify(State(app): State<App>) -> Result<Json<Verified>, Problem> {
     Ok(Json(access::verify(&*app.keyring.access()).await?))
 }

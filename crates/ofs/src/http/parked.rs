@@ -51,8 +51,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
             ("next" = (operation_id = "listParked",
                 parameters(("cursor" = "$response.body#/nextCursor")))),
         )),
-        (status = 400, description = "A parameter is unknown or invalid", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 400, description = "A parameter is unknown or invalid")))]
 async fn list(
     State(app): State<App>,
     Params(asked): Params<Listing>,
@@ -77,10 +76,8 @@ pub(super) async fn page(
     params(("id" = u64, Path, description = "Its number", example = 1,
         maximum = 9223372036854775807i64)),
     responses((status = 200, description = "The parked event", body = Detail),
-        (status = 400, description = "The path holds no number", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 404, description = "No such parked event", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 400, description = "The path holds no number"),
+        (status = 404, description = "No such parked event")))]
 async fn show(State(app): State<App>, Id(id): Id<u64>) -> Result<Json<Detail>, Problem> {
     Ok(Json(Detail::from(&event(&app, id).await?)))
 }
@@ -96,13 +93,10 @@ pub(super) async fn event(app: &App, id: u64) -> Result<store::Parked, Problem> 
     params(("id" = u64, Path, description = "Its number", example = 1,
         maximum = 9223372036854775807i64)),
     responses((status = 200, description = "It was tried: resolved, or failed again", body = Tried),
-        (status = 400, description = "The path holds no number", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 404, description = "No such parked event", body = Problem,
-            content_type = "application/problem+json"),
+        (status = 400, description = "The path holds no number"),
+        (status = 404, description = "No such parked event"),
         (status = 409, description = "Another one has to go first (the problem names it), it is \
-            closed, it is being tried right now, or its service runs in another process",
-            body = Problem, content_type = "application/problem+json")))]
+            closed, it is being tried right now, or its service runs in another process")))]
 async fn retry(
     State(app): State<App>,
     caller: Caller,
@@ -140,15 +134,11 @@ pub(super) async fn retry_one(app: &App, caller: &Caller, id: u64) -> Result<Tri
     request_body(content = Discard, description = "Why", content_type = "application/json"),
     responses((status = 200, description = "It is given up", body = Done),
         (status = 400, description = "The reason is missing, blank or longer than 1000 characters, \
-            or the path holds no number", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such parked event", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 409, description = "It is closed, or being tried right now", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 413, description = "The body is larger than 64 KiB", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 415, description = "The body is not declared as JSON", body = Problem,
-            content_type = "application/problem+json")))]
+            or the path holds no number"),
+        (status = 404, description = "No such parked event"),
+        (status = 409, description = "It is closed, or being tried right now"),
+        (status = 413, description = "The body is larger than 64 KiB"),
+        (status = 415, description = "The body is not declared as JSON")))]
 async fn discard(
     State(app): State<App>,
     caller: Caller,
@@ -193,8 +183,7 @@ fn checked(reason: &str) -> Result<String, Problem> {
     security(("key" = ["operate"])),
     params(Chosen),
     responses((status = 200, description = "What came of it", body = Bulk),
-        (status = 400, description = "A parameter is unknown or invalid", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 400, description = "A parameter is unknown or invalid")))]
 async fn retry_many(
     State(app): State<App>,
     caller: Caller,

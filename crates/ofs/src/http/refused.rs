@@ -99,10 +99,8 @@ struct Again {
     responses((status = 200, description = "One page", body = RefusedPage, links(
             ("next" = (operation_id = "listRefused",
                 parameters(("cursor" = "$response.body#/nextCursor")))))),
-        (status = 400, description = "A parameter is unknown or invalid", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 503, description = "The store cannot be reached", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 400, description = "A parameter is unknown or invalid"),
+        (status = 503, description = "The store cannot be reached")))]
 async fn list(
     State(app): State<App>,
     Params(asked): Params<RefusedListing>,
@@ -123,8 +121,7 @@ async fn list(
     security(("key" = ["operate"])),
     responses((status = 202, description = "They are being pushed; GET /index/refused lists those \
             that are refused again", body = Again),
-        (status = 503, description = "The store cannot be reached", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 503, description = "The store cannot be reached")))]
 async fn retry(
     State(app): State<App>,
     caller: Caller,

@@ -37,12 +37,9 @@ pub(super) struct Timeline {
     security(("key" = ["orders:read"])),
     params(("id" = OrderId, Path, description = "the order")),
     responses((status = 200, body = Timeline, description = "its events"),
-        (status = 400, body = Problem, content_type = "application/problem+json",
-            description = "not a UUID"),
-        (status = 404, body = Problem, content_type = "application/problem+json",
-            description = "no such order"),
-        (status = 503, body = Problem, content_type = "application/problem+json",
-            description = "the store cannot be reached")))]
+        (status = 400, description = "not a UUID"),
+        (status = 404, description = "no such order"),
+        (status = 503, description = "the store cannot be reached")))]
 async fn show(State(app): State<App>, Id(id): Id<OrderId>) -> Result<Json<Timeline>, Problem> {
     timeline(&app, id).await.map(Json)
 }
