@@ -4,12 +4,12 @@ use crate::bad_records::{created, order_id};
 use crate::server::{PATIENCE, until};
 use crate::system::{System, record};
 use async_trait::async_trait;
-use ofs_events::{Payload, Topic};
+use ofs_events::{OrderEvent, Payload, Topic};
 use ofs_runtime::books::Books;
 use ofs_runtime::budget::{BATCH_BYTES, BATCHES};
 use ofs_runtime::context::Context;
 use ofs_runtime::log::{Log, Message};
-use ofs_runtime::service::{Decision, Delivery, Fault, Handler};
+use ofs_runtime::service::{Delivery, Fault, Handler, Reaction};
 use ofs_runtime::store::Record;
 use ofs_runtime::trouble::Troubles;
 use ofs_runtime::worker::Worker;
@@ -29,7 +29,7 @@ const UNREADABLE: u128 = 1_500;
 /// The first event of order `number`, made large by what nobody has limited.
 fn large(number: u128) -> Message {
     let mut event = created(number);
-    if let Payload::OrderCreatedV1(order) = &mut event.payload {
+    if let Payload::Orders(OrderEvent::OrderCreatedV1(order)) = &mut event.payload {
         order.customer_email = format!("{}@example.com", "x".repeat(LARGE));
     }
     Message::from(&event)
@@ -69,7 +69,7 @@ impl Handler for Slow {
         _: &Context,
         _: Option<&Record>,
         _: Delivery<'_>,
-    ) -> Result<Decision, Fault> {
+    ) -> Result<Reaction, Fault> {
         let held = LARGE * (1 + self.in_hand.fetch_add(1, Ordering::SeqCst));
         self.most.fetch_max(held, Ordering::SeqCst);
         if held >= BATCHES * BATCH_BYTES {
@@ -80,7 +80,7 @@ impl Handler for Slow {
         if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.done.cancel();
         }
-        Ok(Decision::Ignore)
+        Ok(Reaction::Ignore)
     }
 }
 
