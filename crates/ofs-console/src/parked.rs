@@ -8,7 +8,7 @@ use askama::Template;
 
 /// Open events that could not be handled for the same reason.
 #[derive(Clone, Debug)]
-pub struct Group {
+pub struct CauseGroup {
     /// The service.
     pub service: String,
     /// The events' type.
@@ -74,7 +74,7 @@ pub struct ParkedPage {
     /// The filters as fields of a form.
     pub fields: Vec<(String, String)>,
     /// Open events by cause.
-    pub groups: Vec<Group>,
+    pub groups: Vec<CauseGroup>,
     /// Whether there are more than were looked at for the groups.
     pub more_groups: bool,
     /// The page.

@@ -71,7 +71,7 @@ pub trait Lane: Send + Sync + 'static {
     type Item: Weight + Send + 'static;
 
     /// The lane's name in metrics and leases.
-    const NAME: metrics::Lane;
+    const NAME: metrics::LaneName;
     /// Lease slots that processes share; 0 where the reading itself claims.
     const SLOTS: u16;
     /// The most items of one delivery; it weighs no more than a batch does.

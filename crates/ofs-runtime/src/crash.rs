@@ -5,12 +5,12 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-struct Plan {
+struct KillPoint {
     point: String,
     passes_left: AtomicU64,
 }
 
-static PLAN: OnceLock<Plan> = OnceLock::new();
+static KILL_POINT: OnceLock<KillPoint> = OnceLock::new();
 
 /// Every kill point there is.
 pub const POINTS: &[&str] = &[
@@ -28,7 +28,7 @@ pub const POINTS: &[&str] = &[
 
 /// Makes the process die at the `nth` pass (from 1) of `point`. The first call counts.
 pub fn arm(point: &str, nth: u64) {
-    let _ = PLAN.set(Plan { point: point.to_owned(), passes_left: AtomicU64::new(nth) });
+    let _ = KILL_POINT.set(KillPoint { point: point.to_owned(), passes_left: AtomicU64::new(nth) });
 }
 
 /// Dies here if armed for it: no destructor runs and nothing is flushed, as if killed.
@@ -48,7 +48,7 @@ pub fn task(name: &str) {
 
 fn is_due(name: &str) -> bool {
     cfg!(debug_assertions)
-        && PLAN.get().is_some_and(|plan| {
+        && KILL_POINT.get().is_some_and(|plan| {
             plan.point == name && plan.passes_left.fetch_sub(1, Ordering::Relaxed) == 1
         })
 }

@@ -31,7 +31,10 @@ impl fmt::Display for Position {
 
 /// A text that is no [`Position`].
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is not a position; write topic/partition@offset, for example orders.events.v1/0@17")]
+#[error(
+    "`{0}` is not a position; write topic/partition@offset, for example {example}/0@17",
+    example = Topic::ALL[0]
+)]
 pub struct NoPosition(String);
 
 impl FromStr for Position {

@@ -20,7 +20,7 @@ pub const RETRIES: &str = "ofs_retries_total";
 pub const COMMITS: &str = "ofs_commits_total";
 /// Seconds a commit took, label `service`.
 pub const COMMIT_SECONDS: &str = "ofs_commit_seconds";
-/// Items couriers tried to deliver, labels `service`, `lane`, `outcome` (see [`Lane`], [`Delivered`]).
+/// Items couriers tried to deliver, labels `service`, `lane`, `outcome` (see [`LaneName`], [`Delivered`]).
 pub const DELIVERIES: &str = "ofs_deliveries_total";
 /// Items not yet delivered, labels `service`, `lane` (`outbox`, `index`); NaN while unknown.
 pub const OWED: &str = "ofs_owed";
@@ -104,7 +104,7 @@ impl Retry {
 
 /// What a courier carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Lane {
+pub enum LaneName {
     /// Events to the log.
     Outbox,
     /// Documents to the index.
@@ -115,9 +115,9 @@ pub enum Lane {
     Deadline,
 }
 
-impl Lane {
+impl LaneName {
     /// Every lane.
-    pub const ALL: [Lane; 4] = [Self::Outbox, Self::Index, Self::Retry, Self::Deadline];
+    pub const ALL: [LaneName; 4] = [Self::Outbox, Self::Index, Self::Retry, Self::Deadline];
 
     /// The value of the label `lane`.
     #[must_use]
@@ -233,7 +233,7 @@ pub fn zero_requests(method: &'static str, route: &str, status: &str) {
 }
 
 /// Counts `n` things a courier carried.
-pub fn delivered(service: &'static str, lane: Lane, outcome: Delivered, n: u64) {
+pub fn delivered(service: &'static str, lane: LaneName, outcome: Delivered, n: u64) {
     let (lane, outcome) = (lane.label(), outcome.label());
     counter!(DELIVERIES, "service" => service, "lane" => lane, "outcome" => outcome).increment(n);
 }
@@ -263,7 +263,7 @@ pub fn describe_and_zero(services: &[(&'static str, &'static [Topic])]) {
         reading_stopped(service, false);
         let _ = histogram!(COMMIT_SECONDS, "service" => service);
         for (lane, outcome) in
-            Lane::ALL.into_iter().flat_map(|lane| Delivered::ALL.map(|outcome| (lane, outcome)))
+            LaneName::ALL.into_iter().flat_map(|lane| Delivered::ALL.map(|outcome| (lane, outcome)))
         {
             delivered(service, lane, outcome, 0);
         }

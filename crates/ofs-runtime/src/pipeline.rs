@@ -59,7 +59,7 @@ pub struct Freshness {
 }
 
 #[derive(Default)]
-struct Seen {
+struct Outages {
     /// Since when a part does not answer, by part: `store`, or a service whose lag is unknown.
     down: HashMap<&'static str, Timestamp>,
 }
@@ -69,7 +69,7 @@ struct Inner {
     log: Arc<dyn Log>,
     stations: Vec<Station>,
     context: Context,
-    seen: Mutex<Seen>,
+    seen: Mutex<Outages>,
     /// Held while looking, so that many who ask at once cost one look.
     view: tokio::sync::Mutex<Option<(Instant, Arc<PipelineView>)>>,
     fresh: tokio::sync::Mutex<Option<(Instant, Option<Freshness>)>>,

@@ -47,7 +47,7 @@ impl Named {
 
 /// Records of one key (or one record of none), to be handled in this order.
 #[derive(Debug)]
-pub(crate) struct Group {
+pub(crate) struct KeyBatch {
     pub key: Option<Key>,
     pub items: Vec<Item>,
 }
@@ -86,14 +86,14 @@ impl Window {
 
     /// Takes records in; answers with the groups that can be handled now. Records of a key that is
     /// being handled wait for it.
-    pub(crate) fn admit(&mut self, records: Vec<Received>) -> Vec<Group> {
-        let mut groups: Vec<Group> = Vec::with_capacity(records.len());
+    pub(crate) fn admit(&mut self, records: Vec<Received>) -> Vec<KeyBatch> {
+        let mut groups: Vec<KeyBatch> = Vec::with_capacity(records.len());
         let mut started: HashMap<Key, usize> = HashMap::new();
         for received in records {
             self.open(&received);
             let item = Item::read(received);
             let Some(key) = item.key() else {
-                groups.push(Group { key: None, items: vec![item] });
+                groups.push(KeyBatch { key: None, items: vec![item] });
                 continue;
             };
             if let Some(at) = started.get(&key) {
@@ -103,14 +103,14 @@ impl Window {
             } else {
                 self.busy.insert(key, VecDeque::new());
                 started.insert(key, groups.len());
-                groups.push(Group { key: Some(key), items: vec![item] });
+                groups.push(KeyBatch { key: Some(key), items: vec![item] });
             }
         }
         groups
     }
 
     /// Marks a group done; answers with what waited for it.
-    pub(crate) fn finish(&mut self, group: &Group) -> Option<Group> {
+    pub(crate) fn finish(&mut self, group: &KeyBatch) -> Option<KeyBatch> {
         for item in &group.items {
             self.close(item.received.at);
         }
@@ -120,7 +120,7 @@ impl Window {
             self.busy.remove(&key);
             return None;
         }
-        Some(Group { key: Some(key), items: waiting.drain(..).collect() })
+        Some(KeyBatch { key: Some(key), items: waiting.drain(..).collect() })
     }
 
     /// Forgets partitions that belong to somebody else now. What is being handled goes on: versions

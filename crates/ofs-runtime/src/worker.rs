@@ -15,7 +15,7 @@ use crate::pipeline::group_of;
 use crate::service::Handler;
 use crate::store::{Error, Loaded, Parking, Wanted};
 use crate::trouble::Troubles;
-use crate::window::{Group, Item, Named, Window};
+use crate::window::{Item, KeyBatch, Named, Window};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
@@ -40,7 +40,7 @@ pub struct Worker {
 }
 
 /// A decision that took longer than its round.
-type Late = BoxFuture<'static, (Group, Part)>;
+type Late = BoxFuture<'static, (KeyBatch, Part)>;
 
 impl Worker {
     /// The worker that feeds `handler` from `log` and writes to `books`. It raises a trouble while what
@@ -131,13 +131,13 @@ impl Worker {
         crash::point("ack.after");
     }
 
-    async fn round(self, groups: Vec<Group>) -> Round {
+    async fn round(self, groups: Vec<KeyBatch>) -> Round {
         let turns = groups.iter().map(|group| (group.key, &group.items[..]));
         let Some(loaded) = self.load(decide::wanted(turns)).await else {
             return Round::default();
         };
-        let is_left = |group: &Group| group.key.is_some_and(|key| loaded.left.contains(&key));
-        let (left, groups): (Vec<Group>, Vec<Group>) = groups.into_iter().partition(is_left);
+        let is_left = |group: &KeyBatch| group.key.is_some_and(|key| loaded.left.contains(&key));
+        let (left, groups): (Vec<KeyBatch>, Vec<KeyBatch>) = groups.into_iter().partition(is_left);
         let loaded = Arc::new(loaded);
         let mut deciding: FuturesUnordered<Late> =
             groups.into_iter().map(|group| self.deciding(group, &loaded)).collect();
@@ -152,11 +152,11 @@ impl Worker {
         Round { done: self.settle(decided).await, late, left }
     }
 
-    async fn late(self, late: Late) -> Vec<Group> {
+    async fn late(self, late: Late) -> Vec<KeyBatch> {
         self.settle(vec![late.await]).await
     }
 
-    fn deciding(&self, group: Group, loaded: &Arc<Loaded>) -> Late {
+    fn deciding(&self, group: KeyBatch, loaded: &Arc<Loaded>) -> Late {
         let (books, handler, loaded) =
             (self.books.clone(), Arc::clone(&self.handler), Arc::clone(loaded));
         async move {
@@ -182,7 +182,7 @@ impl Worker {
     }
 
     /// Commits what was decided, together if that works, else key by key.
-    async fn settle(&self, decided: Vec<(Group, Part)>) -> Vec<Group> {
+    async fn settle(&self, decided: Vec<(KeyBatch, Part)>) -> Vec<KeyBatch> {
         if decided.is_empty() {
             return Vec::new();
         }
@@ -206,7 +206,7 @@ impl Worker {
 
     /// Decides one key again until its commit holds. If the store refuses it, its events are taken
     /// one by one, and the one that is refused alone is parked. None if the worker stops meanwhile.
-    async fn settle_alone(&self, group: Group) -> Option<Group> {
+    async fn settle_alone(&self, group: KeyBatch) -> Option<KeyBatch> {
         let mut at = 0;
         let mut step = group.items.len().max(1);
         while at < group.items.len() {
@@ -233,7 +233,7 @@ impl Worker {
 
     async fn try_slice(
         &self,
-        group: &Group,
+        group: &KeyBatch,
         slice: std::ops::Range<usize>,
         refused: Option<&str>,
     ) -> Result<(), Error> {

@@ -5,7 +5,7 @@ mod repair;
 use crate::cli::door::entry;
 use crate::cli::{Exit, Failure, ForgetArgs, MigrateArgs, RepairArgs, ResetArgs, ResetTo, RunArgs};
 use crate::config::{Config, Inputs};
-use crate::run::{self, Plan};
+use crate::run::{self, Launch};
 use crate::{engines, exposed, http, services, telemetry};
 use anyhow::{Context as _, bail};
 use ofs_events::Topic;
@@ -30,7 +30,7 @@ pub async fn run(config: Config, args: &RunArgs) -> anyhow::Result<()> {
     if args.migrate {
         engines::migrate(&config).await?;
     }
-    let plan = Plan { services, demo: args.demo, first_key: args.print_first_key };
+    let plan = Launch { services, demo: args.demo, first_key: args.print_first_key };
     run::run(config, plan, metrics).await
 }
 

@@ -34,7 +34,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 /// What to run.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct Launch {
     /// The services, by name.
     pub services: Vec<&'static str>,
     /// Orders a second that the demo makes, if it runs.
@@ -86,7 +86,7 @@ type Own = (Service, Books);
 /// # Errors
 /// If the engines or the address cannot be used, a background task fails, or the shutdown takes too
 /// long.
-pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyhow::Result<()> {
+pub async fn run(config: Config, plan: Launch, metrics: PrometheusHandle) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let tls = config.tls.clone().map(Tls::open).transpose()?;
     let engines = tokio::select! {
@@ -154,7 +154,7 @@ pub async fn run(config: Config, plan: Plan, metrics: PrometheusHandle) -> anyho
 }
 
 /// The services that run here, and the others.
-fn parted(all: Vec<Service>, plan: &Plan, engines: &Engines) -> (Vec<Own>, Vec<Own>) {
+fn parted(all: Vec<Service>, plan: &Launch, engines: &Engines) -> (Vec<Own>, Vec<Own>) {
     let with_books = |service: Service| {
         let books = Books::new(service.name(), Arc::clone(&engines.store));
         (service, books)
@@ -344,7 +344,7 @@ async fn end(stages: Stages) {
     stages.delivery.end().await;
 }
 
-async fn bind(config: &Config, plan: &Plan) -> anyhow::Result<TcpListener> {
+async fn bind(config: &Config, plan: &Launch) -> anyhow::Result<TcpListener> {
     let mut address = config.listen;
     let is_default = config
         .settings
@@ -370,7 +370,7 @@ fn data(config: &Config) -> String {
 }
 
 #[expect(clippy::print_stderr, reason = "the banner is for people at a terminal")]
-fn banner(config: &Config, plan: &Plan, address: SocketAddr) {
+fn banner(config: &Config, plan: &Launch, address: SocketAddr) {
     eprintln!("ofs {} · {}", env!("CARGO_PKG_VERSION"), plan.services.join(", "));
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     eprintln!("  API   {scheme}://{address}");

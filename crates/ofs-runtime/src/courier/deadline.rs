@@ -66,7 +66,7 @@ fn guard(books: &Books, key: Key, record: Option<&Record>) -> Guard {
 impl Lane for DeadlineLane {
     type Item = Due;
 
-    const NAME: metrics::Lane = metrics::Lane::Deadline;
+    const NAME: metrics::LaneName = metrics::LaneName::Deadline;
     const SLOTS: u16 = SHARDS;
     const BATCH: usize = 256;
 

@@ -72,7 +72,7 @@ pub(crate) fn document(record: &Record) -> Document {
 impl Lane for IndexLane {
     type Item = Record;
 
-    const NAME: metrics::Lane = metrics::Lane::Index;
+    const NAME: metrics::LaneName = metrics::LaneName::Index;
     const SLOTS: u16 = 1;
     const BATCH: usize = 512;
 

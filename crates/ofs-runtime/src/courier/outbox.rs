@@ -67,7 +67,7 @@ impl OutboxLane {
 impl Lane for OutboxLane {
     type Item = Outgoing;
 
-    const NAME: metrics::Lane = metrics::Lane::Outbox;
+    const NAME: metrics::LaneName = metrics::LaneName::Outbox;
     const SLOTS: u16 = SHARDS;
     const BATCH: usize = 512;
 

@@ -33,7 +33,7 @@ impl RetryLane {
 impl Lane for RetryLane {
     type Item = Parked;
 
-    const NAME: metrics::Lane = metrics::Lane::Retry;
+    const NAME: metrics::LaneName = metrics::LaneName::Retry;
     const SLOTS: u16 = 0;
     const BATCH: usize = 64;
 

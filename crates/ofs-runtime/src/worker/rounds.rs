@@ -2,7 +2,7 @@
 
 use super::{Late, Worker};
 use crate::budget::BATCHES;
-use crate::window::Group;
+use crate::window::KeyBatch;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
@@ -12,17 +12,17 @@ use std::collections::VecDeque;
 #[derive(Default)]
 pub(super) struct Round {
     /// What is committed.
-    pub done: Vec<Group>,
+    pub done: Vec<KeyBatch>,
     /// Decisions that took longer than it.
     pub late: Vec<Late>,
     /// What has to be loaded apart: all of it together was too much.
-    pub left: Vec<Group>,
+    pub left: Vec<KeyBatch>,
 }
 
 /// What ended.
 enum Ended {
     Round(Round),
-    Late(Vec<Group>),
+    Late(Vec<KeyBatch>),
 }
 
 /// The rounds of one session. A late decision holds up no round.
@@ -31,7 +31,7 @@ pub(super) struct Rounds {
     running: FuturesUnordered<BoxFuture<'static, Ended>>,
     /// Of those running, the rounds.
     rounds: usize,
-    waiting: VecDeque<Vec<Group>>,
+    waiting: VecDeque<Vec<KeyBatch>>,
 }
 
 impl Rounds {
@@ -51,7 +51,7 @@ impl Rounds {
     }
 
     /// Has a round of `groups` run, now or when there is room.
-    pub fn start(&mut self, groups: Vec<Group>) {
+    pub fn start(&mut self, groups: Vec<KeyBatch>) {
         if !groups.is_empty() {
             self.waiting.push_back(groups);
         }
@@ -64,7 +64,7 @@ impl Rounds {
     }
 
     /// The groups that are done next; none if nothing is running.
-    pub async fn next(&mut self) -> Option<Vec<Group>> {
+    pub async fn next(&mut self) -> Option<Vec<KeyBatch>> {
         let Round { done, late, left } = match self.running.next().await? {
             Ended::Late(done) => return Some(done),
             Ended::Round(round) => round,

@@ -1,7 +1,7 @@
 //! The cluster set: Kafka, PostgreSQL and Elasticsearch, waited for at the start.
 
 use super::Engines;
-use super::reach::{Server, Trouble, reach};
+use super::reach::{NotReached, Server, reach};
 use crate::config::Config;
 use ofs_engines::index::elasticsearch::ElasticsearchIndex;
 use ofs_engines::log::kafka::KafkaLog;
@@ -69,42 +69,42 @@ fn layout(config: &Config) -> Layout {
     Layout { partitions: config.log_partitions.get(), replication }
 }
 
-async fn prepared_log(config: &Config) -> Result<KafkaLog, Trouble> {
+async fn prepared_log(config: &Config) -> Result<KafkaLog, NotReached> {
     let log = connect(config).await?;
     log.check(layout(config)).await.map_err(log_trouble)?;
     Ok(log)
 }
 
-async fn connect(config: &Config) -> Result<KafkaLog, Trouble> {
+async fn connect(config: &Config) -> Result<KafkaLog, NotReached> {
     let url = config.log_url.clone();
     let opened = tokio::task::spawn_blocking(move || KafkaLog::open(&url)).await;
-    opened.map_err(|error| Trouble::Never(error.into()))?.map_err(|error| {
+    opened.map_err(|error| NotReached::Never(error.into()))?.map_err(|error| {
         if error.is_transient() {
-            Trouble::NotYet(error.to_string())
+            NotReached::NotYet(error.to_string())
         } else {
-            Trouble::Never(error.into())
+            NotReached::Never(error.into())
         }
     })
 }
 
-fn log_trouble(error: log::Error) -> Trouble {
+fn log_trouble(error: log::Error) -> NotReached {
     match error {
-        log::Error::Unavailable(reason) => Trouble::NotYet(reason),
-        error => Trouble::Never(error.into()),
+        log::Error::Unavailable(reason) => NotReached::NotYet(reason),
+        error => NotReached::Never(error.into()),
     }
 }
 
-fn store_trouble(error: postgres::OpenError) -> Trouble {
+fn store_trouble(error: postgres::OpenError) -> NotReached {
     if error.is_transient() {
-        Trouble::NotYet(error.to_string())
+        NotReached::NotYet(error.to_string())
     } else {
-        Trouble::Never(error.into())
+        NotReached::Never(error.into())
     }
 }
 
-async fn answers(index: &ElasticsearchIndex) -> Result<(), Trouble> {
+async fn answers(index: &ElasticsearchIndex) -> Result<(), NotReached> {
     match index.status().await {
-        Err(index::Error::Unavailable(reason)) => Err(Trouble::NotYet(reason)),
+        Err(index::Error::Unavailable(reason)) => Err(NotReached::NotYet(reason)),
         Ok(_) | Err(index::Error::Missing(_) | index::Error::Rejected(_)) => Ok(()),
     }
 }

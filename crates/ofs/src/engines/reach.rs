@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 /// Why a server could not be used.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum NotReached {
     /// It may come.
     NotYet(String),
     /// Waiting helps nothing.
@@ -39,7 +39,7 @@ impl fmt::Display for Server {
 pub(super) async fn reach<T>(
     server: Server,
     patience: Duration,
-    mut ask: impl AsyncFnMut() -> Result<T, Trouble>,
+    mut ask: impl AsyncFnMut() -> Result<T, NotReached>,
 ) -> anyhow::Result<T> {
     let began = Instant::now();
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
@@ -52,8 +52,8 @@ pub(super) async fn reach<T>(
                 }
                 return Ok(there);
             }
-            Err(Trouble::Never(error)) => return Err(error),
-            Err(Trouble::NotYet(reason)) => reason,
+            Err(NotReached::Never(error)) => return Err(error),
+            Err(NotReached::NotYet(reason)) => reason,
         };
         if began.elapsed() >= patience {
             let text = format!(

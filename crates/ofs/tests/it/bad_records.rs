@@ -2,7 +2,7 @@
 //! nothing but its own order.
 
 use crate::scrape::Watch;
-use crate::server::{get, place_all, post, until, until_status};
+use crate::server::{self, get, place_all, post, until, until_status};
 use crate::system::{System, json, record};
 use ofs_events::{CorrelationId, Event, OrderCreatedV1, OrderId, PaymentAuthorizedV1, Topic};
 use ofs_runtime::context::Context;
@@ -89,15 +89,19 @@ fn each_kind() -> Vec<Bad> {
 const READERS: [&str; 2] = ["payment-worker", "search-indexer-worker"];
 
 async fn parked(url: &str, query: &str) -> Vec<Value> {
-    let (status, page) = get(&format!("{url}/parked?limit=200&{query}")).await;
-    assert_eq!((status, &page["nextCursor"]), (200, &Value::Null), "{page}");
-    page["parked"].as_array().expect("parked events").clone()
+    let (mut all, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let (status, page) = get(&format!("{url}/parked?limit=200&{query}{cursor}")).await;
+        assert_eq!(status, 200, "{page}");
+        all.extend(page["parked"].as_array().expect("parked events").iter().cloned());
+        let Some(next) = page["nextCursor"].as_str() else { return all };
+        cursor = format!("&cursor={next}");
+    }
 }
 
 async fn until_parked(url: &str, count: usize) {
-    let all = format!("{url}/parked?limit=200&state=parked");
-    let there = |_: u16, page: &Value| page["parked"].as_array().map(Vec::len) == Some(count);
-    until(&all, "all are parked", there).await;
+    let all = |_: u16, view: &Value| server::parked(view) == count as u64;
+    until(&format!("{url}/pipeline"), "all are parked", all).await;
 }
 
 /// The bytes that `GET /parked/{id}` shows.

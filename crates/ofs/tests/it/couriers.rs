@@ -41,7 +41,7 @@ fn is_refused(key: &Key) -> bool {
 impl Lane for Refusing {
     type Item = Key;
 
-    const NAME: metrics::Lane = metrics::Lane::Retry;
+    const NAME: metrics::LaneName = metrics::LaneName::Retry;
     const SLOTS: u16 = 0;
     const BATCH: usize = 100;
 

@@ -1,7 +1,7 @@
 //! Records as large as any that is read as an event: what is held of them in memory is bounded.
 
 use crate::bad_records::{created, order_id};
-use crate::server::{PATIENCE, until};
+use crate::server::{PATIENCE, parked, until};
 use crate::system::{System, record};
 use async_trait::async_trait;
 use ofs_events::{OrderEvent, Payload, Topic};
@@ -112,12 +112,6 @@ fn memory(id: u32) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("a process");
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("a line");
     line.trim().trim_end_matches(" kB").parse().expect("a number")
-}
-
-/// How many events are parked, in all services.
-fn parked(pipeline: &Value) -> u64 {
-    let services = pipeline["services"].as_array().expect("services");
-    services.iter().filter_map(|service| service["parked"]["rows"].as_u64()).sum()
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod system;
 
 mod api;
 mod bad_records;
+mod before;
 mod browser;
 mod building;
 mod chromium;

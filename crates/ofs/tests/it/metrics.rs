@@ -3,7 +3,7 @@
 use crate::scrape::{Scrape, Watch, until_scrape};
 use crate::server::{http, place_all, until_status};
 use crate::system::System;
-use ofs_runtime::metrics::Lane;
+use ofs_runtime::metrics::LaneName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -69,7 +69,7 @@ async fn the_manual_lists_exactly_the_metrics_there_are_from_the_start_and_they_
         let nothing = samples.iter().all(|(labels, value)| *value == 0.0 || begins(labels));
         assert!(nothing || name.starts_with("process_"), "{name}: {samples:?}");
     }
-    let (services, lanes) = (ofs::services::NAMES.len(), Lane::ALL.len());
+    let (services, lanes) = (ofs::services::NAMES.len(), LaneName::ALL.len());
     let reads = scrape.0["ofs_events_consumed_total"].len();
     assert_eq!(scrape.0["ofs_events_handled_total"].len(), reads * 4);
     assert_eq!(scrape.0["ofs_retries_total"].len(), services * 2);

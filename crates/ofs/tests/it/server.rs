@@ -180,6 +180,12 @@ pub async fn until_status(url: &str, id: &str, status: &str) -> Value {
 }
 
 /// All records of a topic, as `GET /events` tells them.
+/// How many events are parked, in all services, as `pipeline` says.
+pub fn parked(pipeline: &Value) -> u64 {
+    let services = pipeline["services"].as_array().expect("services");
+    services.iter().filter_map(|service| service["parked"]["rows"].as_u64()).sum()
+}
+
 pub async fn events(url: &str, topic: &str) -> Vec<Value> {
     let asked = http().get(format!("{url}/events?topic={topic}")).send();
     let answer = asked.await.expect("an answer");

@@ -43,8 +43,7 @@ macro_rules! on_every_set {
 }
 
 /// The owners of records.
-pub const SERVICES: [&str; 4] =
-    ["order-service", "payment-worker", "fulfillment-worker", "search-indexer-worker"];
+pub use ofs::services::NAMES as SERVICES;
 
 pub struct System {
     dir: TempDir,

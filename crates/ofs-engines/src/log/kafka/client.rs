@@ -149,12 +149,12 @@ impl Cluster {
 pub(super) struct Talk {
     token: Option<Login>,
     waiting: AtomicBool,
-    trouble: Mutex<Option<Trouble>>,
+    trouble: Mutex<Option<ClientError>>,
 }
 
 /// Why a client has no connection.
 #[derive(Clone, Debug)]
-pub(super) struct Trouble {
+pub(super) struct ClientError {
     pub reason: String,
     /// The cluster does not accept the login.
     pub refused: bool,
@@ -167,7 +167,7 @@ impl Talk {
     }
 
     /// What went wrong last.
-    pub fn trouble(&self) -> Option<Trouble> {
+    pub fn trouble(&self) -> Option<ClientError> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -192,7 +192,7 @@ impl ClientContext for Talk {
         // That none is left says less than why the last one is gone.
         if code != Some(RDKafkaErrorCode::AllBrokersDown) {
             let refused = code == Some(RDKafkaErrorCode::Authentication);
-            let trouble = Trouble { reason: reason.to_owned(), refused };
+            let trouble = ClientError { reason: reason.to_owned(), refused };
             *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble);
         }
     }

@@ -13,7 +13,7 @@ use rdkafka::{Offset, TopicPartitionList};
 pub(super) const STORE: &str = "ofs-store";
 
 /// Where its offset is: any partition does.
-const PLACE: Place = (Topic::Orders, 0);
+const PLACE: Place = (Topic::ALL[0], 0);
 
 impl View {
     /// The mark that was noted last; that of a new store if there is none.

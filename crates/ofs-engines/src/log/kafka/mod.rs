@@ -2,26 +2,35 @@
 //!
 //! Topics and groups may carry a prefix, so that several installations share a cluster.
 
+// Speaking to the cluster: where it is, what our topics are called there, how its errors are meant.
 mod address;
-mod brake;
 mod client;
-mod gates;
-mod groups;
-mod hand;
-mod mark;
-mod member;
 mod names;
-mod note;
-mod observer;
 mod open;
-mod producer;
-mod read;
-mod rebalance;
 mod record;
-mod start;
+
+// Appending, and what takes nothing at present.
+mod gates;
+mod producer;
+
+// Reading as a member of a group: the worker's end, the member's thread, and what passes between them.
+mod hand;
+mod member;
 mod subscription;
-mod topics;
+
+// What a member has to decide: where to go on, when to stop fetching, when to begin anew.
+mod brake;
+mod note;
+mod rebalance;
+mod start;
 mod watch;
+
+// Looking, without taking part: bounds, positions, single records, groups, topics.
+mod groups;
+mod mark;
+mod observer;
+mod read;
+mod topics;
 
 pub use open::OpenError;
 

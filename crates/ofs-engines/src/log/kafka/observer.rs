@@ -4,7 +4,7 @@
 //! Asks; what the answers mean is decided elsewhere.
 
 use super::Place;
-use super::client::{Cluster, PATIENCE, Talk, Trouble, reason, retire, unavailable};
+use super::client::{ClientError, Cluster, PATIENCE, Talk, reason, retire, unavailable};
 use super::note::Note;
 use ofs_events::{Timestamp, Topic};
 use ofs_runtime::log::{Bounds, Error};
@@ -148,7 +148,7 @@ impl View {
     }
 
     /// What went wrong last with the connection.
-    pub fn trouble(&self) -> Option<Trouble> {
+    pub fn trouble(&self) -> Option<ClientError> {
         self.listen();
         self.consumer.as_ref().and_then(|consumer| consumer.context().trouble())
     }

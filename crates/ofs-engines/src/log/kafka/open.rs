@@ -66,7 +66,7 @@ pub(super) fn open(url: &str) -> Result<KafkaLog, OpenError> {
 }
 
 fn answers(view: &mut View) -> Result<(), OpenError> {
-    let Err(error) = view.partitions(Topic::Orders) else { return Ok(()) };
+    let Err(error) = view.partitions(Topic::ALL[0]) else { return Ok(()) };
     let brokers = view.cluster.address.brokers.clone();
     let (reason, refused) = match (view.trouble(), error) {
         (Some(trouble), _) => (trouble.reason, trouble.refused),

@@ -154,7 +154,7 @@ fn repartitioned(names: &Names, group: &str, place: Place, before: u32, now: u32
         place,
         &format!(
             "topic had {before} partitions when the group was last there and has {now} now, so that \
-         later events of an order stand in another partition than earlier ones"
+         later events of a key stand in another partition than earlier ones"
         ),
     )
 }

@@ -44,7 +44,7 @@ impl View {
                 Some(count) => {
                     return Err(Error::Unprepared(format!(
                         "topic {} has {count} partitions and {} are asked for; another number \
-                         would tear the events of an order apart, so ask for {count}, or make \
+                         would tear the events of a key apart, so ask for {count}, or make \
                          the topic anew",
                         self.cluster.names.topic(topic),
                         layout.partitions
@@ -52,8 +52,8 @@ impl View {
                 }
             }
         }
-        let orders = self.cluster.names.topic(Topic::Orders);
-        let metadata = self.ask(|consumer, wait| consumer.fetch_metadata(Some(orders), wait))?;
+        let first = self.cluster.names.topic(Topic::ALL[0]);
+        let metadata = self.ask(|consumer, wait| consumer.fetch_metadata(Some(first), wait))?;
         let brokers = metadata.brokers().len();
         Ok(Found { missing, brokers })
     }

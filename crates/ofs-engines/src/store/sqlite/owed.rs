@@ -55,11 +55,11 @@ pub(super) fn unindexed(
     let mut skip: HashSet<Key> = skip.iter().copied().collect();
     let mut found = Vec::new();
     let half = BATCH_BYTES / 2;
-    for (order, most) in [("o.since, o.key", max - max / 2), ("o.since DESC, o.key DESC", max)] {
+    for (sorting, most) in [("o.since, o.key", max - max / 2), ("o.since DESC, o.key DESC", max)] {
         let mut statement = connection.prepare_cached(&format!(
             "SELECT r.key, r.version, r.status, r.body, r.created_at, r.updated_at
              FROM owed_index o CROSS JOIN records r ON r.owner = o.owner AND r.key = o.key
-             WHERE o.owner = ? ORDER BY {order}"
+             WHERE o.owner = ? ORDER BY {sorting}"
         ))?;
         let mut rows = statement.query([owner])?;
         let mut budget = Budget::new(most - found.len(), half);

@@ -15,7 +15,7 @@ use axum::extract::{RawQuery, State};
 use ofs_console::frame::{Copyable, Depth, Here};
 use ofs_console::order::Content;
 use ofs_console::orders::Choice;
-use ofs_console::parked::{Group, ParkedEventPage, ParkedPage, Row};
+use ofs_console::parked::{CauseGroup, ParkedEventPage, ParkedPage, Row};
 use ofs_console::url::Pairs;
 use ofs_console::words::{Badge, Clock, Count, Moment, Tone, counted};
 use ofs_events::Timestamp;
@@ -177,11 +177,11 @@ fn row(parked: &Parked, now: Timestamp) -> Row {
 }
 
 /// Open events by service, type and reason, most first.
-fn groups(parked: &[Parked]) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
+fn groups(parked: &[Parked]) -> Vec<CauseGroup> {
+    let mut groups: Vec<CauseGroup> = Vec::new();
     for one in parked {
         let (event_type, reason) = (event_type(one), &one.event.reason);
-        let same = |group: &&mut Group| {
+        let same = |group: &&mut CauseGroup| {
             (&group.service, &group.event_type, &group.reason) == (&one.owner, &event_type, reason)
         };
         if let Some(group) = groups.iter_mut().find(same) {
@@ -191,7 +191,7 @@ fn groups(parked: &[Parked]) -> Vec<Group> {
             continue;
         }
         let pairs = Pairs::default().with("service", &one.owner).with("reason", reason);
-        groups.push(Group {
+        groups.push(CauseGroup {
             service: one.owner.clone(),
             event_type,
             reason: reason.clone(),

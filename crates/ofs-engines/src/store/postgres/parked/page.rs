@@ -41,8 +41,8 @@ macro_rules! end {
 const _: () = assert!(PARKED_LOOK == 10_000);
 
 statements! {
-    PAGE_OF_ORDER = page!("key = $6::uuid AND");
-    END_OF_ORDER = end!("key = $2::uuid AND");
+    PAGE_OF_KEY = page!("key = $6::uuid AND");
+    END_OF_KEY = end!("key = $2::uuid AND");
     PAGE_OPEN = page!("state = 'parked' AND");
     END_OPEN = end!("state = 'parked' AND");
     PAGE = page!("");
@@ -64,7 +64,7 @@ pub(in crate::store::postgres) async fn list(
         (Some(key), _) => {
             asked.push(value(key.0));
             looked.push(value(key.0));
-            (PAGE_OF_ORDER, END_OF_ORDER)
+            (PAGE_OF_KEY, END_OF_KEY)
         }
         (None, Some(ParkedState::Parked)) => (PAGE_OPEN, END_OPEN),
         (None, _) => (PAGE, END),
