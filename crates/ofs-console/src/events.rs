@@ -47,6 +47,8 @@ pub struct EventsPage {
     pub kept: Vec<(String, String)>,
     /// The page, newest first.
     pub records: Vec<Record>,
+    /// Partitions that cannot be read, because no broker leads them; empty if all can.
+    pub leaderless: String,
     /// Records that were looked at, if there are older ones that were not.
     pub looked: Option<Count>,
     /// The stream of what comes, from the API; none if this is a place in the past.

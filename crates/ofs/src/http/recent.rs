@@ -19,6 +19,8 @@ pub(super) struct Recent {
     pub(super) looked: u64,
     /// Whether there are older ones that were not looked at, though more were wanted.
     pub(super) cut: bool,
+    /// Partitions that were left out, because no broker leads them.
+    pub(super) leaderless: Vec<(Topic, u32)>,
 }
 
 /// The newest `max` records of `topics` that are `wanted`.
@@ -29,8 +31,10 @@ pub(super) async fn recent(
     wanted: &(dyn Fn(&Received) -> bool + Sync),
 ) -> Result<Recent, Error> {
     let (mut found, mut parts) = (Recent::default(), Vec::new());
-    for topic in topics {
-        parts.extend(log.bounds(*topic).await?.into_iter().map(|bounds| (*topic, bounds)));
+    for topic in topics.iter().copied() {
+        let (bounds, leaderless) = log.readable(topic).await?;
+        found.leaderless.extend(leaderless.into_iter().map(|partition| (topic, partition)));
+        parts.extend(bounds.into_iter().map(|bounds| (topic, bounds)));
     }
     let budget = Budget::new(max, BATCH_BYTES / parts.len().max(1));
     for (topic, bounds) in parts {

@@ -44,9 +44,13 @@ pub(super) async fn show(
     let asked: Asked = read_query(pairs.query().trim_start_matches('?'))?;
     let found = found(&app, &asked).await?;
     let frame = frame(&app, Here::Events, Depth::Page);
+    let leaderless = found.leaderless.iter();
+    let leaderless = leaderless.map(|(topic, partition)| format!("{topic}/{partition}"));
+    let leaderless = leaderless.collect::<Vec<_>>().join(", ");
     let records = found.records.into_iter().map(|record| shown(&app, record, frame.at));
     Ok(Page(EventsPage {
         records: records.collect(),
+        leaderless,
         looked: found.cut.then_some(Count(found.looked)),
         topics: choices(&pairs, "topic", &Topic::ALL.map(Topic::name)),
         types: choices(&pairs, "type", &Payload::known().map(|known| known.0).collect::<Vec<_>>()),
@@ -81,7 +85,7 @@ async fn found(app: &App, asked: &Asked) -> Result<Recent, Problem> {
         let mut records =
             app.log.read(at.topic, at.partition, at.offset, SHOWN).await.map_err(refused)?;
         records.retain(wanted);
-        return Ok(Recent { looked: records.len() as u64, records, cut: false });
+        return Ok(Recent { looked: records.len() as u64, records, ..Recent::default() });
     }
     let topics = match (asked.topic, asked.event_type.as_deref().and_then(topic_of)) {
         (Some(topic), _) | (None, Some(topic)) => vec![topic],

@@ -107,6 +107,8 @@ async fn what_nobody_leads_is_named_and_the_rest_is_read() {
     let alone = house.get("/events?from=payments.events.v1/0@1").await;
     assert_eq!(alone.problem(), (503, "unavailable".to_owned()), "nothing else is asked for");
     assert_eq!(house.get("/events?topic=orders.events.v1").await.text, "");
+    let page = house.get("/ui/events").await;
+    assert!(page.text.contains("No broker leads payments.events.v1/0"), "{}", page.text);
     is_led.store(true, Ordering::SeqCst);
     assert_eq!(house.get("/events").await.lines().len(), 3);
 }
