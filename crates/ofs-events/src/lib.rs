@@ -14,7 +14,4 @@ pub use envelope::{Event, HEADER_CORRELATION_ID, HEADER_EVENT_TYPE};
 pub use id::{CorrelationId, EventId, Key, OrderId};
 pub use status::{Contradiction, Fact, Facts, OrderStatus};
 pub use time::Timestamp;
-pub use topic::{
-    FulfillmentEvent, FulfillmentScheduledV1, OrderCreatedV1, OrderEvent, Payload,
-    PaymentAuthorizedV1, PaymentEvent, PaymentFailedV1, Topic, TopicEvents, UnknownTopic,
-};
+pub use topic::*;

@@ -6,9 +6,9 @@ mod fulfillment;
 mod orders;
 mod payments;
 
-pub use fulfillment::{FulfillmentEvent, FulfillmentScheduledV1};
-pub use orders::{OrderCreatedV1, OrderEvent};
-pub use payments::{PaymentAuthorizedV1, PaymentEvent, PaymentFailedV1};
+pub use fulfillment::*;
+pub use orders::*;
+pub use payments::*;
 
 use crate::{Fact, Key};
 use serde::de::Error as _;

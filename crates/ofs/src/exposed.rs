@@ -1,8 +1,8 @@
 //! Whether a process would let in more than it was meant to: beyond this machine, everybody may do
 //! everything only if somebody has said so.
 
-use crate::cli::{Exit, Failure};
 use crate::config::{AuthMode, Config, TlsMode};
+use crate::failure::{Exit, Failure};
 
 /// Refuses to listen beyond this machine without a word about keys and encryption, and to run a `demo` that
 /// would be refused itself.

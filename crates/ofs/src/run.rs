@@ -1,9 +1,9 @@
 //! `ofs run`: opens the engines, starts the chosen services, serves HTTP, and ends in order.
 
 use crate::about::About;
-use crate::cli::door::entry;
 use crate::config::{AuthMode, Config, Setting, Source};
 use crate::engines::{self, Engines, Set};
+use crate::here::entry;
 use crate::history::History;
 use crate::http::{self, App, Guard, Hosts, Limits, Origins, Refusals, Tls, Verify};
 use crate::signals::Signals;

@@ -1,10 +1,10 @@
 //! `ofs audit`: list what was done, and look whether the trail is whole.
 
 use super::door::{self, Door};
-use super::failure::{Exit, Failure};
 use super::order::items;
 use super::output::{self, Format, text};
 use crate::config::Config;
+use crate::failure::{Exit, Failure};
 use crate::http::Trail;
 use clap::{Args, Subcommand};
 use ofs_runtime::access;

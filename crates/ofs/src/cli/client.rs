@@ -1,7 +1,7 @@
 //! Client: JSON over HTTP to a running server; every way it can fail becomes a [`Failure`].
 
-use super::failure::{Exit, Failure};
 use super::output;
+use crate::failure::{Exit, Failure};
 use futures::{Stream, StreamExt as _};
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response, Url};

@@ -1,10 +1,10 @@
 //! The way to keys and audit trail: through a running server, or straight to the store.
 
 use super::client::Client;
-use super::failure::Failure;
 use crate::config::{Config, Source};
 use crate::engines;
-use ofs_runtime::access::{Access, Entry};
+use crate::failure::Failure;
+use ofs_runtime::access::Access;
 use std::sync::Arc;
 
 /// A way in.
@@ -38,10 +38,4 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<Door> {
         }
         Err(error) => Err(error),
     }
-}
-
-/// An entry of something done by this user, without a server.
-pub(crate) fn entry(action: &str) -> Entry {
-    let user = rustix::process::getuid().as_raw();
-    Entry::new(action, &format!("user {user}"), "this machine")
 }

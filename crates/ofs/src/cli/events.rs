@@ -2,8 +2,8 @@
 
 use super::args::topic;
 use super::client::Client;
-use super::failure::{Exit, Failure};
 use super::output::{self, Format, text};
+use crate::failure::{Exit, Failure};
 use clap::Args;
 use futures::StreamExt as _;
 use ofs_events::Topic;

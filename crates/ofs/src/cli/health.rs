@@ -1,8 +1,8 @@
 //! `ofs health`: whether a server is ready, for people and container health checks.
 
 use super::client::Client;
-use super::failure::{Exit, Failure};
 use super::output::{self, Format};
+use crate::failure::{Exit, Failure};
 
 pub(super) async fn run(format: Format, client: &Client) -> anyhow::Result<()> {
     let (status, body) = client.answer(&["health", "ready"]).await?;

@@ -1,9 +1,9 @@
 //! `ofs index`: status, rebuild, verify, and the documents that it refuses.
 
 use super::client::Client;
-use super::failure::{Exit, Failure};
 use super::order::{items, next_page};
 use super::output::{self, Format};
+use crate::failure::{Exit, Failure};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 use std::time::Duration;

@@ -2,10 +2,11 @@
 
 use super::client::Client;
 use super::door::{self, Door};
-use super::failure::{Exit, Failure};
 use super::order::items;
 use super::output::{self, Format, text};
 use crate::config::Config;
+use crate::failure::{Exit, Failure};
+use crate::here::entry;
 use crate::http::{KeyList, KeyView, MadeKey, NewKey};
 use clap::{Args, Subcommand};
 use ofs_events::Timestamp;
@@ -115,7 +116,7 @@ async fn create(door: Door, new: NewKey) -> anyhow::Result<Value> {
                 let problem = Problem::invalid_request(wrong);
                 Failure { exit: Exit::Usage, problem: json!(problem) }
             })?;
-            let entry = door::entry("key.create");
+            let entry = entry("key.create");
             let made = Keyring::new(access)
                 .create(&new.name, scopes, new.expires_at, false, entry)
                 .await?;
@@ -130,7 +131,7 @@ async fn revoke_there(client: &Client, id: Uuid) -> Result<Value, Failure> {
 }
 
 async fn revoke_here(access: Arc<dyn Access>, id: Uuid) -> anyhow::Result<Value> {
-    let revoked = Keyring::new(access).revoke(id, door::entry("key.revoke")).await?;
+    let revoked = Keyring::new(access).revoke(id, entry("key.revoke")).await?;
     let unknown = || {
         let detail = format!("there is no key {id}; `ofs keys list` lists them");
         Failure::new(Exit::NotFound, detail)

@@ -6,21 +6,21 @@ pub mod client;
 mod config;
 pub(crate) mod door;
 mod events;
-pub mod failure;
 mod health;
 mod index;
 mod keys;
+mod offline;
 mod order;
 pub mod output;
 mod parked;
 mod pipeline;
 mod watch;
 
+pub use crate::failure::{Exit, Failure};
 pub use args::{Cli, Command, ForgetArgs, MigrateArgs, RepairArgs, ResetArgs, ResetTo, RunArgs};
-pub use failure::{Exit, Failure};
 
 use crate::config::{Config, Flag, Inputs};
-use crate::{offline, telemetry};
+use crate::telemetry;
 use args::EventsCommand;
 use clap::{CommandFactory as _, Parser as _};
 use client::Client;

@@ -1,9 +1,9 @@
 //! `ofs parked`: list, show, retry, discard.
 
 use super::client::Client;
-use super::failure::{Exit, Failure};
 use super::order::{items, next_page};
 use super::output::{self, Format, text};
+use crate::failure::{Exit, Failure};
 use crate::services::NAMES;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};

@@ -1,9 +1,9 @@
 //! Watching one order until it is final. Reads timeline and status; changes nothing.
 
 use super::client::Client;
-use super::failure::{Exit, Failure};
 use super::order::items;
 use super::output::{self, Format, text};
+use crate::failure::{Exit, Failure};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};

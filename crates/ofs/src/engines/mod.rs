@@ -76,7 +76,7 @@ impl Set {
 /// to `startup.timeout`.
 ///
 /// # Errors
-/// If a server stays unreachable ([`Exit::Unreachable`](crate::cli::Exit)), or an engine cannot be
+/// If a server stays unreachable ([`Exit::Unreachable`](crate::failure::Exit)), or an engine cannot be
 /// used; the text says what to do.
 pub async fn open(config: &Config, services: &[&str]) -> anyhow::Result<Engines> {
     match Set::of(config)? {

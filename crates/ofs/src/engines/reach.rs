@@ -1,7 +1,7 @@
 //! Waiting for a server at start: tried again for a while, one line when it is missing, one when it
 //! is there. Knows no server.
 
-use crate::cli::{Exit, Failure};
+use crate::failure::{Exit, Failure};
 use ofs_runtime::backoff::Backoff;
 use std::fmt;
 use std::time::Duration;

@@ -2,9 +2,10 @@
 
 mod repair;
 
-use crate::cli::door::entry;
-use crate::cli::{Exit, Failure, ForgetArgs, MigrateArgs, RepairArgs, ResetArgs, ResetTo, RunArgs};
+use super::{ForgetArgs, MigrateArgs, RepairArgs, ResetArgs, ResetTo, RunArgs};
 use crate::config::{Config, Inputs};
+use crate::failure::{Exit, Failure};
+use crate::here::entry;
 use crate::run::{self, Launch};
 use crate::{engines, exposed, http, services, telemetry};
 use anyhow::{Context as _, bail};
