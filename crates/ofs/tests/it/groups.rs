@@ -61,7 +61,7 @@ async fn a_group_that_was_given_up_is_forgotten_and_a_service_is_not(system: Sys
     until_status(&server.url, &another, "FulfillmentScheduled").await;
     assert_eq!(server.stop(), Some(0));
     assert_eq!(system.charges().len(), 2);
-    assert_eq!(groups(&system).len(), 4);
+    assert_eq!(groups(&system).len(), crate::system::SERVICES.len());
 }
 
 on_every_set! { a_group_that_was_given_up_is_forgotten_and_a_service_is_not }

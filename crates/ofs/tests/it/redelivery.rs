@@ -2,16 +2,9 @@
 
 use crate::scrape::{Scrape, until_scrape};
 use crate::server::{Server, events, place_all, post, until};
-use crate::system::{System, json, lines, record};
+use crate::system::{System, json, lines, readers, record};
 use ofs_events::Topic;
 use serde_json::Value;
-
-const READERS: [(&str, &[Topic]); 4] = [
-    ("payment-worker", &[Topic::Orders]),
-    ("fulfillment-worker", &[Topic::Payments]),
-    ("order-service", &[Topic::Payments, Topic::Fulfillment]),
-    ("search-indexer-worker", &[Topic::Orders, Topic::Payments, Topic::Fulfillment]),
-];
 
 async fn settled(server: &Server, orders: &[String]) {
     for id in orders {
@@ -45,7 +38,7 @@ async fn everything(url: &str) -> Vec<Value> {
 }
 
 fn reset_all(system: &System) {
-    for (service, topics) in READERS {
+    for (service, topics) in readers() {
         let group = format!("{service}-v1");
         let done =
             system.ofs(None, &["events", "reset", "--group", &group, "--to", "earliest", "--json"]);
@@ -58,7 +51,7 @@ fn reset_all(system: &System) {
 
 /// Every record of the log was handled once more, and none of them made anything happen.
 fn assert_nothing_happened(scrape: &Scrape, log: &[Value]) {
-    for (service, topics) in READERS {
+    for (service, topics) in readers() {
         for topic in topics {
             let on = |line: &&Value| {
                 line["position"].as_str().is_some_and(|at| at.starts_with(topic.name()))
@@ -104,7 +97,7 @@ async fn delivering_everything_again_changes_and_publishes_nothing(system: Syste
         }
         reset_all(&system);
         let mut server = system.start();
-        let all: usize = READERS
+        let all: usize = readers()
             .iter()
             .map(|(_, topics)| {
                 let on = |line: &&Value| {

@@ -11,6 +11,7 @@ use ofs_engines::index::tantivy::{self, TantivyIndex};
 use ofs_events::{Key, Topic};
 use ofs_runtime::index::{Index, Schema};
 use ofs_runtime::log::Message;
+use ofs_runtime::service::Service;
 use ofs_runtime::store::Record;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -44,6 +45,17 @@ macro_rules! on_every_set {
 
 /// The owners of records.
 pub use ofs::services::NAMES as SERVICES;
+
+/// All services, as they are where nothing is configured.
+pub fn services() -> Vec<Service> {
+    let config = Config::load(&Inputs::default()).expect("the defaults");
+    ofs::services::all(&config).expect("all services")
+}
+
+/// Every service, and the topics it reads.
+pub fn readers() -> Vec<(&'static str, &'static [Topic])> {
+    services().iter().map(|service| (service.name(), service.handler.topics())).collect()
+}
 
 pub struct System {
     dir: TempDir,

@@ -6,7 +6,6 @@ mod world;
 use super::fate::{Fate, Fated, Kind, Part, Script, Scripted, Trouble};
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
-use ofs::config::{Config, Inputs};
 use ofs_engines::index::tantivy::{self, TantivyIndex};
 use ofs_engines::log::sqlite::SqliteLog;
 use ofs_engines::sqlite;
@@ -84,13 +83,11 @@ impl Rig {
             tantivy::Options { commit_interval: Duration::ZERO, ..tantivy::Options::default() };
         let index =
             TantivyIndex::open(dir.path().join("index"), SCHEMA, options).expect("an index");
-        let config = Config::load(&Inputs::default()).expect("the defaults");
-        let services = ofs::services::all(&config).expect("all services");
         let mut rig = Self {
             store: Arc::new(store),
             log: Arc::new(log.expect("a log")),
             index: Arc::new(index),
-            services,
+            services: crate::system::services(),
             clock,
             cut: HashMap::new(),
             closed: HashSet::new(),
