@@ -11,7 +11,7 @@ use crate::backoff::Backoff;
 use crate::books::Books;
 use crate::budget::Appetite;
 use crate::index::{self, Index, Target};
-use crate::store::{self, Depth, Guard, Record, Wanted};
+use crate::store::{self, Depth, Guard, Oldest, Record, Wanted};
 use ofs_events::{Key, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -211,8 +211,7 @@ impl Rebuild {
             };
             let wait = match step.await {
                 Ok(true) => Duration::ZERO,
-                // Counting what is owed is not free.
-                Ok(false) => Duration::from_millis(500),
+                Ok(false) => Duration::from_millis(100),
                 Err(Error::Store(store::Error::Stale)) => Duration::from_millis(10),
                 Err(error) => {
                     warn!(%error, "cannot go on with the search index, will try again");
@@ -270,7 +269,7 @@ impl Rebuild {
         let mut plan = targets.plan.clone();
         match page.last() {
             Some(last) => plan.marked = Some(last.key),
-            None => plan.marked_at = Some(store.depths().await?.at),
+            None => plan.marked_at = Some(store.oldest_owed(owner).await?.at),
         }
         let records = page.iter().filter(|record| record.key != TARGETS);
         let owed = records.map(|record| (record.key, record.version)).collect();
@@ -281,10 +280,8 @@ impl Rebuild {
     /// Whether all that was marked is pushed. When the store's clock was set back meanwhile, that cannot
     /// be told; comparing will.
     async fn is_pushed(&self, marked_at: Timestamp) -> Result<bool, Error> {
-        let depths = self.books.store().depths().await?;
-        let mut owed = depths.index.iter().filter(|depth| depth.owner == self.books.owner());
-        let is_pushed = owed.all(|depth| depth.oldest.is_none_or(|oldest| oldest > marked_at));
-        Ok(is_pushed || depths.at < marked_at)
+        let Oldest { at, since } = self.books.store().oldest_owed(self.books.owner()).await?;
+        Ok(at < marked_at || since.is_none_or(|since| since > marked_at))
     }
 
     async fn complete(&self, targets: &Targets, building: Target) -> Result<bool, Error> {

@@ -252,6 +252,15 @@ pub struct Depths {
     pub parked: Vec<Depth>,
 }
 
+/// Since when the oldest record owed to the index waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Oldest {
+    /// When this was so, on the store's clock, which is also the one that `since` is on.
+    pub at: Timestamp,
+    /// None if nothing is owed.
+    pub since: Option<Timestamp>,
+}
+
 /// How far one partition of the log was when the store last saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogEnd {
@@ -352,7 +361,11 @@ pub trait Store: Send + Sync {
     /// Notes these ends in place of what was noted.
     async fn set_log_ends(&self, ends: &[LogEnd]) -> Result<(), Error>;
 
-    /// How much is owed.
+    /// Since when what `owner` owes to the index waits. Takes no longer because more is owed.
+    async fn oldest_owed(&self, owner: &str) -> Result<Oldest, Error>;
+
+    /// How much is owed. Takes no longer because more is owed; a number of many thousands may be some
+    /// seconds old.
     async fn depths(&self) -> Result<Depths, Error>;
 
     /// Renews `holder`'s membership in `group` and answers with the slots (of `slots`) it holds for

@@ -16,7 +16,7 @@ thread_local! {
 static KNOWN: Mutex<Option<HashSet<String>>> = Mutex::new(None);
 
 /// What may be read from end to end, as the beginning of a line of a plan, and why.
-const MAY: [(&str, &str); 19] = [
+const MAY: [(&str, &str); 15] = [
     ("SCAN CONSTANT ROW", "no table"),
     ("SCAN json_each", "the topics this build knows"),
     ("SCAN meta", "a row for each thing to know"),
@@ -27,11 +27,6 @@ const MAY: [(&str, &str); 19] = [
     ("SCAN audit_end", "one row"),
     ("SCAN leases", "at most as many rows as slots"),
     ("SCAN lease_holders", "a row for each process"),
-    ("SCAN n", "a row for each owner"),
-    // Counting what is owed: keys of an index alone, and nothing is owed for long.
-    ("SCAN outbox USING COVERING INDEX", "what is owed"),
-    ("SCAN owed_index USING COVERING INDEX", "what is owed"),
-    ("SCAN refused_documents USING COVERING INDEX", "what somebody has to look at"),
     ("SCAN parked_events USING INDEX parked_events_open", "those that are not closed"),
     ("SCAN parked_events USING COVERING INDEX parked_events_due", "those that are not closed"),
     ("SCAN deadlines USING COVERING INDEX deadlines_overdue", "not beyond a limit"),

@@ -37,7 +37,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 
 /// Parked events of all services, oldest first; those that are closed stay visible for 30 days.
 ///
-/// For one page 10,000 are looked at: with filters, a page may be short, or empty, and have a next one.
+/// For one page 10,000 are looked at: a page may be short, with filters also empty, and have a next one.
 #[utoipa::path(get, path = "/parked", tag = "parked", operation_id = "listParked",
     security(("key" = ["operate"])),
     params(Listing),

@@ -66,10 +66,12 @@ fn unquoted(name: &str) -> String {
 
 #[test]
 fn both_dialects_of_the_store_have_the_same_tables_and_columns() {
-    let sqlite = tables("sqlite").expect("the migrations for SQLite");
+    let mut sqlite = tables("sqlite").expect("the migrations for SQLite");
     assert!(sqlite.len() >= 9, "{:?}", sqlite.keys());
     assert!(sqlite["parked_events"].contains("offset"), "{:?}", sqlite["parked_events"]);
     assert_eq!(sqlite["leases"].len(), 4);
+    // PostgreSQL counts what waits, and keeps the counts for a moment.
+    assert!(sqlite.remove("depths").is_some());
     let postgres = tables("postgres").expect("the migrations for PostgreSQL");
     assert_eq!(sqlite, postgres);
 }

@@ -30,8 +30,8 @@ use ofs_events::{Key, Timestamp};
 use ofs_runtime::context::{Clock, Context};
 use ofs_runtime::log::Position;
 use ofs_runtime::store::{
-    Claim, Commit, Depths, Due, Error, Loaded, LogEnd, Outgoing, Overdue, Parked, ParkedFilter,
-    ParkedPage, Record, Refused, Retention, Store, Wanted,
+    Claim, Commit, Depths, Due, Error, Loaded, LogEnd, Oldest, Outgoing, Overdue, Parked,
+    ParkedFilter, ParkedPage, Record, Refused, Retention, Store, Wanted,
 };
 use session::Sessions;
 use std::sync::Arc;
@@ -217,6 +217,10 @@ impl Store for PostgresStore {
 
     async fn set_log_ends(&self, ends: &[LogEnd]) -> Result<(), Error> {
         Ok(ends::set(&self.sessions, ends).await?)
+    }
+
+    async fn oldest_owed(&self, owner: &str) -> Result<Oldest, Error> {
+        Ok(owed::oldest(&self.sessions, owner).await?)
     }
 
     async fn depths(&self) -> Result<Depths, Error> {

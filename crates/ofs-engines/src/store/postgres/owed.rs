@@ -6,7 +6,7 @@ use super::values::{Time, get, int, limit, number};
 use bytes::Bytes;
 use ofs_events::{EventId, Key};
 use ofs_runtime::budget::Budget;
-use ofs_runtime::store::{Outgoing, Record, Refused, shard_of};
+use ofs_runtime::store::{Oldest, Outgoing, Record, Refused, shard_of};
 use std::collections::{HashMap, HashSet};
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -43,6 +43,9 @@ statements! {
         CROSS JOIN LATERAL (
             SELECT * FROM records r WHERE r.owner = o.owner AND r.key = o.key OFFSET 0) r
         ORDER BY o.turn";
+    OLDEST = "
+        SELECT now(), (
+            SELECT since FROM owed_index WHERE owner = $1 ORDER BY since LIMIT 1)";
     REFUSED = "
         SELECT key, version, reason, since FROM refused_documents
         WHERE owner = $1 AND key >= $2 ORDER BY key LIMIT $3";
@@ -103,6 +106,14 @@ pub(super) async fn unindexed(
     let asked = params![owner, skip, limit(max - newest), limit(newest)];
     let owed = step(UNINDEXED, asked).within(Budget::of(max));
     sessions.ask(owed).await?.iter().map(record).collect()
+}
+
+pub(super) async fn oldest(sessions: &Sessions, owner: &str) -> Result<Oldest, Failure> {
+    let rows = sessions.query(OLDEST, params![owner]).await?;
+    let nothing = || Failure::Unavailable("the server said nothing".to_owned());
+    let row = rows.first().ok_or_else(nothing)?;
+    let since = get::<Option<Time>>(row, 1)?.map(|since| since.0);
+    Ok(Oldest { at: get::<Time>(row, 0)?.0, since })
 }
 
 pub(super) async fn refused(

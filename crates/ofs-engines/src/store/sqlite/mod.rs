@@ -19,8 +19,8 @@ use ofs_runtime::budget::{Room, Weight};
 use ofs_runtime::context::{Clock, Context};
 use ofs_runtime::log::Position;
 use ofs_runtime::store::{
-    Claim, Commit, Depths, Due, Error, Loaded, LogEnd, Outgoing, Overdue, Parked, ParkedFilter,
-    ParkedPage, Record, Refused, Retention, Store, Wanted,
+    Claim, Commit, Depths, Due, Error, Loaded, LogEnd, Oldest, Outgoing, Overdue, Parked,
+    ParkedFilter, ParkedPage, Record, Refused, Retention, Store, Wanted,
 };
 use rusqlite::Connection;
 use std::path::Path;
@@ -42,6 +42,7 @@ const SCHEMA: Schema = Schema {
         ("V6__audit", include_str!("../../../migrations/sqlite/V6__audit.sql")),
         ("V7__parked_open", include_str!("../../../migrations/sqlite/V7__parked_open.sql")),
         ("V8__deadlines", include_str!("../../../migrations/sqlite/V8__deadlines.sql")),
+        ("V9__depths", include_str!("../../../migrations/sqlite/V9__depths.sql")),
     ],
 };
 
@@ -203,6 +204,11 @@ impl Store for SqliteStore {
     async fn set_log_ends(&self, ends: &[LogEnd]) -> Result<(), Error> {
         let ends = ends.to_vec();
         self.write(move |connection| ends::set(connection, &ends)).await
+    }
+
+    async fn oldest_owed(&self, owner: &str) -> Result<Oldest, Error> {
+        let owner = owner.to_owned();
+        self.read(move |connection| owed::oldest(connection, &owner)).await
     }
 
     async fn depths(&self) -> Result<Depths, Error> {

@@ -5,8 +5,8 @@ use super::{Done, int, limit, uint};
 use bytes::Bytes;
 use ofs_events::{EventId, Key, Timestamp};
 use ofs_runtime::budget::{BATCH_BYTES, Budget, Weight};
-use ofs_runtime::store::{Depth, Depths, Outgoing, Record, Refused};
-use rusqlite::{Connection, Row, params};
+use ofs_runtime::store::{Depth, Depths, Oldest, Outgoing, Record, Refused};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::HashSet;
 
 pub(super) fn outbox(
@@ -97,38 +97,48 @@ pub(super) fn refused(
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+fn now(connection: &Connection) -> rusqlite::Result<Timestamp> {
+    let now = connection.prepare_cached("SELECT now()")?.query_row([], |row| row.get(0))?;
+    Ok(Timestamp::from_micros(now))
+}
+
+pub(super) fn oldest(connection: &Connection, owner: &str) -> Done<Oldest> {
+    let sql = "SELECT since FROM owed_index WHERE owner = ? ORDER BY since LIMIT 1";
+    let mut oldest = connection.prepare_cached(sql)?;
+    let since = oldest.query_row([owner], |row| row.get(0)).optional()?;
+    Ok(Oldest { at: now(connection)?, since: since.map(Timestamp::from_micros) })
+}
+
+/// Nothing is counted: the table `depths` has the numbers.
 pub(super) fn depths(connection: &Connection) -> Done<Depths> {
-    let at = connection.prepare_cached("SELECT now()")?.query_row([], |row| row.get(0))?;
+    let lane = |lane, oldest| depth(connection, lane, oldest);
     Ok(Depths {
-        at: Timestamp::from_micros(at),
-        // The lowest id is the oldest row; its time is then one look-up instead of a scan.
-        outbox: depth(
-            connection,
-            "SELECT n.owner, n.rows, o.created_at
-             FROM (SELECT owner, count(*) AS rows, min(id) AS id FROM outbox GROUP BY owner) n
-             JOIN outbox o ON o.id = n.id ORDER BY n.owner",
+        at: now(connection)?,
+        outbox: lane(
+            "outbox",
+            "SELECT created_at FROM outbox WHERE owner = d.owner ORDER BY id LIMIT 1",
         )?,
-        index: depth(
-            connection,
-            "SELECT owner, count(*), min(since) FROM owed_index GROUP BY owner ORDER BY owner",
+        index: lane(
+            "index",
+            "SELECT since FROM owed_index WHERE owner = d.owner ORDER BY since LIMIT 1",
         )?,
-        refused: depth(
-            connection,
-            "SELECT owner, count(*), min(since) FROM refused_documents GROUP BY owner ORDER BY owner",
+        refused: lane(
+            "refused",
+            "SELECT since FROM refused_documents WHERE owner = d.owner ORDER BY since LIMIT 1",
         )?,
-        parked: depth(
-            connection,
-            "SELECT n.owner, n.rows, p.parked_at
-             FROM (SELECT owner, count(*) AS rows, min(id) AS id FROM parked_events
-                   WHERE state = 'parked' GROUP BY owner) n
-             JOIN parked_events p ON p.id = n.id ORDER BY n.owner",
+        parked: lane(
+            "parked",
+            "SELECT parked_at FROM parked_events WHERE owner = d.owner AND state = 'parked'
+             ORDER BY id LIMIT 1",
         )?,
     })
 }
 
-fn depth(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<Depth>> {
-    let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(params![], |row| {
+fn depth(connection: &Connection, lane: &str, oldest: &str) -> rusqlite::Result<Vec<Depth>> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT owner, rows, ({oldest}) FROM depths d WHERE lane = ? AND rows > 0 ORDER BY owner"
+    ))?;
+    let rows = statement.query_map([lane], |row| {
         Ok(Depth {
             owner: row.get(0)?,
             rows: uint(row.get(1)?),

@@ -2,7 +2,7 @@
 
 use super::*;
 use futures::future::join_all;
-use ofs_runtime::store::{Depth, shard_of};
+use ofs_runtime::store::{Depth, Depths, ParkedFilter, shard_of};
 use std::collections::HashSet;
 
 pub async fn an_outgoing_event_is_read_back_as_it_was_given(engine: &impl Engine) {
@@ -180,4 +180,68 @@ pub async fn depths_count_what_is_owed_by_owner(engine: &impl Engine) {
     assert_eq!(rows(&depths.index), [(OWNER.to_owned(), 3)]);
     assert_eq!(rows(&depths.parked), [(OWNER.to_owned(), 3)]);
     assert!(depths.outbox.iter().all(|depth| depth.oldest.is_some()));
+}
+
+pub async fn since_when_the_oldest_waits_for_the_index_is_told(engine: &impl Engine) {
+    let store = engine.open().await;
+    assert_eq!(store.oldest_owed(OWNER).await.unwrap().since, None);
+    let owe = |number| Commit {
+        index: vec![(order(number), 1)],
+        ..records([record(order(number), 0, "owed")])
+    };
+    store.commit(owe(2)).await.unwrap();
+    let first = store.oldest_owed(OWNER).await.unwrap();
+    assert!(first.since.is_some_and(|since| since <= first.at));
+    tick(&store).await;
+    store.commit(owe(1)).await.unwrap();
+    assert_eq!(store.oldest_owed(OWNER).await.unwrap().since, first.since);
+    assert_eq!(store.oldest_owed("payment-worker").await.unwrap().since, None);
+    let done = settled([Settled::Indexed { key: order(2), version: 1 }]);
+    store.commit(done).await.unwrap();
+    assert!(store.oldest_owed(OWNER).await.unwrap().since > first.since);
+}
+
+pub async fn depths_follow_what_is_settled(engine: &impl Engine) {
+    let store = engine.open().await;
+    for number in 0..4 {
+        let owed = Commit { index: vec![(order(number), 1)], ..created(order(number), number) };
+        store.commit(owed).await.unwrap();
+        let event = parking(Some(order(number)), u64::try_from(number).unwrap(), None);
+        store.commit(parked([event])).await.unwrap();
+    }
+    let depths = async || {
+        let Depths { outbox, index, refused, parked, .. } = store.depths().await.unwrap();
+        [outbox, index, refused, parked]
+            .map(|lane| lane.iter().map(|depth| depth.rows).sum::<u64>())
+    };
+    assert_eq!(depths().await, [4, 4, 0, 4]);
+    // What is owed already, or refused again, counts once.
+    store.commit(Commit { index: vec![(order(0), 1)], ..empty() }).await.unwrap();
+    let sent = outbox(&store, OWNER).await[0];
+    let page = store.parked(&ParkedFilter::default(), 10).await.unwrap();
+    let [one, two, three, _] = page.events.iter().map(|parked| parked.id).collect::<Vec<_>>()[..]
+    else {
+        panic!("four are parked")
+    };
+    let refused =
+        |number| Settled::Refused { key: order(number), version: 1, reason: "too long".to_owned() };
+    let all = [
+        Settled::Sent(sent),
+        Settled::Indexed { key: order(0), version: 1 },
+        refused(1),
+        Settled::Resolved(one),
+        Settled::Discarded(two, "given up".to_owned()),
+        Settled::Deferred { id: three, reason: "again".to_owned(), retry_in: None },
+    ];
+    store.commit(settled(all)).await.unwrap();
+    assert_eq!(depths().await, [3, 2, 1, 2]);
+    store.commit(Commit { index: vec![(order(1), 1)], ..empty() }).await.unwrap();
+    store.commit(settled([refused(1)])).await.unwrap();
+    // Of a commit that fails, nothing is counted.
+    let stale = Commit { parked: vec![parking(None, 0, None)], ..created(order(9), 9) };
+    assert_eq!(store.commit(stale).await, Err(Error::Stale));
+    assert_eq!(depths().await, [3, 2, 1, 2]);
+    store.commit(Commit { index: vec![(order(1), 1)], ..empty() }).await.unwrap();
+    store.commit(settled([Settled::Indexed { key: order(1), version: 1 }])).await.unwrap();
+    assert_eq!(depths().await, [3, 2, 0, 2]);
 }

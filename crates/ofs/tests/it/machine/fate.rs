@@ -8,8 +8,8 @@ use ofs_runtime::log::{
     self, Bounds, Lag, Layout, Log, Message, Position, Reader, Received, Reset, Subscription,
 };
 use ofs_runtime::store::{
-    self, Claim, Commit, Depths, Due, Loaded, LogEnd, Outgoing, Overdue, Parked, ParkedFilter,
-    ParkedPage, Record, Refused, Retention, Store, Wanted,
+    self, Claim, Commit, Depths, Due, Loaded, LogEnd, Oldest, Outgoing, Overdue, Parked,
+    ParkedFilter, ParkedPage, Record, Refused, Retention, Store, Wanted,
 };
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -222,6 +222,10 @@ impl Store for Fated<dyn Store> {
 
     async fn set_log_ends(&self, ends: &[LogEnd]) -> Result<(), store::Error> {
         self.engine.set_log_ends(ends).await
+    }
+
+    async fn oldest_owed(&self, owner: &str) -> Result<Oldest, store::Error> {
+        self.engine.oldest_owed(owner).await
     }
 
     async fn depths(&self) -> Result<Depths, store::Error> {
