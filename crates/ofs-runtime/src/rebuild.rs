@@ -264,16 +264,21 @@ impl Rebuild {
     /// Marks the next page of records as owed.
     async fn mark(&self, targets: &Targets) -> Result<bool, Error> {
         let (store, owner) = (self.books.store(), self.books.owner());
-        let page = store.scan(owner, targets.plan.marked, self.page.ask()).await?;
+        let most = self.page.ask();
+        let page = store.scan(owner, targets.plan.marked, most).await?;
         self.page.came(page.len());
         let mut plan = targets.plan.clone();
-        match page.last() {
-            Some(last) => plan.marked = Some(last.key),
-            None => plan.marked_at = Some(store.oldest_owed(owner).await?.at),
-        }
+        plan.marked = page.last().map(|last| last.key).or(plan.marked);
         let records = page.iter().filter(|record| record.key != TARGETS);
         let owed = records.map(|record| (record.key, record.version)).collect();
         targets.save(&self.books, &plan, owed).await?;
+        // What comes later is owed by itself, so there is an end however fast it comes.
+        if !compare::is_full(&page, most) {
+            let targets = Targets::load(&self.books).await?;
+            let marked_at = Some(store.oldest_owed(owner).await?.at);
+            let plan = Plan { marked_at, ..targets.plan.clone() };
+            targets.save(&self.books, &plan, Vec::new()).await?;
+        }
         Ok(true)
     }
 

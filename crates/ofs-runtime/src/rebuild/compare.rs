@@ -1,9 +1,10 @@
 //! Comparing the index with the records: every document, each difference by name. Changes nothing.
 
 use super::{Error, Rebuild, TARGETS, before};
+use crate::budget::{BATCH_BYTES, Weight};
 use crate::courier::document;
 use crate::index::{self, Document, Target};
-use crate::store::Wanted;
+use crate::store::{Record, Wanted};
 use ofs_events::Key;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -104,9 +105,18 @@ impl Rebuild {
         let records = self.books.store().scan(self.books.owner(), after, most).await?;
         self.page.came(records.len());
         let documents = self.index.scan(target, after, most).await?;
-        // Up to where both are known; a page may end before it is full.
-        let ends =
-            [records.last().map(|record| record.key), documents.last().map(|document| document.id)];
+        // Up to where both are known; what is behind a page that is not full came later.
+        let is_heavy = || {
+            let bytes = documents.iter().map(|document| document.body.to_string().len());
+            bytes.sum::<usize>() >= BATCH_BYTES
+        };
+        let ends = [
+            records.last().filter(|_| is_full(&records, most)).map(|record| record.key),
+            documents
+                .last()
+                .filter(|_| documents.len() >= most || is_heavy())
+                .map(|document| document.id),
+        ];
         let end = ends.into_iter().flatten().min();
         let mut pairs: BTreeMap<Key, (Option<Document>, Option<Document>)> = BTreeMap::new();
         for record in records.iter().filter(|record| record.key != TARGETS) {
@@ -116,7 +126,7 @@ impl Rebuild {
             let id = found.id;
             pairs.entry(id).or_default().1 = Some(found);
         }
-        pairs.retain(|id, _| end.is_some_and(|end| *id <= end));
+        pairs.retain(|id, _| end.is_none_or(|end| *id <= end));
         let checked = pairs.values().filter(|(record, _)| record.is_some()).count();
         let suspects = pairs.into_iter().filter(|(_, (record, found))| record != found);
         let suspects = suspects.map(|(id, _)| id).collect();
@@ -168,6 +178,11 @@ impl Rebuild {
         let found = self.index.scan(target, before(id), 1).await?;
         Ok((record, found.into_iter().find(|document| document.id == id)))
     }
+}
+
+/// Whether there may be more records behind a page of which `most` were asked for.
+pub(super) fn is_full(page: &[Record], most: usize) -> bool {
+    page.len() >= most || page.iter().map(Weight::weight).sum::<usize>() >= BATCH_BYTES
 }
 
 impl Compared {
