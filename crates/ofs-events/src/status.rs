@@ -44,6 +44,12 @@ impl OrderStatus {
         }
     }
 
+    /// The status with this name on the wire.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.name() == name)
+    }
+
     /// Whether nothing more will happen to the order.
     #[must_use]
     pub const fn is_final(self) -> bool {

@@ -42,7 +42,8 @@ impl Lane for RetryLane {
     }
 
     fn key(item: &Parked) -> Key {
-        item.event.key.unwrap_or(Key(Uuid::nil()))
+        // Without a key, each is a queue of its own.
+        item.event.key.unwrap_or_else(|| Key(Uuid::from_u64_pair(0, item.id)))
     }
 
     async fn owed(&self, books: &Books, _: &[u16], _: &[Key]) -> Result<Vec<Parked>, Error> {

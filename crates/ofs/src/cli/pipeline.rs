@@ -26,6 +26,15 @@ pub(super) async fn run(format: Format, client: &Client) -> anyhow::Result<()> {
         output::note("? is unknown: what it stands in cannot be reached");
     }
     if format == Format::Text {
+        for stuck in items(&view, "services").flat_map(|service| items(service, "stuck")) {
+            output::note(&format!(
+                "{} orders missed the deadline `{}`; `ofs order explain {}` says what is in the way of \
+                 the first",
+                number(stuck, "/rows"),
+                text(stuck, "/deadline"),
+                text(stuck, "/example"),
+            ));
+        }
         for place in leaderless(&view) {
             output::note(&format!(
                 "{place} has no leader: what is there waits, and is not counted"

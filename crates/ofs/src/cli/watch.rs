@@ -4,6 +4,7 @@ use super::client::Client;
 use super::order::items;
 use super::output::{self, Format, text};
 use crate::failure::{Exit, Failure};
+use ofs_events::OrderStatus;
 use serde_json::Value;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -53,7 +54,7 @@ impl Watched<'_> {
             match self.look(client).await {
                 Ok((status, news)) => {
                     reached = true;
-                    if matches!(status.as_str(), "PaymentFailed" | "FulfillmentScheduled") {
+                    if OrderStatus::named(&status).is_some_and(OrderStatus::is_final) {
                         let since = *final_since.get_or_insert_with(Instant::now);
                         if self.saw_the_end(&status) || since.elapsed() > GRACE {
                             return self.ended(&status);
@@ -104,8 +105,8 @@ impl Watched<'_> {
     }
 
     fn ended(&self, status: &str) -> anyhow::Result<()> {
-        if status == "PaymentFailed" {
-            let detail = format!("order {} ended in PaymentFailed", self.id);
+        if !OrderStatus::named(status).is_some_and(OrderStatus::is_good_end) {
+            let detail = format!("order {} ended in {status}", self.id);
             return Err(Failure::new(Exit::OrderFailed, detail).into());
         }
         Ok(())

@@ -5,7 +5,8 @@ use super::App;
 use super::obstacles::start;
 use crate::about::About;
 use ofs_console::words::{Tone, age, counted, time};
-use ofs_runtime::pipeline::{PipelineView, ServiceView, Waiting};
+use ofs_events::Timestamp;
+use ofs_runtime::pipeline::{PipelineView, ServiceView, Stuck, Waiting};
 use std::collections::BTreeMap;
 
 /// What waits less than this is on its way, in seconds.
@@ -57,6 +58,7 @@ fn seen(about: &About, view: &PipelineView) -> Vec<Finding> {
         all.extend(unindexed(service));
         all.extend(refused(service));
         all.extend(parked(service));
+        all.extend(stuck(service, view.at));
     }
     all
 }
@@ -225,10 +227,27 @@ fn parked(service: &ServiceView) -> Option<Finding> {
     })
 }
 
+fn stuck(service: &ServiceView, now: Timestamp) -> Vec<Finding> {
+    let finding = |stuck: &Stuck| Finding {
+        part: service.service,
+        tone: tone(now.seconds_since(stuck.oldest)),
+        what: format!(
+            "{} missed the deadline `{}`, the first {} ago.",
+            counted(stuck.rows, "order", "orders"),
+            stuck.deadline,
+            age(now.seconds_since(stuck.oldest)),
+        ),
+        cause: "What they wait for has not happened; the first of them says what is in its way."
+            .to_owned(),
+        command: Some(format!("ofs order explain {}", stuck.example)),
+    };
+    service.stuck.iter().flatten().map(finding).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ofs_events::{Timestamp, Topic};
+    use ofs_events::{Key, Topic};
     use ofs_runtime::pipeline::TopicView;
 
     fn waiting(rows: Option<u64>, seconds: f64) -> Waiting {
@@ -258,6 +277,19 @@ mod tests {
             stuck: Some(Vec::new()),
         };
         PipelineView { at: Timestamp::from_micros(0), services: vec![service] }
+    }
+
+    #[test]
+    fn orders_that_missed_a_deadline_are_told_with_the_first_of_them() {
+        let mut late = view(Some(0), 0.0);
+        let example = Key(uuid::Uuid::from_u128(7));
+        let (deadline, oldest) = ("payment".to_owned(), Timestamp::from_micros(-126_000_000));
+        let stuck = Stuck { deadline, rows: 2, oldest, example, reasons: Vec::new() };
+        late.services[0].stuck = Some(vec![stuck]);
+        let found = seen(&About::default(), &late);
+        assert_eq!((found.len(), found[0].tone), (1, Tone::Bad));
+        assert!(found[0].what.starts_with("2 orders missed the deadline `payment`"), "{found:?}");
+        assert_eq!(found[0].command, Some(format!("ofs order explain {example}")));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod browser;
 mod building;
 mod chromium;
 mod cli;
+mod commands;
 mod config;
 mod connections;
 mod console;

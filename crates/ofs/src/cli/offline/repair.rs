@@ -288,6 +288,5 @@ fn decode(record: &Received) -> Option<Event> {
 }
 
 fn is_finished(record: &Record) -> bool {
-    let status = OrderStatus::ALL.into_iter().find(|status| status.name() == record.status);
-    status.is_some_and(OrderStatus::is_final)
+    OrderStatus::named(&record.status).is_some_and(OrderStatus::is_final)
 }
