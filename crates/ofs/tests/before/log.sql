@@ -1,3 +1,4 @@
+PRAGMA foreign_keys = OFF;
 PRAGMA application_id = 1868985164;
 PRAGMA user_version = 0;
 BEGIN TRANSACTION;

@@ -1,3 +1,4 @@
+PRAGMA foreign_keys = OFF;
 PRAGMA application_id = 1868985171;
 PRAGMA user_version = 0;
 BEGIN TRANSACTION;
