@@ -4,10 +4,12 @@
 //! What reads many answers within a [`Budget`](crate::budget::Budget) of a batch: it may end before `max`.
 
 mod deadline;
+mod depth;
 mod parking;
 mod record;
 
 pub use deadline::{Deadline, Due, OVERDUE_LOOK, Overdue};
+pub use depth::{Depth, Depths, Oldest};
 pub use parking::{Claim, PARKED_LOOK, Parked, ParkedFilter, ParkedPage, ParkedState, Parking};
 pub use record::Record;
 
@@ -15,7 +17,6 @@ use crate::log::{Message, Position};
 use async_trait::async_trait;
 use bytes::Bytes;
 use ofs_events::{EventId, Key, Timestamp, Topic};
-use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use uuid::Uuid;
@@ -224,41 +225,6 @@ pub struct Refused {
     pub reason: String,
     /// Since when the index refuses the key's document.
     pub since: Timestamp,
-}
-
-/// What is owed and how old it is, per owner.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Depth {
-    /// The service.
-    pub owner: String,
-    /// How many.
-    pub rows: u64,
-    /// Since when the oldest waits.
-    pub oldest: Option<Timestamp>,
-}
-
-/// How much is owed, everywhere.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Depths {
-    /// When this was so, on the store's clock, which is also the one that `oldest` is on.
-    pub at: Timestamp,
-    /// Events not yet in the log.
-    pub outbox: Vec<Depth>,
-    /// Records not yet in the index.
-    pub index: Vec<Depth>,
-    /// Records that the index refuses.
-    pub refused: Vec<Depth>,
-    /// Parked events still open.
-    pub parked: Vec<Depth>,
-}
-
-/// Since when the oldest record owed to the index waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Oldest {
-    /// When this was so, on the store's clock, which is also the one that `since` is on.
-    pub at: Timestamp,
-    /// None if nothing is owed.
-    pub since: Option<Timestamp>,
 }
 
 /// How far one partition of the log was when the store last saw it.

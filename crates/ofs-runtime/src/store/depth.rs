@@ -1,0 +1,39 @@
+//! How much waits in the store, and since when.
+
+use ofs_events::Timestamp;
+use serde::Serialize;
+
+/// What is owed and how old it is, per owner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Depth {
+    /// The service.
+    pub owner: String,
+    /// How many.
+    pub rows: u64,
+    /// Since when the oldest waits.
+    pub oldest: Option<Timestamp>,
+}
+
+/// How much is owed, everywhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Depths {
+    /// When this was so, on the store's clock, which is also the one that `oldest` is on.
+    pub at: Timestamp,
+    /// Events not yet in the log.
+    pub outbox: Vec<Depth>,
+    /// Records not yet in the index.
+    pub index: Vec<Depth>,
+    /// Records that the index refuses.
+    pub refused: Vec<Depth>,
+    /// Parked events still open.
+    pub parked: Vec<Depth>,
+}
+
+/// Since when the oldest record owed to the index waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Oldest {
+    /// When this was so, on the store's clock, which is also the one that `since` is on.
+    pub at: Timestamp,
+    /// None if nothing is owed.
+    pub since: Option<Timestamp>,
+}
