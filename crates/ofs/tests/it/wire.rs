@@ -104,6 +104,8 @@ async fn clients_that_are_not_ours_read_and_write_what_the_contract_says() {
         groups,
         [
             "fulfillment-worker-v1",
+            // No consumer: it keeps how far the store was.
+            "ofs-store",
             "order-service-v1",
             "payment-worker-v1",
             "search-indexer-worker-v1",
