@@ -33,8 +33,8 @@ fn assigned(topic: &Value) -> u64 {
 }
 
 /// How long a group may take to divide its partitions: it does so in two steps, and in each it may wait
-/// for a member for as long as that may go without polling, 30 seconds.
-const TWO_STEPS: Duration = Duration::from_secs(90);
+/// for a member for as long as that may go without polling, 30 seconds. Twice that for a busy machine.
+const TWO_STEPS: Duration = Duration::from_secs(180);
 
 /// Waits until the two have divided all partitions between them.
 pub async fn until_shared(service: &str, [one, other]: &[Server; 2]) {
