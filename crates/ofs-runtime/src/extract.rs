@@ -2,7 +2,10 @@
 //!
 //! Nothing is clamped, ignored or guessed: unknown members and parameters are named and refused.
 
+mod lines;
 mod values;
+
+pub use lines::{Line, Lines};
 
 use crate::problem::{Invalid, Problem};
 use axum::extract::rejection::PathRejection;
@@ -31,32 +34,38 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
-            return Err(Problem::wrong_content_type());
+        if !is_media(request.headers(), "application/json") {
+            return Err(Problem::wrong_content_type("application/json"));
         }
-        let encoding = request.headers().get(header::CONTENT_ENCODING);
-        if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-            return Err(Problem::encoded_body());
-        }
+        refuse_encoding(request.headers())?;
         let body = tokio::time::timeout(BODY_TIME, collect(request)).await;
         let body = body.map_err(|_| Problem::request_timeout(BODY_TIME.as_secs()))??;
         read_object(body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&body)).map(Body)
     }
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+fn refuse_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    let encoding = headers.get(header::CONTENT_ENCODING);
+    match encoding.is_none_or(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        true => Ok(()),
+        false => Err(Problem::encoded_body()),
+    }
+}
+
+/// Whether the body is declared to be of the type `wanted`, in UTF-8.
+fn is_media(headers: &HeaderMap, wanted: &str) -> bool {
     let Some(Ok(text)) = headers.get(header::CONTENT_TYPE).map(|value| value.to_str()) else {
         return false;
     };
     let mut parts = text.split(';').map(str::trim);
-    let json = parts.next().is_some_and(|media| media.eq_ignore_ascii_case("application/json"));
+    let wanted = parts.next().is_some_and(|media| media.eq_ignore_ascii_case(wanted));
     let utf8 = |parameter: &str| match parameter.split_once('=') {
         Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
             value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
         }
         _ => true,
     };
-    json && parts.all(utf8)
+    wanted && parts.all(utf8)
 }
 
 async fn collect(request: Request) -> Result<Vec<u8>, Problem> {
@@ -82,12 +91,22 @@ pub fn read_object<T: DeserializeOwned>(json: &[u8]) -> Result<T, Problem> {
     // The whole text first: a typo behind a wrong member should be told as a typo.
     serde_json::from_slice::<IgnoredAny>(json).map_err(|error| malformed(&error))?;
     if json.trim_ascii_start().first() != Some(&b'{') {
-        let error = Invalid::new("", "the body must be a JSON object");
-        return Err(Problem::invalid_request(vec![error]));
+        return Err(no_object());
     }
     refuse_nul(json)?;
-    let mut deserializer = serde_json::Deserializer::from_slice(json);
-    serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+    object(&mut serde_json::Deserializer::from_slice(json))
+}
+
+fn no_object() -> Problem {
+    Problem::invalid_request(vec![Invalid::new("", "it must be a JSON object")])
+}
+
+fn object<'de, T, D>(deserializer: D) -> Result<T, Problem>
+where
+    T: DeserializeOwned,
+    D: serde::Deserializer<'de, Error = serde_json::Error>,
+{
+    serde_path_to_error::deserialize(deserializer).map_err(|error| {
         let path = pointer(error.path());
         let error = error.into_inner();
         if error.is_data() {

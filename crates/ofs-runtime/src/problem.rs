@@ -156,10 +156,11 @@ impl Problem {
         Self::new(MALFORMED_JSON, detail)
     }
 
-    /// The body is not declared as JSON.
+    /// The body is not declared to be of the type `wanted`.
     #[must_use]
-    pub fn wrong_content_type() -> Self {
-        Self::new(WRONG_CONTENT_TYPE, "send the header `Content-Type: application/json`, in UTF-8")
+    pub fn wrong_content_type(wanted: &str) -> Self {
+        let detail = format!("send the header `Content-Type: {wanted}`, in UTF-8");
+        Self::new(WRONG_CONTENT_TYPE, detail)
     }
 
     /// The body did not come in time.

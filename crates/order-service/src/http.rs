@@ -3,6 +3,7 @@
 //! An order and the answer to its idempotency key become durable together, before the 201.
 
 use crate::api::{NewOrder, OrderView, Placed};
+use crate::batch;
 use crate::order::{self, Order};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -35,13 +36,13 @@ pub fn unknown_order(id: OrderId) -> Problem {
 
 /// Within which time the payment of a new order should be decided.
 #[derive(Clone, Copy, Debug)]
-struct PaymentDeadline(Duration);
+pub(crate) struct PaymentDeadline(Duration);
 
 /// The service's routes; the payment of a new order should be decided within `payment_deadline`.
 #[must_use]
 pub fn routes(payment_deadline: Duration) -> OpenApiRouter<Desk> {
     let routes = OpenApiRouter::new().routes(routes!(place_order)).routes(routes!(get_order));
-    routes.layer(Extension(PaymentDeadline(payment_deadline)))
+    routes.merge(batch::routes()).layer(Extension(PaymentDeadline(payment_deadline)))
 }
 
 /// Take an order.
@@ -78,17 +79,13 @@ pub fn routes(payment_deadline: Duration) -> OpenApiRouter<Desk> {
 )]
 async fn place_order(
     State(desk): State<Desk>,
-    Extension(PaymentDeadline(deadline)): Extension<PaymentDeadline>,
+    Extension(deadline): Extension<PaymentDeadline>,
     caller: Caller,
     headers: HeaderMap,
     Body(new): Body<NewOrder>,
 ) -> Result<Response, Problem> {
-    let key = idempotency_key(&headers)?.map(|key| caller.own(key));
-    let new = new.accept().map_err(Problem::invalid_request)?;
-    let request = key.map(|key| Request { key, fingerprint: new.fingerprint() });
-    let (context, id) = (*desk.context(), OrderId(desk.context().new_id()));
-    let place = move |_: Option<&Record>| Ok(order::place(&context, id, new.clone(), deadline));
-    Ok(match desk.create(id, request, place).await? {
+    let key = idempotency_key(&headers)?;
+    Ok(match place(&desk, deadline, &caller, key, new).await? {
         Answer::New(placed) => created(&placed),
         Answer::Repeated(placed) => {
             let mut response = created(&placed);
@@ -98,12 +95,27 @@ async fn place_order(
     })
 }
 
+/// Makes the order `new` durable; under the idempotency key `key` once only.
+pub(crate) async fn place(
+    desk: &Desk,
+    PaymentDeadline(deadline): PaymentDeadline,
+    caller: &Caller,
+    key: Option<String>,
+    new: NewOrder,
+) -> Result<Answer<Placed>, Problem> {
+    let new = new.accept().map_err(Problem::invalid_request)?;
+    let request = key.map(|key| Request { key: caller.own(key), fingerprint: new.fingerprint() });
+    let (context, id) = (*desk.context(), OrderId(desk.context().new_id()));
+    let place = move |_: Option<&Record>| Ok(order::place(&context, id, new.clone(), deadline));
+    desk.create(id, request, place).await
+}
+
 fn created(placed: &Placed) -> Response {
     let location = [(header::LOCATION, format!("/orders/{}", placed.id))];
     (StatusCode::CREATED, location, Json(placed)).into_response()
 }
 
-/// The request's key, without the quotes that a structured header has.
+/// The request's key.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let refuse = |detail| Err(Problem::invalid_header("Idempotency-Key", detail));
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
@@ -111,16 +123,27 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     if values.next().is_some() {
         return refuse("send it once");
     }
-    let Ok(text) = value.to_str() else { return refuse("use visible ASCII characters only") };
+    let Ok(text) = value.to_str() else { return refuse(VISIBLE) };
+    match name_of(text) {
+        Ok(key) => Ok(Some(key)),
+        Err(rule) => refuse(rule),
+    }
+}
+
+const VISIBLE: &str = "use visible ASCII characters only, no spaces";
+
+/// The idempotency key that `text` gives, without the quotes that a structured header has; else the rule
+/// that it breaks.
+pub(crate) fn name_of(text: &str) -> Result<String, &'static str> {
     let text = text.trim();
     let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
     if text.is_empty() || text.len() > 255 {
-        return refuse("must have 1 to 255 characters");
+        return Err("must have 1 to 255 characters");
     }
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return refuse("use visible ASCII characters only, no spaces");
+        return Err(VISIBLE);
     }
-    Ok(Some(text.to_owned()))
+    Ok(text.to_owned())
 }
 
 /// Show an order.

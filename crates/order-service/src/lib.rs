@@ -4,6 +4,7 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 pub mod api;
+mod batch;
 pub mod http;
 pub mod order;
 

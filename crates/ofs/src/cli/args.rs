@@ -1,6 +1,7 @@
 //! Arguments: every command, its flags, and the examples its help starts with. Does nothing.
 
 use super::audit::AuditCommand;
+use super::bench::BenchArgs;
 use super::events::TailArgs;
 use super::index::IndexCommand;
 use super::keys::KeysCommand;
@@ -94,6 +95,17 @@ Examples:
   ofs pipeline
   ofs pipeline --json | jq '.services[].parked'")]
     Pipeline,
+    /// Put load on a server, follow every order to its end, and check that none was lost or doubled.
+    #[command(before_help = "\
+Examples:
+  ofs bench                              10000 orders by 64 clients, as fast as they are answered
+  ofs bench --rate 500 --duration 1m     500 orders a second; what comes late counts as late
+  ofs bench --clients 1 --orders 500 --follow
+  ofs bench --json > before.json
+  ofs bench --compare before.json
+
+The orders stay in the server: use one that is there to be tried.")]
+    Bench(BenchArgs),
     /// The search index: its state, building it anew, comparing it with the orders.
     #[command(before_help = "\
 Examples:
@@ -304,7 +316,7 @@ Examples:
     Check,
 }
 
-fn rate(text: &str) -> Result<f64, String> {
+pub(super) fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate <= 100_000.0 => Ok(rate),
         _ => Err("it must be a number above 0 and at most 100000".to_owned()),

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// How long one answer may take. Streams may stay quiet for as long as they like.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the answer to a request of many orders may take.
+const LONG_PATIENCE: Duration = Duration::from_secs(600);
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long a connection may be silent before the system asks whether the server still lives.
@@ -120,6 +122,19 @@ impl Client {
         self.json(request).await
     }
 
+    /// `POST path` with `lines` of JSON; the lines of the answer.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn post_lines(&self, path: &[&str], lines: String) -> Result<Vec<Value>, Failure> {
+        let request = self.request(Method::POST, path, &[])?;
+        let request = request.header("content-type", "application/x-ndjson").body(lines);
+        let response = self.accepted(request.timeout(LONG_PATIENCE)).await?;
+        let body = response.bytes().await.map_err(|error| self.failure(&error))?;
+        let lines = body.split(|byte| *byte == b'\n');
+        lines.filter(|line| !line.is_empty()).map(value).collect()
+    }
+
     /// `GET path?query` as NDJSON, value by value, for as long as the server sends.
     ///
     /// # Errors
@@ -128,9 +143,25 @@ impl Client {
         &self,
         path: &[&str],
         query: Query<'_>,
-    ) -> Result<impl Stream<Item = Result<Value, Failure>>, Failure> {
+    ) -> Result<impl Stream<Item = Result<Value, Failure>> + use<>, Failure> {
+        let lines = self.lines(path, query, &[("accept", "application/x-ndjson")]).await?;
+        Ok(lines.map(|line| line.and_then(|line| value(&line))))
+    }
+
+    /// `GET path?query` with `headers`: the lines of the answer that are not blank, for as long as the
+    /// server sends.
+    ///
+    /// # Errors
+    /// [`Failure`], at once or from the stream.
+    pub async fn lines(
+        &self,
+        path: &[&str],
+        query: Query<'_>,
+        headers: &[(&'static str, &str)],
+    ) -> Result<impl Stream<Item = Result<Vec<u8>, Failure>> + use<>, Failure> {
+        let request = self.request(Method::GET, path, query)?;
         let request =
-            self.request(Method::GET, path, query)?.header("accept", "application/x-ndjson");
+            headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let response = self.accepted(request).await?;
         Ok(lines(self.clone(), response))
     }
@@ -206,7 +237,7 @@ fn innermost(error: &dyn std::error::Error) -> String {
     cause.to_string()
 }
 
-fn lines(client: Client, response: Response) -> impl Stream<Item = Result<Value, Failure>> {
+fn lines(client: Client, response: Response) -> impl Stream<Item = Result<Vec<u8>, Failure>> {
     let chunks = response.bytes_stream();
     let start = (client, Box::pin(chunks), Vec::<u8>::new());
     futures::stream::try_unfold(start, |(client, mut chunks, mut buffer)| async move {
@@ -216,7 +247,7 @@ fn lines(client: Client, response: Response) -> impl Stream<Item = Result<Value,
                 if line.trim_ascii().is_empty() {
                     continue;
                 }
-                return Ok(Some((value(&line)?, (client, chunks, buffer))));
+                return Ok(Some((line, (client, chunks, buffer))));
             }
             if buffer.len() > MAX_LINE {
                 return Err(Failure::new(Exit::Failed, "the stream has a line without an end"));
@@ -227,10 +258,7 @@ fn lines(client: Client, response: Response) -> impl Stream<Item = Result<Value,
                     buffer.extend_from_slice(&chunk);
                 }
                 None if buffer.trim_ascii().is_empty() => return Ok(None),
-                None => {
-                    let last = value(&buffer)?;
-                    return Ok(Some((last, (client, chunks, Vec::new()))));
-                }
+                None => return Ok(Some((buffer, (client, chunks, Vec::new())))),
             }
         }
     })

@@ -2,11 +2,13 @@
 
 mod args;
 mod audit;
+mod bench;
 pub mod client;
 mod config;
 pub(crate) mod door;
 mod events;
 mod health;
+mod import;
 mod index;
 mod keys;
 mod offline;
@@ -142,6 +144,7 @@ async fn with_config(format: Format, config: Config, command: &Command) -> anyho
         }
         Command::Parked { command } => parked::run(format, &client, command).await,
         Command::Pipeline => pipeline::run(format, &client).await,
+        Command::Bench(args) => bench::run(format, &client, args).await,
         Command::Index { command } => index::run(format, &client, command).await,
         Command::Health => health::run(format, &client).await,
         Command::Run(_)

@@ -1,6 +1,7 @@
-//! `ofs order`: create, get, search, timeline, explain, watch.
+//! `ofs order`: create, import, get, search, timeline, explain, watch.
 
 use super::client::Client;
+use super::import::{self, ImportArgs};
 use super::output::{self, Format, text};
 use super::watch;
 use clap::{Args, Subcommand};
@@ -17,6 +18,13 @@ Examples:
   ofs order create --email ada@example.com --product Phone --country GB --watch
   ofs order create --email ada@example.com --product Phone --country GB --scenario sim:slow:2s")]
     Create(CreateArgs),
+    /// Make the orders of a file. Run again after it was stopped, it goes on where it was; orders that
+    /// are refused are in FILE.refused.ndjson with the reasons.
+    #[command(before_help = "\
+Examples:
+  ofs order import orders.csv            first line: customerEmail,productType,country
+  ofs order import orders.ndjson --json")]
+    Import(ImportArgs),
     /// One order as it is now.
     #[command(before_help = "\
 Examples:
@@ -134,6 +142,7 @@ pub(super) async fn run(
 ) -> anyhow::Result<()> {
     match command {
         OrderCommand::Create(args) => create(format, client, args).await,
+        OrderCommand::Import(args) => import::run(format, client, args).await,
         OrderCommand::Get(args) => {
             let order = client.get(&["orders", &args.id], &[]).await?;
             Ok(output::document(format, &order)?)

@@ -1,5 +1,6 @@
 //! Output: data to stdout as JSON, as `name: value` lines or as aligned columns. Never logs.
 
+use indicatif::{ProgressBar, ProgressStyle};
 use ofs_runtime::text::printable;
 use serde_json::Value;
 use std::io::{self, Write};
@@ -54,6 +55,13 @@ pub fn json_line(value: &Value) -> io::Result<()> {
 pub fn note(text: &str) {
     // Where stderr is closed there is nobody left to tell.
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// A bar on a terminal's stderr, for work of this `length`; nothing where that is no terminal.
+#[must_use]
+pub fn progress(length: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {percent:>3} %  {msg}  {eta} left");
+    ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 /// Writes a document: as JSON, or its members as lines.

@@ -1,0 +1,97 @@
+//! `ofs bench`: puts load on a running server through its public API, follows every order to its end,
+//! and checks that none was lost, doubled or out of order.
+
+mod check;
+mod fsync;
+mod load;
+mod probe;
+mod report;
+mod times;
+
+use super::client::Client;
+use super::output::{self, Format};
+use crate::failure::{Exit, Failure};
+use anyhow::Context as _;
+use check::Check;
+use clap::Args;
+use load::{Amount, Load, Pace};
+use ofs_runtime::context::Context;
+use probe::Probe;
+use report::Report;
+use serde_json::Value;
+use std::path::PathBuf;
+use std::time::Duration;
+use times::Clock;
+
+/// `ofs bench`.
+#[derive(Clone, Debug, Args)]
+pub struct BenchArgs {
+    /// Orders of all clients together; 10000 unless --duration is given.
+    #[arg(long, value_name = "N", conflicts_with = "duration",
+        value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    orders: Option<u32>,
+    /// How long to place orders.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    duration: Option<Duration>,
+    /// Clients at once, each with one request under way.
+    #[arg(long, value_name = "N", default_value_t = 64,
+        value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    clients: u32,
+    /// Place orders at this rate, whatever the answers take: times count from when an order was due.
+    /// Else each client places its next order when the last is answered.
+    #[arg(long, value_name = "ORDERS_PER_SECOND", value_parser = super::args::rate)]
+    rate: Option<f64>,
+    /// Each client places its next order when it has seen the last one's final status.
+    #[arg(long, conflicts_with = "rate")]
+    follow: bool,
+    /// Show each figure beside the one in FILE, which an earlier run wrote with --json.
+    #[arg(long, value_name = "FILE")]
+    compare: Option<PathBuf>,
+}
+
+impl BenchArgs {
+    fn load(&self) -> Load {
+        let amount = match (self.orders, self.duration) {
+            (None, Some(duration)) => Amount::For(duration),
+            (orders, _) => Amount::Orders(u64::from(orders.unwrap_or(10_000))),
+        };
+        let pace = match (self.rate, self.follow) {
+            (Some(rate), _) => Pace::Rate(rate),
+            (None, true) => Pace::Final,
+            (None, false) => Pace::Answer,
+        };
+        Load { clients: self.clients, amount, pace }
+    }
+}
+
+pub(super) async fn run(format: Format, client: &Client, args: &BenchArgs) -> anyhow::Result<()> {
+    let earlier = args.compare.as_deref().map(earlier).transpose()?;
+    let context = Context::new("bench");
+    // Makes the run's orders the only ones of their product, so that they can be counted.
+    let product = format!("Bench {}", context.new_id());
+    let fsync = fsync::measure()?;
+    let start = check::start(client, &product).await?;
+
+    let clock = Clock::start(&context);
+    let probe = Probe::start(client.clone(), clock);
+    let placed = load::run(client, &args.load(), &product, clock).await?;
+    let check = Check::of(client, &start, &placed, clock).await?;
+    let seen = probe.until(check.end()).await?;
+    let found = check::searched(client, &product).await?;
+
+    let report = Report::new(&args.load(), fsync, &placed, &check, &seen, found);
+    match format {
+        Format::Json => output::json(&report.json())?,
+        Format::Text => output::write(&report.text(earlier.as_ref()))?,
+    }
+    match report.fault() {
+        None => Ok(()),
+        Some(fault) => Err(Failure::new(Exit::Failed, fault).into()),
+    }
+}
+
+fn earlier(file: &std::path::Path) -> anyhow::Result<Value> {
+    let name = file.display();
+    let text = std::fs::read_to_string(file).with_context(|| format!("read {name}"))?;
+    serde_json::from_str(&text).with_context(|| format!("{name} is not what --json wrote"))
+}
