@@ -1,7 +1,9 @@
 """What only the server can make is not made up: a cursor is sent with the search whose answer named it.
 
-And no answer without an end is asked for.
+No answer without an end is asked for, and a body of lines is a single one.
 """
+
+import json
 
 import schemathesis
 from schemathesis import GenerationMode
@@ -28,3 +30,8 @@ def after_call(context, case, response):
     if response.status_code == 200 and '"nextCursor":"' in response.text:
         cursor = response.json()["nextCursor"]
         searches[cursor] = {**(case.query or {}), "cursor": cursor}
+
+
+@schemathesis.serializer("application/x-ndjson")
+def lines(context, value):
+    return value if isinstance(value, bytes) else json.dumps(value) + "\n"

@@ -10,6 +10,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
+use ofs_events::{CorrelationId, OrderId};
 use ofs_runtime::access::Caller;
 use ofs_runtime::budget::BATCH_BYTES;
 use ofs_runtime::desk::{Answer, Desk};
@@ -17,7 +18,10 @@ use ofs_runtime::extract::{Line, Lines};
 use ofs_runtime::problem::{self, Invalid, Problem};
 use serde::Serialize;
 use serde_json::Value;
-use utoipa::ToSchema;
+use std::collections::HashSet;
+use utoipa::openapi::schema::SchemaType;
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -27,21 +31,32 @@ pub const MAX_LINES: usize = 10_000;
 const AT_ONCE: usize = 256;
 /// The member of a line that is not the order's.
 const KEY: &str = "idempotencyKey";
+/// What it looks like.
+const KEY_PATTERN: &str = "^(\"[!-~]{1,255}\"|[!#-~][!-~]{0,254})$";
 
 pub(crate) fn routes() -> OpenApiRouter<Desk> {
     OpenApiRouter::new().routes(routes!(place_orders))
 }
 
 /// A line of the body of `POST /orders/batch`: an order, and what makes it safe to send again.
-#[derive(ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[expect(dead_code, reason = "only described: a line is read in two parts")]
-struct NewLine {
-    /// As the header `Idempotency-Key` of `POST /orders`.
-    #[schema(pattern = "^(\"[!-~]{1,255}\"|[!#-~][!-~]{0,254})$")]
-    idempotency_key: Option<String>,
-    #[serde(flatten)]
-    order: NewOrder,
+struct NewLine;
+
+impl ToSchema for NewLine {}
+
+impl PartialSchema for NewLine {
+    fn schema() -> RefOr<Schema> {
+        let mut line = NewOrder::schema();
+        if let RefOr::T(Schema::Object(line)) = &mut line {
+            let key = ObjectBuilder::new()
+                .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+                .description(Some("As the header `Idempotency-Key` of `POST /orders`."))
+                .pattern(Some(KEY_PATTERN));
+            line.properties.insert(KEY.to_owned(), key.into());
+            line.description =
+                Some("An order, as `POST /orders` takes it, and its key.".to_owned());
+        }
+        line
+    }
 }
 
 /// What became of one line.
@@ -53,34 +68,39 @@ struct Outcome {
     /// What `POST /orders` would have answered with.
     #[schema(example = 201)]
     status: u16,
-    /// The order, if it was taken.
-    #[serde(flatten)]
-    placed: Option<Placed>,
+    /// The order's id, if it was taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    id: Option<OrderId>,
+    /// On every event that follows from the order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    correlation_id: Option<CorrelationId>,
     /// The answer is that of an earlier request with the same key.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
     replayed: bool,
     /// Why it was not taken.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     problem: Option<Problem>,
 }
 
 impl Outcome {
     fn of(line: u64, answer: Result<Answer<Placed>, Problem>) -> Self {
-        match answer {
-            Ok(Answer::New(placed)) => Self::taken(line, placed, false),
-            Ok(Answer::Repeated(placed)) => Self::taken(line, placed, true),
-            Err(problem) => Self {
-                line,
-                status: problem.status,
-                placed: None,
-                replayed: false,
-                problem: Some(problem),
-            },
+        let (placed, replayed, problem) = match answer {
+            Ok(Answer::New(placed)) => (Some(placed), false, None),
+            Ok(Answer::Repeated(placed)) => (Some(placed), true, None),
+            Err(problem) => (None, false, Some(problem)),
+        };
+        Self {
+            line,
+            status: problem.as_ref().map_or(201, |problem| problem.status),
+            id: placed.as_ref().map(|placed| placed.id),
+            correlation_id: placed.map(|placed| placed.correlation_id),
+            replayed,
+            problem,
         }
-    }
-
-    const fn taken(line: u64, placed: Placed, replayed: bool) -> Self {
-        Self { line, status: 201, placed: Some(placed), replayed, problem: None }
     }
 }
 
@@ -111,12 +131,9 @@ async fn place_orders(
 ) -> Response {
     let mut answers = Answers::default();
     let mut placing = FuturesOrdered::new();
+    // Two lines with one key are two requests, one after the other.
+    let mut keys = HashSet::new();
     for taken in 0.. {
-        while placing.len() >= AT_ONCE
-            && let Some(outcome) = placing.next().await
-        {
-            answers.add(&outcome);
-        }
         let line = match lines.next().await {
             Ok(Some(line)) if taken < MAX_LINES && !answers.is_full() => line,
             Ok(Some(line)) => {
@@ -129,10 +146,22 @@ async fn place_orders(
                 break;
             }
         };
+        let number = line.number;
+        let order = read(line);
+        let again = matches!(&order, Ok((Some(key), _)) if !keys.insert(key.clone()));
+        let room = if again { 1 } else { AT_ONCE };
+        while placing.len() >= room
+            && let Some(outcome) = placing.next().await
+        {
+            answers.add(&outcome);
+        }
         let (desk, caller) = (desk.clone(), caller.clone());
         placing.push_back(async move {
-            let number = line.number;
-            Outcome::of(number, take(&desk, deadline, &caller, line).await)
+            let placed = match order {
+                Ok((key, new)) => place(&desk, deadline, &caller, key, new).await,
+                Err(problem) => Err(problem),
+            };
+            Outcome::of(number, placed)
         });
     }
     while let Some(outcome) = placing.next().await {
@@ -141,12 +170,8 @@ async fn place_orders(
     answers.into_response()
 }
 
-async fn take(
-    desk: &Desk,
-    deadline: PaymentDeadline,
-    caller: &Caller,
-    line: Line,
-) -> Result<Answer<Placed>, Problem> {
+/// The order of a line, and its idempotency key.
+fn read(line: Line) -> Result<(Option<String>, NewOrder), Problem> {
     let (key, new) = line.read::<NewOrder>(KEY)?;
     let wrong = |rule: &str| Problem::invalid_request(vec![Invalid::new(format!("/{KEY}"), rule)]);
     let key = match &key {
@@ -154,7 +179,7 @@ async fn take(
         Some(Value::String(key)) => Some(name_of(key).map_err(wrong)?),
         Some(_) => return Err(wrong("must be a string")),
     };
-    place(desk, deadline, caller, key, new).await
+    Ok((key, new))
 }
 
 fn unread(taken: usize) -> Problem {
@@ -191,5 +216,23 @@ impl IntoResponse for Answers {
             self.add(&rest);
         }
         ([(header::CONTENT_TYPE, "application/x-ndjson")], self.text).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn the_key_of_a_line_is_described_as_the_header_is() {
+        let api = crate::http::routes(Duration::ZERO).into_openapi();
+        let api = serde_json::to_value(api).expect("json");
+        let header = &api["paths"]["/orders"]["post"]["parameters"][0]["schema"]["pattern"];
+        let line = &api["components"]["schemas"]["NewLine"];
+        assert_eq!(line["properties"][KEY]["pattern"], *header, "{line:#}");
+        assert_eq!(line["additionalProperties"], false);
+        let missing = line["required"].as_array().expect("members").contains(&KEY.into());
+        assert!(!missing);
     }
 }

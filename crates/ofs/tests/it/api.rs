@@ -127,11 +127,11 @@ impl Operation<'_> {
         if !query.is_empty() {
             request = request.query(&query);
         }
-        let body = &self.value["requestBody"]["content"]["application/json"];
-        if body.is_null() {
+        let Some(content) = self.value["requestBody"]["content"].as_object() else {
             return request;
-        }
-        request.json(&body_example(api, body))
+        };
+        let (media, body) = content.iter().next().expect("a body");
+        request.header("content-type", media).body(body_example(api, body).to_string())
     }
 }
 

@@ -4,7 +4,7 @@ use crate::system::{System, json, lines};
 use serde_json::Value;
 use std::fs;
 
-fn shares<'a>(report: &'a Value, what: &str) -> Vec<f64> {
+fn shares(report: &Value, what: &str) -> Vec<f64> {
     let shares = report["latencyMs"][what].as_object().expect("shares");
     shares.values().map(|value| value.as_f64().expect("a number")).collect()
 }

@@ -65,6 +65,7 @@ async fn a_client_made_of_the_description_works() {
     let server = server(&system, &[]).await;
     let mut generator = tool(&tools, &system, "openapi-python-client");
     generator.args(["generate", "--meta", "none", "--fail-on-warning"]);
+    generator.arg("--config").arg(script("client.yml"));
     generator.args(["--output-path", "ofs_client", "--url"]);
     succeeds(generator.arg(format!("{}/openapi.json", server.url)));
     let mut client = tool(&tools, &system, "python");
