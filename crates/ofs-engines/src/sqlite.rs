@@ -57,6 +57,11 @@ pub enum Failure {
     Refused(String),
 }
 
+/// The library's name and version.
+pub(crate) fn engine() -> String {
+    format!("SQLite {}", rusqlite::version())
+}
+
 impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Self {
         die_of_failed_sync(&error);

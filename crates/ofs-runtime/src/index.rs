@@ -63,6 +63,11 @@ pub trait Index: Send + Sync {
     /// built anew.
     fn schema(&self) -> &Schema;
 
+    /// Its name and version, for people; none while they cannot be told.
+    async fn engine(&self) -> Option<String> {
+        None
+    }
+
     /// Pushes `documents` into `target`, one answer each; returns when they are durable.
     async fn put(&self, target: &Target, documents: &[Document]) -> Result<Vec<Put>, Error>;
 

@@ -265,6 +265,11 @@ pub trait Log: Send + Sync {
         None
     }
 
+    /// Its name and version, for people; none while they cannot be told.
+    async fn engine(&self) -> Option<String> {
+        None
+    }
+
     /// Makes the topics; does nothing where they are as asked.
     ///
     /// # Errors

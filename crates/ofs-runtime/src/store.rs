@@ -263,6 +263,11 @@ pub trait Store: Send + Sync {
         None
     }
 
+    /// Its name and version, for people; none while they cannot be told.
+    async fn engine(&self) -> Option<String> {
+        None
+    }
+
     /// Reads, from one moment.
     async fn load(&self, wanted: &Wanted) -> Result<Loaded, Error>;
 

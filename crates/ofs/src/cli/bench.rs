@@ -69,7 +69,7 @@ pub(super) async fn run(format: Format, client: &Client, args: &BenchArgs) -> an
     let context = Context::new("bench");
     // Makes the run's orders the only ones of their product, so that they can be counted.
     let product = format!("Bench {}", context.new_id());
-    let fsync = fsync::measure()?;
+    let (fsync, server) = (fsync::measure()?, about(client).await?);
     let start = check::start(client, &product).await?;
 
     let clock = Clock::start(&context);
@@ -79,7 +79,7 @@ pub(super) async fn run(format: Format, client: &Client, args: &BenchArgs) -> an
     let seen = probe.until(check.end()).await?;
     let found = check::searched(client, &product).await?;
 
-    let report = Report::new(&args.load(), fsync, &placed, &check, &seen, found);
+    let report = Report::new(&args.load(), (server, fsync), &placed, &check, &seen, found);
     match format {
         Format::Json => output::json(&report.json())?,
         Format::Text => output::write(&report.text(earlier.as_ref()))?,
@@ -87,6 +87,14 @@ pub(super) async fn run(format: Format, client: &Client, args: &BenchArgs) -> an
     match report.fault() {
         None => Ok(()),
         Some(fault) => Err(Failure::new(Exit::Failed, fault).into()),
+    }
+}
+
+/// What the server is; null if the key may not ask.
+async fn about(client: &Client) -> Result<Value, Failure> {
+    match client.get(&["about"], &[]).await {
+        Err(failure) if failure.problem["status"] == 403 => Ok(Value::Null),
+        told => told,
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Wiring only: each route is in the file of its resource, everything around routes is in `edge`.
 
+mod about;
 mod console;
 mod docs;
 mod edge;
@@ -127,6 +128,7 @@ fn operations() -> OpenApiRouter<App> {
         .merge(refused::routes())
         .merge(keys::routes())
         .merge(health::routes())
+        .merge(about::routes())
         .merge(metrics::routes())
 }
 

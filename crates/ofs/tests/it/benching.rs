@@ -35,7 +35,8 @@ async fn every_order_is_followed_to_its_end(system: System) {
     let told = system.ofs(url, &rated);
     assert_eq!(told.status.code(), Some(0), "{:?}", lines(&told.stderr));
     let page = lines(&told.stdout);
-    assert!(page[0].starts_with("200 orders, 64 clients, 100 orders/s"), "{page:#?}");
+    assert!(page[0].starts_with("log ") && !page[0].contains("unknown"), "{page:#?}");
+    assert!(page[1].starts_with("200 orders, 64 clients, 100 orders/s"), "{page:#?}");
     let beside = page.iter().filter(|line| line.contains(" x ")).count();
     assert_eq!(beside, 3 + 3 * 5, "{page:#?}");
     assert!(page.iter().any(|line| line.starts_with("0 lost, 0 doubled")), "{page:#?}");

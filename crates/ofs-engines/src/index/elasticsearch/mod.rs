@@ -17,7 +17,8 @@ use mapping::lines;
 use names::Names;
 use ofs_events::Key;
 use ofs_runtime::index::{Document, Error, Found, Index, Put, Query, Schema, Status, Target};
-use reqwest::Url;
+use reqwest::{Method, Url};
+use serde_json::Value;
 use uuid::Uuid;
 
 /// Why an index cannot be opened. No text holds a password or key.
@@ -104,6 +105,11 @@ impl Index for ElasticsearchIndex {
     ) -> Result<Vec<Document>, Error> {
         let generation = self.names.generation(target)?;
         query::scan(&self.client, &generation.writing, after, max).await
+    }
+
+    async fn engine(&self) -> Option<String> {
+        let told: Value = self.client.send(Method::GET, "", None).await.ok()?;
+        Some(format!("Elasticsearch {}", told["version"]["number"].as_str()?))
     }
 
     async fn status(&self) -> Result<Status, Error> {

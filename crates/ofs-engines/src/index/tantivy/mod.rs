@@ -132,6 +132,12 @@ impl Index for TantivyIndex {
         self.blocking(move |shared| shared.generation(&target)?.scan(after, max)).await
     }
 
+    async fn engine(&self) -> Option<String> {
+        // "tantivy v0.27.0, index_format v7"
+        let version = tantivy::version_string().split(',').next()?;
+        Some(version.replace(" v", " "))
+    }
+
     async fn status(&self) -> Result<Status, Error> {
         self.blocking(|shared| Ok(shared.targets.load().status())).await
     }

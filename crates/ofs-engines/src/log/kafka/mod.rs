@@ -288,6 +288,12 @@ impl Log for KafkaLog {
         self.observer(mark::STORE).look(move |view| view.note_mark(mark)).await
     }
 
+    async fn engine(&self) -> Option<String> {
+        let brokers = self.reader.look(View::brokers).await.ok()?;
+        let unit = if brokers == 1 { "broker" } else { "brokers" };
+        Some(format!("Kafka ({brokers} {unit})"))
+    }
+
     async fn prepare(&self, layout: Layout) -> Result<(), Error> {
         let found = self.reader.look(move |view| view.survey(layout)).await?;
         found.make(&self.cluster, layout).await?;

@@ -170,6 +170,13 @@ impl View {
         }
     }
 
+    /// How many brokers there are.
+    pub fn brokers(&mut self) -> Result<usize, Error> {
+        let name = self.cluster.names.topic(Topic::ALL[0]);
+        let metadata = self.ask(|consumer, wait| consumer.fetch_metadata(Some(name), wait))?;
+        Ok(metadata.brokers().len())
+    }
+
     /// The partitions of `topic`; none if there is no such topic.
     pub fn partitions(&mut self, topic: Topic) -> Result<Option<u32>, Error> {
         let name = self.cluster.names.topic(topic);

@@ -275,6 +275,10 @@ impl Log for SqliteLog {
         Ok(())
     }
 
+    async fn engine(&self) -> Option<String> {
+        Some(crate::sqlite::engine())
+    }
+
     fn damage(&self) -> Option<String> {
         self.inner.database.damage()
     }

@@ -49,6 +49,8 @@ pub struct PostgresStore {
     sessions: Arc<Sessions>,
     counts: Arc<Counts>,
     instance: Uuid,
+    /// The server's, as it was opened.
+    version: String,
     opened: Opened,
     purged: tidy::Ended,
 }
@@ -91,7 +93,7 @@ impl PostgresStore {
             reason: "it is connected, but does not answer".to_owned(),
         };
         let steady = Clock::real().steady();
-        let (instance, now) =
+        let (instance, now, version) =
             tokio::time::timeout(connect::ATTEMPT, looking).await.map_err(late)??;
         let unusable = |reason| OpenError::Unusable { at: server.at.clone(), reason };
         let writers = Sessions::new(&server, WRITERS).map_err(unusable)?;
@@ -99,22 +101,23 @@ impl PostgresStore {
         let (counts, writer) = (Arc::default(), Writer::start(writers));
         let opened = Opened { server: now, steady };
         let purged = tidy::Ended::default();
-        Ok(PostgresStore { writer, sessions, counts, instance, opened, purged })
+        Ok(PostgresStore { writer, sessions, counts, instance, version, opened, purged })
     }
 }
 
 /// The store's own id, drawn if this is the first time it is opened, and the server's time, to which
-/// deadlines are held.
-async fn instance(client: &Client) -> Result<(Uuid, Timestamp), tokio_postgres::Error> {
+/// deadlines are held; and its version.
+async fn instance(client: &Client) -> Result<(Uuid, Timestamp, String), tokio_postgres::Error> {
     // None is further ahead than it was when it was set; else the server's clock was set back since.
     let sql = "UPDATE deadlines SET due_at = now() + wait * interval '1 microsecond'
                WHERE due_at - wait * interval '1 microsecond' > now()";
     client.execute(sql, &[]).await?;
     let sql = "INSERT INTO meta (name, value) VALUES ('instance', $1) ON CONFLICT DO NOTHING";
     client.execute(sql, &[&Context::new("store").new_id()]).await?;
-    let sql = "SELECT value, now() FROM meta WHERE name = 'instance'";
+    let sql = "SELECT value, now(), current_setting('server_version') FROM meta
+               WHERE name = 'instance'";
     let row = client.query_one(sql, &[]).await?;
-    Ok((row.try_get(0)?, row.try_get::<_, values::Time>(1)?.0))
+    Ok((row.try_get(0)?, row.try_get::<_, values::Time>(1)?.0, row.try_get(2)?))
 }
 
 /// Every statement this engine prepares, so that a test can have a server read them all.
@@ -136,6 +139,10 @@ pub fn statements() -> impl Iterator<Item = &'static str> {
 impl Store for PostgresStore {
     fn instance(&self) -> Uuid {
         self.instance
+    }
+
+    async fn engine(&self) -> Option<String> {
+        Some(format!("PostgreSQL {}", self.version))
     }
 
     async fn load(&self, wanted: &Wanted) -> Result<Loaded, Error> {

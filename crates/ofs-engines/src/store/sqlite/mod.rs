@@ -98,6 +98,10 @@ impl Store for SqliteStore {
         self.instance
     }
 
+    async fn engine(&self) -> Option<String> {
+        Some(crate::sqlite::engine())
+    }
+
     fn damage(&self) -> Option<String> {
         self.database.damage()
     }

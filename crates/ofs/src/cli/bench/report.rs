@@ -15,6 +15,7 @@ const BAR: usize = 40;
 
 pub(super) struct Report {
     load: Load,
+    server: Value,
     fsync: Durations,
     orders: Orders,
     /// Orders a second until the last was accepted, scheduled, searchable.
@@ -37,7 +38,7 @@ struct Orders {
 impl Report {
     pub fn new(
         load: &Load,
-        fsync: Durations,
+        (server, fsync): (Value, Durations),
         placed: &Placed,
         check: &Check,
         promises: &Promises,
@@ -60,6 +61,7 @@ impl Report {
         let rate = |time: Micros| float(count.cast_signed()) * 1e6 / float(time.max(1));
         Self {
             load: *load,
+            server,
             fsync,
             orders: Orders {
                 accepted: count,
@@ -110,7 +112,7 @@ impl Report {
         let times: Map<_, _> =
             times.map(|(name, times)| ((*name).to_owned(), shares(times))).collect();
         json!({
-            "version": env!("CARGO_PKG_VERSION"),
+            "server": self.server,
             "machine": {"cores": cores(), "fsyncMs": shares(&self.fsync)},
             "load": self.load.json(),
             "orders": {"accepted": accepted, "failed": failed, "lost": lost, "doubled": doubled,
@@ -149,8 +151,13 @@ impl Report {
             Pace::Answer => "each places its next order when the last is answered".to_owned(),
             Pace::Final => "each places its next order when the last is at its end".to_owned(),
         };
+        let engines = ["log", "store", "index"].map(|part| {
+            let engine = self.server["engines"][part].as_str();
+            format!("{part} {}", engine.unwrap_or("unknown"))
+        });
         format!(
-            "{} orders, {clients} clients, {pace}\n{} cores; the disk here keeps 4 KiB in {:.2} ms (p99 {:.2})\n",
+            "{}\n{} orders, {clients} clients, {pace}\n{} cores; the disk here keeps 4 KiB in {:.2} ms (p99 {:.2})\n",
+            engines.join(", "),
             self.orders.accepted,
             cores(),
             self.fsync.at(500),
