@@ -44,10 +44,11 @@ pub enum Answer<T> {
 
 /// What a command is about.
 #[derive(Clone, Copy, Debug)]
-enum Subject {
-    /// A key that nothing knows yet: it was drawn for this command.
+pub enum Subject {
+    /// A key that was drawn for this command: nothing is known of it, so nothing has to be read.
     New(Key),
-    Any(Key),
+    /// A key of which there may be a record.
+    Known(Key),
 }
 
 impl Desk {
@@ -72,43 +73,14 @@ impl Desk {
         Ok(loaded.records.remove(&key))
     }
 
-    /// Decides a command on `key` over its current record, and makes what was decided durable together
-    /// with the answer to `request`. If the record is changed at the same moment, it is decided again,
-    /// so commands on one key take effect one after the other. A client who goes away cancels nothing.
+    /// Decides a command over the current record of its subject, and makes what was decided durable
+    /// together with the answer to `request`. If the record is changed at the same moment, it is decided
+    /// again, so commands on one key take effect one after the other. A client who goes away cancels
+    /// nothing.
     ///
     /// # Errors
     /// What `decide` refuses; a request whose key belongs to another one; a store that cannot take it.
     pub async fn decide<T, D>(
-        &self,
-        key: impl Into<Key>,
-        request: Option<Request>,
-        decide: D,
-    ) -> Result<Answer<T>, Problem>
-    where
-        T: Serialize + DeserializeOwned + Send + 'static,
-        D: FnMut(Option<&Record>) -> Result<(Decision, T), Problem> + Send + 'static,
-    {
-        self.command(Subject::Any(key.into()), request, decide).await
-    }
-
-    /// As [`Desk::decide`], on a `key` that was drawn for this command, so that nothing has to be read.
-    ///
-    /// # Errors
-    /// As [`Desk::decide`].
-    pub async fn create<T, D>(
-        &self,
-        key: impl Into<Key>,
-        request: Option<Request>,
-        decide: D,
-    ) -> Result<Answer<T>, Problem>
-    where
-        T: Serialize + DeserializeOwned + Send + 'static,
-        D: FnMut(Option<&Record>) -> Result<(Decision, T), Problem> + Send + 'static,
-    {
-        self.command(Subject::New(key.into()), request, decide).await
-    }
-
-    async fn command<T, D>(
         &self,
         subject: Subject,
         request: Option<Request>,
@@ -132,7 +104,7 @@ impl Desk {
         request: Option<Request>,
         mut decide: impl FnMut(Option<&Record>) -> Result<(Decision, T), Problem>,
     ) -> Result<Answer<T>, Problem> {
-        let (Subject::New(key) | Subject::Any(key)) = subject;
+        let (Subject::New(key) | Subject::Known(key)) = subject;
         let mut loaded = match (subject, &request) {
             (Subject::New(_), None) => Loaded::default(),
             _ => self.load(key, request.as_ref()).await?,

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use ofs_events::OrderId;
 use ofs_runtime::access::Caller;
-use ofs_runtime::desk::{Answer, Desk, Request};
+use ofs_runtime::desk::{Answer, Desk, Request, Subject};
 use ofs_runtime::extract::{Body, Id};
 use ofs_runtime::problem::{Kind, Problem};
 use ofs_runtime::store::Record;
@@ -107,7 +107,7 @@ pub(crate) async fn place(
     let request = key.map(|key| Request { key: caller.own(key), fingerprint: new.fingerprint() });
     let (context, id) = (*desk.context(), OrderId(desk.context().new_id()));
     let place = move |_: Option<&Record>| Ok(order::place(&context, id, new.clone(), deadline));
-    desk.create(id, request, place).await
+    desk.decide(Subject::New(id.into()), request, place).await
 }
 
 fn created(placed: &Placed) -> Response {

@@ -28,9 +28,12 @@ pub(super) async fn run(format: Format, client: &Client) -> anyhow::Result<()> {
     if format == Format::Text {
         for stuck in items(&view, "services").flat_map(|service| items(service, "stuck")) {
             output::note(&format!(
-                "{} orders missed the deadline `{}`; `ofs order explain {}` says what is in the way of \
+                "{} missed the deadline `{}`; `ofs order explain {}` says what is in the way of \
                  the first",
-                number(stuck, "/rows"),
+                match number(stuck, "/rows").as_str() {
+                    "1" => "1 order".to_owned(),
+                    rows => format!("{rows} orders"),
+                },
                 text(stuck, "/deadline"),
                 text(stuck, "/example"),
             ));

@@ -6,7 +6,7 @@ use ofs_events::{CorrelationId, Key, OrderId, PaymentAuthorizedV1};
 use ofs_runtime::books::Books;
 use ofs_runtime::context::Context;
 use ofs_runtime::decision::Decision;
-use ofs_runtime::desk::{Answer, Desk, Request};
+use ofs_runtime::desk::{Answer, Desk, Request, Subject};
 use ofs_runtime::pipeline::Pipeline;
 use ofs_runtime::problem::Problem;
 use ofs_runtime::store::Record;
@@ -40,7 +40,7 @@ async fn commands_on_one_key_take_effect_one_after_the_other(system: System) {
     let desk = desk(&system).await;
     let context = *desk.context();
     let key = Key(context.new_id());
-    let command = |_| desk.decide(key, None, count(context, key));
+    let command = |_| desk.decide(Subject::Known(key), None, count(context, key));
     let answers = join_all((0..8).map(command)).await;
     let mut seen: Vec<u64> = answers
         .into_iter()
@@ -60,7 +60,7 @@ async fn a_command_that_is_repeated_is_done_once(system: System) {
     let context = *desk.context();
     let key = Key(context.new_id());
     let request = Request { key: context.new_id().to_string(), fingerprint: Uuid::from_u128(1) };
-    let command = |_| desk.decide(key, Some(request.clone()), count(context, key));
+    let command = |_| desk.decide(Subject::Known(key), Some(request.clone()), count(context, key));
     let answers = join_all((0..8).map(command)).await;
     let mut new = 0;
     for answer in answers {
@@ -73,7 +73,7 @@ async fn a_command_that_is_repeated_is_done_once(system: System) {
     assert_eq!(new, 1);
     assert_eq!(desk.record(key).await.expect("read").expect("a record").version, 1);
     let other = Request { fingerprint: Uuid::from_u128(2), ..request };
-    let refused = desk.decide(key, Some(other), count(context, key)).await;
+    let refused = desk.decide(Subject::Known(key), Some(other), count(context, key)).await;
     assert_eq!(refused.expect_err("another request").status, 422);
 }
 
