@@ -1,6 +1,7 @@
 //! The engines behind the three ports of `ofs-runtime`. Only this crate contains SQL or names a
 //! broker or a search server; it knows nothing of services.
 
+pub mod bare;
 pub mod index;
 pub mod log;
 pub mod sqlite;

@@ -1,12 +1,14 @@
 //! A SQLite database in WAL mode: one writer thread that commits jobs in groups (one fsync for
 //! many), and readers apart. It knows nothing of what is stored, and never retries by itself.
 
+mod bare;
 mod damage;
 mod open;
 #[cfg(debug_assertions)]
 mod plans;
 mod writer;
 
+pub use bare::bare;
 pub use open::OpenError;
 
 use damage::Damage;

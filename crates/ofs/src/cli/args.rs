@@ -103,9 +103,10 @@ Examples:
   ofs bench --clients 1 --orders 500 --follow
   ofs bench --json > before.json
   ofs bench --compare before.json
+  ofs bench limits                       what the parts do bare
 
 The orders stay in the server: use one that is there to be tried.")]
-    Bench(BenchArgs),
+    Bench(Box<BenchArgs>),
     /// The search index: its state, building it anew, comparing it with the orders.
     #[command(before_help = "\
 Examples:

@@ -3,6 +3,7 @@
 
 mod check;
 mod fsync;
+mod limits;
 mod load;
 mod probe;
 mod report;
@@ -10,10 +11,11 @@ mod times;
 
 use super::client::Client;
 use super::output::{self, Format};
+use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use anyhow::Context as _;
 use check::Check;
-use clap::Args;
+use clap::{Args, Subcommand};
 use load::{Amount, Load, Pace};
 use ofs_runtime::context::Context;
 use probe::Probe;
@@ -25,7 +27,10 @@ use times::Clock;
 
 /// `ofs bench`.
 #[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct BenchArgs {
+    #[command(subcommand)]
+    command: Option<BenchCommand>,
     /// Orders of all clients together; 10000 unless --duration is given.
     #[arg(long, value_name = "N", conflicts_with = "duration",
         value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
@@ -44,9 +49,26 @@ pub struct BenchArgs {
     /// Each client places its next order when it has seen the last one's final status.
     #[arg(long, conflicts_with = "rate")]
     follow: bool,
+    /// First measure the limits, and show what share of each is reached. The engines are those that are
+    /// configured here, so log.url, store.url and index.url must be the server's.
+    #[arg(long)]
+    limits: bool,
     /// Show each figure beside the one in FILE, which an earlier run wrote with --json.
     #[arg(long, value_name = "FILE")]
     compare: Option<PathBuf>,
+}
+
+/// `ofs bench …`.
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum BenchCommand {
+    /// What the parts do bare: an HTTP server that only answers, and the engines that are configured,
+    /// with rows, records and documents of an order's size. In orders a second; writes to tables, topics
+    /// and files of its own, and removes them.
+    #[command(before_help = "\
+Examples:
+  ofs bench limits
+  OFS_STORE_URL=postgres://ofs@db/ofs … ofs bench limits --json")]
+    Limits,
 }
 
 impl BenchArgs {
@@ -64,11 +86,21 @@ impl BenchArgs {
     }
 }
 
-pub(super) async fn run(format: Format, client: &Client, args: &BenchArgs) -> anyhow::Result<()> {
+pub(super) async fn run(
+    format: Format,
+    config: &Config,
+    client: &Client,
+    args: &BenchArgs,
+) -> anyhow::Result<()> {
+    if let Some(BenchCommand::Limits) = args.command {
+        let limits = limits::measure(config).await?;
+        return Ok(output::document(format, &limits::document(&limits))?);
+    }
     let earlier = args.compare.as_deref().map(earlier).transpose()?;
     let context = Context::new("bench");
     // Makes the run's orders the only ones of their product, so that they can be counted.
     let product = format!("Bench {}", context.new_id());
+    let limits = if args.limits { limits::measure(config).await? } else { Vec::new() };
     let (fsync, server) = (fsync::measure()?, about(client).await?);
     let start = check::start(client, &product).await?;
 
@@ -79,7 +111,7 @@ pub(super) async fn run(format: Format, client: &Client, args: &BenchArgs) -> an
     let seen = probe.until(check.end()).await?;
     let found = check::searched(client, &product).await?;
 
-    let report = Report::new(&args.load(), (server, fsync), &placed, &check, &seen, found);
+    let report = Report::new(&args.load(), (server, fsync, limits), &placed, &check, &seen, found);
     match format {
         Format::Json => output::json(&report.json())?,
         Format::Text => output::write(&report.text(earlier.as_ref()))?,

@@ -144,7 +144,7 @@ async fn with_config(format: Format, config: Config, command: &Command) -> anyho
         }
         Command::Parked { command } => parked::run(format, &client, command).await,
         Command::Pipeline => pipeline::run(format, &client).await,
-        Command::Bench(args) => bench::run(format, &client, args).await,
+        Command::Bench(args) => bench::run(format, &config, &client, args).await,
         Command::Index { command } => index::run(format, &client, command).await,
         Command::Health => health::run(format, &client).await,
         Command::Run(_)

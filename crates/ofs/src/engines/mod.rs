@@ -2,9 +2,12 @@
 //!
 //! The only folder of this crate that names an engine.
 
+mod bare;
 mod cluster;
 mod embedded;
 mod reach;
+
+pub use bare::{Limit, bare};
 
 use crate::config::Config;
 use anyhow::bail;

@@ -12,7 +12,8 @@ fn shares(report: &Value, what: &str) -> Vec<f64> {
 async fn every_order_is_followed_to_its_end(system: System) {
     let server = system.start();
     let url = Some(server.url.as_str());
-    let told = system.ofs(url, &["bench", "--orders", "300", "--clients", "16", "--json"]);
+    let told =
+        system.ofs(url, &["bench", "--orders", "300", "--clients", "16", "--limits", "--json"]);
     assert_eq!(told.status.code(), Some(0), "{:?}", lines(&told.stderr));
     let report = json(&told);
     for (what, count) in
@@ -25,8 +26,13 @@ async fn every_order_is_followed_to_its_end(system: System) {
         assert!(shares[0] > 0.0 && shares.is_sorted(), "{report:#}");
         assert!(report["ordersPerSecond"][what].as_f64().expect("a rate") > 0.0, "{report:#}");
     }
+    for part in ["http", "log", "store", "index"] {
+        assert!(report["limits"][part].as_f64().expect("a rate") > 0.0, "{report:#}");
+    }
     let at = |what: &str, nth: usize| shares(&report, what)[nth];
     assert!(at("accepted", 0) < at("scheduled", 0) && at("scheduled", 4) < at("searchable", 4));
+
+    assert_nothing_is_left(&system);
 
     let file = system.dir().join("before.json");
     fs::write(&file, &told.stdout).expect("written");
@@ -40,6 +46,19 @@ async fn every_order_is_followed_to_its_end(system: System) {
     let beside = page.iter().filter(|line| line.contains(" x ")).count();
     assert_eq!(beside, 3 + 3 * 5, "{page:#?}");
     assert!(page.iter().any(|line| line.starts_with("0 lost, 0 doubled")), "{page:#?}");
+}
+
+/// What was written to measure the engines is gone.
+fn assert_nothing_is_left(system: &System) {
+    let here = fs::read_dir(system.dir()).expect("the directory the command ran in");
+    let names =
+        here.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"));
+    let left: Vec<_> = names.filter(|name| name.starts_with('.')).collect();
+    assert!(left.is_empty(), "{left:?}");
+    if let Some(urls) = system.servers() {
+        let tables = urls.psql("SELECT tablename FROM pg_tables WHERE tablename LIKE 'bare%'");
+        assert_eq!(tables.trim(), "");
+    }
 }
 
 on_every_set! { every_order_is_followed_to_its_end }

@@ -3,12 +3,15 @@
 //! Keeps no state but the size of its requests; whatever there is, the server is asked. Replicas and
 //! their number are the server's business.
 
+mod bare;
 mod bulk;
 mod client;
 mod generations;
 mod mapping;
 mod names;
 mod query;
+
+pub use bare::bare;
 
 use async_trait::async_trait;
 use bulk::Pace;
@@ -63,21 +66,27 @@ impl ElasticsearchIndex {
     /// # Errors
     /// If the URL is not of that form.
     pub fn open(url: &str, schema: Schema) -> Result<Self, OpenError> {
-        let url = Url::parse(url).map_err(|error| OpenError::Url(error.to_string()))?;
-        if !["http", "https"].contains(&url.scheme()) {
-            return Err(OpenError::Scheme(url.scheme().to_owned()));
-        }
-        let (mut prefix, mut key) = (String::new(), None);
-        for (name, value) in url.query_pairs() {
-            match name.as_ref() {
-                "prefix" => prefix = value.into_owned(),
-                "api-key" => key = Some(value.into_owned()),
-                _ => return Err(OpenError::Parameter(name.into_owned())),
-            }
-        }
+        let (client, prefix) = connect(url)?;
         let names = Names::new(prefix, schema.name()).map_err(OpenError::Prefix)?;
-        Ok(Self { client: Client::new(url, key)?, names, schema, pace: Pace::default() })
+        Ok(Self { client, names, schema, pace: Pace::default() })
     }
+}
+
+/// The server at `url`, and the prefix that it gives.
+fn connect(url: &str) -> Result<(Client, String), OpenError> {
+    let url = Url::parse(url).map_err(|error| OpenError::Url(error.to_string()))?;
+    if !["http", "https"].contains(&url.scheme()) {
+        return Err(OpenError::Scheme(url.scheme().to_owned()));
+    }
+    let (mut prefix, mut key) = (String::new(), None);
+    for (name, value) in url.query_pairs() {
+        match name.as_ref() {
+            "prefix" => prefix = value.into_owned(),
+            "api-key" => key = Some(value.into_owned()),
+            _ => return Err(OpenError::Parameter(name.into_owned())),
+        }
+    }
+    Ok((Client::new(url, key)?, prefix))
 }
 
 #[async_trait]

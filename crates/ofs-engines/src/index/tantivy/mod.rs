@@ -3,11 +3,14 @@
 //! `<dir>/targets/<target>/` each generation; `<dir>/active` names the one that search reads.
 //! Belongs to one process at a time; the store's lock file sees to that.
 
+mod bare;
 mod generation;
 mod page;
 mod query;
 mod schema;
 mod writer;
+
+pub use bare::bare;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;

@@ -32,6 +32,10 @@ mod observer;
 mod read;
 mod topics;
 
+// Measuring what the cluster does without us.
+mod bare;
+
+pub use bare::bare;
 pub use open::OpenError;
 
 use async_trait::async_trait;

@@ -3,6 +3,7 @@
 //! This file maps the port to the jobs in the files beside it, by subject.
 
 mod access;
+mod bare;
 mod connect;
 mod deadlines;
 mod depths;
@@ -19,6 +20,7 @@ mod tls;
 mod values;
 mod write;
 
+pub use bare::bare;
 pub use connect::OpenError;
 pub use migrate::migrate;
 

@@ -1,9 +1,11 @@
 //! What a run showed: as JSON, as a page of text, and beside an earlier run.
 
 use super::check::Check;
+use super::limits;
 use super::load::{Amount, Load, Pace, Placed};
 use super::probe::Promises;
 use super::times::{Durations, Micros, float};
+use crate::engines::Limit;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
@@ -17,6 +19,7 @@ pub(super) struct Report {
     load: Load,
     server: Value,
     fsync: Durations,
+    limits: Vec<Limit>,
     orders: Orders,
     /// Orders a second until the last was accepted, scheduled, searchable.
     rates: [f64; 3],
@@ -38,7 +41,7 @@ struct Orders {
 impl Report {
     pub fn new(
         load: &Load,
-        (server, fsync): (Value, Durations),
+        (server, fsync, limits): (Value, Durations, Vec<Limit>),
         placed: &Placed,
         check: &Check,
         promises: &Promises,
@@ -63,6 +66,7 @@ impl Report {
             load: *load,
             server,
             fsync,
+            limits,
             orders: Orders {
                 accepted: count,
                 failed: placed.failed.clone().into_iter().collect(),
@@ -118,6 +122,7 @@ impl Report {
             "orders": {"accepted": accepted, "failed": failed, "lost": lost, "doubled": doubled,
                 "outOfOrder": out_of_order, "notFound": not_found},
             "ordersPerSecond": rates,
+            "limits": limits::document(&self.limits),
             "drainSeconds": round(self.drain_seconds),
             "latencyMs": times,
         })
@@ -132,6 +137,7 @@ impl Report {
             page.push_str(&row(name, "", &["ordersPerSecond", name], &now, earlier));
         }
         let _ = writeln!(page, "all done {:.2} s after the last was accepted", self.drain_seconds);
+        page.push_str(&self.shares());
         page.push_str("\nms from when an order was due, until it was\n");
         for (name, _) in self.times.iter().filter(|(_, times)| !times.is_empty()) {
             for (share, _) in SHARES {
@@ -163,6 +169,21 @@ impl Report {
             self.fsync.at(500),
             self.fsync.at(990),
         )
+    }
+
+    /// What share of each limit is reached.
+    fn shares(&self) -> String {
+        let mut lines = String::new();
+        for (nth, Limit { part, per_second }) in self.limits.iter().enumerate() {
+            if nth == 0 {
+                lines.push_str("\nthe parts bare, orders/s, and the share of it that is reached\n");
+            }
+            // All of it has to be done until an order is searchable; only the first part, to accept it.
+            let ours = if *part == "http" { self.rates[0] } else { self.rates[2] };
+            let share = 100.0 * ours / per_second;
+            let _ = writeln!(lines, "  {part:<25} {per_second:>10.0} {share:>6.1} %");
+        }
+        lines
     }
 
     fn verdict(&self) -> String {
