@@ -1,6 +1,7 @@
 //! What an engine does bare: durable rows, records and documents as large as an order's, without any of
 //! our work around them. The limits that figures of the whole program are held against.
 
+use ofs_runtime::context::Context;
 use std::time::{Duration, Instant};
 
 /// Bytes of the rows that one order writes into the store in its life: its records, what the index
@@ -37,6 +38,11 @@ impl Meter {
     pub(crate) fn rate(&self) -> f64 {
         self.done as f64 / self.began.elapsed().as_secs_f64()
     }
+}
+
+/// A name that nothing else has, for what is removed afterwards.
+pub(crate) fn name() -> String {
+    format!("bare_{}", Context::new("bare").new_id().simple())
 }
 
 /// Text of so many bytes that does not compress to nothing.

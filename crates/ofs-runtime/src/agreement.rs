@@ -6,7 +6,7 @@ use crate::store::{self, LogEnd, Store};
 use crate::trouble::Troubles;
 use ofs_events::Topic;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -56,7 +56,7 @@ impl Agreement {
 
     /// The outgoing event with this id stands at `at`.
     pub fn appended(&self, id: u64, at: Position) {
-        let mut appended = self.appended.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut appended = self.lock();
         appended.newest = appended.newest.max(id);
         let end = appended.ends.entry((at.topic, at.partition)).or_default();
         *end = (*end).max(at.offset + 1);
@@ -182,10 +182,15 @@ impl Agreement {
     }
 
     async fn note(&self) -> Result<(), Error> {
-        let appended = {
-            let mut appended = self.appended.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *appended)
-        };
+        let appended = std::mem::take(&mut *self.lock());
+        let noted = self.note_down(&appended).await;
+        if noted.is_err() {
+            self.lock().join(appended);
+        }
+        noted
+    }
+
+    async fn note_down(&self, appended: &Appended) -> Result<(), Error> {
         if appended.ends.is_empty() {
             return Ok(());
         }
@@ -201,5 +206,19 @@ impl Agreement {
             self.log.note_store(StoreMark { newest: appended.newest, ..mark }).await?;
         }
         Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Appended> {
+        self.appended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Appended {
+    fn join(&mut self, other: Appended) {
+        self.newest = self.newest.max(other.newest);
+        for (place, end) in other.ends {
+            let known = self.ends.entry(place).or_default();
+            *known = end.max(*known);
+        }
     }
 }

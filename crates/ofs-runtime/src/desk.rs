@@ -118,7 +118,7 @@ impl Desk {
             let mut commit = self.books.blank();
             let record = decision.write(&mut commit, (key, before), false, self.context().now());
             commit.once = request.as_ref().map(|request| request.answered(&answer));
-            if self.commit(commit, &record).await? {
+            if self.commit(commit, subject, &record).await? {
                 return Ok(Answer::New(answer));
             }
             loaded = self.load(key, request.as_ref()).await?;
@@ -132,13 +132,19 @@ impl Desk {
     }
 
     /// Commits; `false` if it has to be decided again. The outcome of a commit may have been unknown,
-    /// and it was run again: then it conflicts with itself.
-    async fn commit(&self, commit: Commit, record: &Record) -> Result<bool, store::Error> {
+    /// and it was run again: then it conflicts with itself. What is stored under a key that was drawn for
+    /// this command came from it, whatever has happened to it since.
+    async fn commit(
+        &self,
+        commit: Commit,
+        subject: Subject,
+        record: &Record,
+    ) -> Result<bool, store::Error> {
         match self.books.commit(commit).await {
             Ok(()) => Ok(true),
             Err(store::Error::Stale | store::Error::KeyTaken) => {
-                let stored = self.record(record.key).await?;
-                Ok(stored.is_some_and(|stored| is_same(&stored, record)))
+                let Some(stored) = self.record(record.key).await? else { return Ok(false) };
+                Ok(matches!(subject, Subject::New(_)) || is_same(&stored, record))
             }
             Err(error) => Err(error),
         }

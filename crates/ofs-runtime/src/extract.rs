@@ -7,7 +7,7 @@ mod values;
 
 pub use lines::{Line, Lines};
 
-use crate::problem::{Invalid, Problem};
+use crate::problem::{Invalid, MAX_ERRORS, Problem};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::{HeaderMap, header, request::Parts};
@@ -140,6 +140,9 @@ fn refuse_nul(json: &[u8]) -> Result<(), Problem> {
 }
 
 fn find_nul(value: &Value, pointer: String, found: &mut Vec<Invalid>) {
+    if found.len() >= MAX_ERRORS {
+        return;
+    }
     match value {
         Value::String(text) if text.contains('\0') => {
             found.push(Invalid::new(pointer, "must not hold the character U+0000"));

@@ -71,6 +71,11 @@ kinds! {
     INTERNAL = "internal", 500, "Something went wrong here";
 }
 
+/// The most things that are said to be wrong with one request.
+pub const MAX_ERRORS: usize = 16;
+/// The longest pointer or detail of one of them, in characters.
+const MAX_WORDS: usize = 300;
+
 /// One thing that is wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Invalid {
@@ -83,11 +88,21 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    /// `detail` is wrong at `pointer`.
+    /// `detail` is wrong at `pointer`. Both may hold what a client sent, so what is long is cut.
     #[must_use]
     pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), detail: detail.into() }
+        Self { pointer: cut(pointer.into()), detail: cut(detail.into()) }
     }
+}
+
+/// The start of `text`, and `…` if it goes on.
+fn cut(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(MAX_WORDS) {
+        text.truncate(end);
+        text.shrink_to_fit();
+        text.push('…');
+    }
+    text
 }
 
 /// What is wrong, for programs (`type`) and people (`detail`).
@@ -130,9 +145,10 @@ impl Problem {
         }
     }
 
-    /// With everything that is wrong; the detail names the first.
+    /// With everything that is wrong, as far as that is not more than [`MAX_ERRORS`].
     #[must_use]
-    pub fn with_errors(mut self, errors: Vec<Invalid>) -> Self {
+    pub fn with_errors(mut self, mut errors: Vec<Invalid>) -> Self {
+        errors.truncate(MAX_ERRORS);
         self.errors = errors;
         self
     }
@@ -273,7 +289,8 @@ impl Problem {
 }
 
 fn sentence(errors: &[Invalid]) -> String {
-    let all = errors.iter().map(|error| format!("{} {}", error.pointer, error.detail));
+    let all =
+        errors.iter().take(MAX_ERRORS).map(|error| format!("{} {}", error.pointer, error.detail));
     let all = all.map(|error| error.trim_start().to_owned());
     all.collect::<Vec<_>>().join("; ")
 }

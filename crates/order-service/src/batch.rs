@@ -2,7 +2,7 @@
 //!
 //! The answer begins when the whole body is read, so that a client may send all before it reads.
 
-use crate::api::{NewOrder, Placed};
+use crate::api::{Accepted, NewOrder, Placed};
 use crate::http::{PaymentDeadline, name_of, place};
 use axum::Extension;
 use axum::extract::State;
@@ -15,7 +15,7 @@ use ofs_runtime::access::Caller;
 use ofs_runtime::budget::BATCH_BYTES;
 use ofs_runtime::desk::{Answer, Desk};
 use ofs_runtime::extract::{Line, Lines};
-use ofs_runtime::problem::{self, Invalid, Problem};
+use ofs_runtime::problem::{Invalid, Kind, Problem};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::HashSet;
@@ -29,6 +29,10 @@ use utoipa_axum::routes;
 pub const MAX_LINES: usize = 10_000;
 /// How many orders of one request are on their way at once: enough to fill the store's commits.
 const AT_ONCE: usize = 256;
+/// `unread-line`: The line was not read.
+pub const UNREAD_LINE: Kind =
+    Kind { uri: "urn:ofs:problem:unread-line", status: 413, title: "The line was not read" };
+
 /// The member of a line that is not the order's.
 const KEY: &str = "idempotencyKey";
 /// What it looks like.
@@ -137,12 +141,15 @@ async fn place_orders(
         let line = match lines.next().await {
             Ok(Some(line)) if taken < MAX_LINES && !answers.is_full() => line,
             Ok(Some(line)) => {
-                answers.rest = Some(Outcome::of(line.number, Err(unread(taken))));
+                let why = format!(
+                    "the {taken} before it are as many as one request may have, or their answers as long"
+                );
+                answers.rest = Some(Outcome::of(line.number, Err(unread(&why))));
                 break;
             }
             Ok(None) => break,
             Err(problem) => {
-                answers.rest = Some(Outcome::of(lines.taken() + 1, Err(problem)));
+                answers.rest = Some(Outcome::of(lines.taken() + 1, Err(unread(&problem.detail))));
                 break;
             }
         };
@@ -170,8 +177,8 @@ async fn place_orders(
     answers.into_response()
 }
 
-/// The order of a line, and its idempotency key.
-fn read(line: Line) -> Result<(Option<String>, NewOrder), Problem> {
+/// The order of a line, and its idempotency key. Of what is wrong no more is held than is answered.
+fn read(line: Line) -> Result<(Option<String>, Accepted), Problem> {
     let (key, new) = line.read::<NewOrder>(KEY)?;
     let wrong = |rule: &str| Problem::invalid_request(vec![Invalid::new(format!("/{KEY}"), rule)]);
     let key = match &key {
@@ -179,15 +186,13 @@ fn read(line: Line) -> Result<(Option<String>, NewOrder), Problem> {
         Some(Value::String(key)) => Some(name_of(key).map_err(wrong)?),
         Some(_) => return Err(wrong("must be a string")),
     };
-    Ok((key, new))
+    Ok((key, new.accept().map_err(Problem::invalid_request)?))
 }
 
-fn unread(taken: usize) -> Problem {
-    let detail = format!(
-        "this line and those after it were not read, because the {taken} before it are as many as one \
-         request may have, or their answers as long; send the rest in another request"
-    );
-    Problem::new(problem::BODY_TOO_LARGE, detail)
+fn unread(why: &str) -> Problem {
+    let detail =
+        format!("this line and those after it were not read: {why}; send them in another request");
+    Problem::new(UNREAD_LINE, detail)
 }
 
 /// The lines of the answer; of refusals it holds a batch's weight.

@@ -2,7 +2,7 @@
 //!
 //! An order and the answer to its idempotency key become durable together, before the 201.
 
-use crate::api::{NewOrder, OrderView, Placed};
+use crate::api::{Accepted, NewOrder, OrderView, Placed};
 use crate::batch;
 use crate::order::{self, Order};
 use axum::extract::State;
@@ -85,6 +85,7 @@ async fn place_order(
     Body(new): Body<NewOrder>,
 ) -> Result<Response, Problem> {
     let key = idempotency_key(&headers)?;
+    let new = new.accept().map_err(Problem::invalid_request)?;
     Ok(match place(&desk, deadline, &caller, key, new).await? {
         Answer::New(placed) => created(&placed),
         Answer::Repeated(placed) => {
@@ -101,9 +102,8 @@ pub(crate) async fn place(
     PaymentDeadline(deadline): PaymentDeadline,
     caller: &Caller,
     key: Option<String>,
-    new: NewOrder,
+    new: Accepted,
 ) -> Result<Answer<Placed>, Problem> {
-    let new = new.accept().map_err(Problem::invalid_request)?;
     let request = key.map(|key| Request { key: caller.own(key), fingerprint: new.fingerprint() });
     let (context, id) = (*desk.context(), OrderId(desk.context().new_id()));
     let place = move |_: Option<&Record>| Ok(order::place(&context, id, new.clone(), deadline));

@@ -8,6 +8,8 @@ mod batch;
 pub mod http;
 pub mod order;
 
+pub use batch::UNREAD_LINE;
+
 use ofs_runtime::service::{Descriptor, Service};
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ pub const NAME: &str = "order-service";
 
 /// The service, before it runs.
 pub static DESCRIPTOR: Descriptor =
-    Descriptor { name: NAME, port: 8080, problems: &[http::UNKNOWN_ORDER] };
+    Descriptor { name: NAME, port: 8080, problems: &[http::UNKNOWN_ORDER, batch::UNREAD_LINE] };
 
 /// What the program runs: orders whose payment should be decided within `payment_deadline`.
 #[must_use]

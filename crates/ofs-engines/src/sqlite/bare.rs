@@ -11,7 +11,7 @@ use std::time::Duration;
 /// If it cannot be written.
 pub fn bare(directory: &Path, rows: &[usize], time: Duration) -> Result<f64, Error> {
     let failed = |error| Error::new("SQLite", super::open::words(&error));
-    let scratch = Scratch(directory.join(format!(".bare-{}.db", std::process::id())));
+    let scratch = Scratch(directory.join(format!(".{}.db", crate::bare::name())));
     let mut database = Connection::open(&scratch.0).map_err(failed)?;
     database
         .execute_batch(

@@ -8,14 +8,18 @@ use axum::body::BodyDataStream;
 use axum::extract::{FromRequest, Request};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+use std::fmt;
 
 /// The lines of a body of the type `application/x-ndjson`. Blank lines are passed over.
 #[derive(Debug)]
 pub struct Lines {
     chunks: BodyDataStream,
     held: BytesMut,
+    /// How much of what is held has no end of a line in it.
+    looked_at: usize,
     taken: u64,
     ended: bool,
     /// The line is too long, and its end has not come.
@@ -40,7 +44,7 @@ impl<S: Send + Sync> FromRequest<S> for Lines {
         }
         refuse_encoding(request.headers())?;
         let (chunks, held) = (request.into_body().into_data_stream(), BytesMut::new());
-        Ok(Self { chunks, held, taken: 0, ended: false, skipping: false })
+        Ok(Self { chunks, held, looked_at: 0, taken: 0, ended: false, skipping: false })
     }
 }
 
@@ -79,7 +83,9 @@ impl Lines {
 
     /// A whole line of what is held, or that one is too long.
     fn take(&mut self) -> Option<Result<Bytes, Problem>> {
-        let end = self.held.iter().position(|byte| *byte == b'\n');
+        let new = self.held.get(self.looked_at..).unwrap_or_default();
+        let end = new.iter().position(|byte| *byte == b'\n').map(|end| self.looked_at + end);
+        self.looked_at = if end.is_some() || self.ended { 0 } else { self.held.len() };
         let too_long = self.skipping || end.unwrap_or(self.held.len()) > MAX_BODY_BYTES;
         let text = match end {
             Some(end) => self.held.split_to(end + 1).split_to(end).freeze(),
@@ -88,6 +94,7 @@ impl Lines {
             None => {
                 if too_long {
                     self.held.clear();
+                    self.looked_at = 0;
                     self.skipping = true;
                 }
                 return None;
@@ -110,6 +117,36 @@ impl Lines {
     }
 }
 
+/// The members of an object, each given once.
+struct Members(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(OnceEach)
+    }
+}
+
+struct OnceEach;
+
+impl<'de> Visitor<'de> for OnceEach {
+    type Value = Members;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut given: A) -> Result<Members, A::Error> {
+        let mut members = Map::new();
+        while let Some((name, value)) = given.next_entry::<String, Value>()? {
+            if members.contains_key(&name) {
+                return Err(A::Error::custom(format_args!("duplicate field `{name}`")));
+            }
+            members.insert(name, value);
+        }
+        Ok(Members(members))
+    }
+}
+
 impl Line {
     /// Reads the line as a JSON object: its member `apart`, if it is there, and all else as `T`.
     ///
@@ -118,8 +155,11 @@ impl Line {
     pub fn read<T: DeserializeOwned>(self, apart: &str) -> Result<(Option<Value>, T), Problem> {
         let text = self.text?;
         refuse_nul(&text)?;
-        let value: Value = serde_json::from_slice(&text).map_err(|error| malformed(&error))?;
-        let Value::Object(mut members) = value else { return Err(super::no_object()) };
+        serde_json::from_slice::<IgnoredAny>(&text).map_err(|error| malformed(&error))?;
+        if text.trim_ascii_start().first() != Some(&b'{') {
+            return Err(super::no_object());
+        }
+        let Members(mut members) = object(&mut serde_json::Deserializer::from_slice(&text))?;
         let apart = members.shift_remove(apart);
         Ok((apart, object(Value::Object(members))?))
     }
@@ -183,6 +223,8 @@ mod tests {
             (r#"{"name":"n""#, "EOF"),
             (r#"{"name":3}"#, "/name"),
             (r#"{"name":"n","other":1}"#, "/other is unknown"),
+            (r#"{"name":"n","name":"m"}"#, "/name is given more than once"),
+            (r#"{"key":1,"name":"n","key":2}"#, "/key is given more than once"),
             ("[1]", "must be a JSON object"),
             ("{\"name\":\"\\u0000\"}", "U+0000"),
         ] {

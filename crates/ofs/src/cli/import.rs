@@ -6,12 +6,14 @@ mod rows;
 
 use super::client::Client;
 use super::output::{self, Format};
+use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use clap::Args;
 use note::Note;
 use ofs_runtime::backoff::Backoff;
 use rows::{Row, Rows};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -28,9 +30,14 @@ pub struct ImportArgs {
     file: PathBuf,
 }
 
-pub(super) async fn run(format: Format, client: &Client, args: &ImportArgs) -> anyhow::Result<()> {
+pub(super) async fn run(
+    format: Format,
+    config: &Config,
+    client: &Client,
+    args: &ImportArgs,
+) -> anyhow::Result<()> {
     let mut rows = Rows::open(&args.file)?;
-    let mut note = Note::open(&args.file, &rows.digest()?)?;
+    let mut note = Note::open(&args.file, &rows.digest()?, &target(config))?;
     rows.skip(note.rows)?;
     let bar = output::progress(rows.size());
     loop {
@@ -58,6 +65,12 @@ pub(super) async fn run(format: Format, client: &Client, args: &ImportArgs) -> a
             Err(Failure::new(Exit::Failed, detail).into())
         }
     }
+}
+
+/// What tells the server and the key from any others.
+fn target(config: &Config) -> String {
+    let key = config.api_key.as_deref().unwrap_or_default();
+    rows::hex(&Sha256::digest(format!("{} {key}", config.server)))
 }
 
 /// A row, and why it was refused if it was.
@@ -125,8 +138,7 @@ async fn settle(client: &Client, note: &Note, rows: Vec<Row>) -> Result<Vec<Sett
 /// Whether sending the order again would change nothing.
 fn is_final(outcome: &Value) -> bool {
     let status = outcome["status"].as_u64().unwrap_or(500);
-    let unread =
-        status == 413 && outcome["problem"]["detail"].to_string().contains("were not read");
+    let unread = outcome["problem"]["type"] == order_service::UNREAD_LINE.uri;
     (400..500).contains(&status) && ![408, 409, 429].contains(&status) && !unread
 }
 

@@ -138,7 +138,7 @@ async fn with_config(format: Format, config: Config, command: &Command) -> anyho
     }
     let client = Client::new(&config.server, config.api_key.as_deref())?;
     match command {
-        Command::Order { command } => order::run(format, &client, command).await,
+        Command::Order { command } => order::run(format, &config, &client, command).await,
         Command::Events { command: EventsCommand::Tail(args) } => {
             events::tail(format, &client, args).await
         }

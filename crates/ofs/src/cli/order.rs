@@ -4,6 +4,7 @@ use super::client::Client;
 use super::import::{self, ImportArgs};
 use super::output::{self, Format, text};
 use super::watch;
+use crate::config::Config;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -137,12 +138,13 @@ pub struct SearchArgs {
 
 pub(super) async fn run(
     format: Format,
+    config: &Config,
     client: &Client,
     command: &OrderCommand,
 ) -> anyhow::Result<()> {
     match command {
         OrderCommand::Create(args) => create(format, client, args).await,
-        OrderCommand::Import(args) => import::run(format, client, args).await,
+        OrderCommand::Import(args) => import::run(format, config, client, args).await,
         OrderCommand::Get(args) => {
             let order = client.get(&["orders", &args.id], &[]).await?;
             Ok(output::document(format, &order)?)

@@ -14,7 +14,7 @@ use uuid::Uuid;
 /// If the server cannot be reached, or the login may make no such index.
 pub async fn bare(url: &str, time: Duration) -> Result<f64, Error> {
     let (client, prefix) = super::connect(url).map_err(|error| Error::new(ENGINE, error))?;
-    let index = format!("{prefix}bare-{}", std::process::id());
+    let index = format!("{prefix}{}", crate::bare::name());
     let failed = |error: super::client::Failure| Error::new(ENGINE, error.text());
     let mapping = json!({"mappings": {"properties": {"id": {"type": "keyword"},
         "text": {"type": "text"}, "status": {"type": "keyword"}, "at": {"type": "date"}}}});

@@ -15,7 +15,7 @@ const MEMORY: usize = 50_000_000;
 /// # Errors
 /// If it cannot be written.
 pub fn bare(directory: &Path, time: Duration) -> Result<f64, Error> {
-    let scratch = Scratch(directory.join(format!(".bare-{}.index", std::process::id())));
+    let scratch = Scratch(directory.join(format!(".{}.index", crate::bare::name())));
     std::fs::create_dir_all(&scratch.0).map_err(|error| Error::new("tantivy", error))?;
     push(&scratch.0, time).map_err(|error| Error::new("tantivy", error))
 }

@@ -24,7 +24,7 @@ const UNDER_WAY: usize = 4096;
 pub async fn bare(url: &str, time: Duration) -> Result<f64, Error> {
     let address = Address::parse(url).map_err(|reason| Error::new("Kafka", reason))?;
     let cluster = Cluster::new(address);
-    let name = format!("{}bare-{}", cluster.address.prefix, std::process::id());
+    let name = format!("{}{}", cluster.address.prefix, crate::bare::name());
     let failed = |error: KafkaError| Error::new("Kafka", error);
     let admin: AdminClient<_> =
         cluster.admin().create_with_context(cluster.talk()).map_err(failed)?;

@@ -18,10 +18,9 @@ pub async fn bare(url: &str, time: Duration) -> Result<f64, Error> {
     let failed = |error: &dyn std::fmt::Display| Error::new("PostgreSQL", error);
     let server = Server::parse(url).map_err(|error| failed(&error))?;
     let owner = server.connect().await.map_err(|error| failed(&error))?;
-    let table = format!("bare_{}", std::process::id());
+    let table = crate::bare::name();
     let make = format!(
-        "DROP TABLE IF EXISTS {table};
-         CREATE TABLE {table} (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, text text NOT NULL)"
+        "CREATE TABLE {table} (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, text text NOT NULL)"
     );
     owner.batch_execute(&make).await.map_err(|error| failed(&error))?;
     let writers = (0..WRITERS).map(|_| async {

@@ -12,9 +12,13 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
+use tokio::time::Instant;
 
-/// How long the log may say nothing new while orders are not at their end.
+/// How long the log may say nothing of our orders while they are not at their end.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long to look for what should not come any more.
+const AFTERWARDS: Duration = Duration::from_secs(1);
 
 /// A place in the log: the id of a server-sent event.
 pub(super) struct Start(String);
@@ -94,15 +98,15 @@ impl Check {
         let query = [("follow", Some("true".to_owned()))];
         let headers = [("accept", "application/x-ndjson"), ("last-event-id", start.0.as_str())];
         let mut lines = std::pin::pin!(client.lines(&["events"], &query, &headers).await?);
-        while open > 0
-            && let Ok(line) = tokio::time::timeout(PATIENCE, lines.try_next()).await
-        {
+        let mut end = Instant::now() + PATIENCE;
+        while let Ok(line) = tokio::time::timeout_at(end, lines.try_next()).await {
             let Some(line) = line? else { break };
             let Some((event, appended)) = Line::event(&line) else { continue };
             let Some(trail) = trails.get_mut(&event.key()) else { continue };
             let was_open = !trail.is_whole();
             trail.take(event, clock.of(appended));
             open -= usize::from(was_open && trail.is_whole());
+            end = Instant::now() + if open > 0 { PATIENCE } else { AFTERWARDS };
         }
         Ok(Self::judge(&placed.orders, trails, clock))
     }

@@ -94,12 +94,13 @@ impl Report {
 
     /// What is wrong with the orders, if anything is.
     pub fn fault(&self) -> Option<String> {
-        let Orders { lost, doubled, out_of_order, not_found, .. } = self.orders;
-        let wrong = lost + doubled + out_of_order + not_found > 0;
+        let Orders { lost, doubled, out_of_order, not_found, failed, .. } = &self.orders;
+        let failed: u64 = failed.iter().map(|(_, count)| count).sum();
+        let wrong = lost + doubled + out_of_order + not_found + failed > 0;
         wrong.then(|| {
             format!(
-                "not every order came through: {lost} lost, {doubled} doubled, {out_of_order} out of \
-                 order, {not_found} not found by the search"
+                "not every order came through: {failed} not taken, {lost} lost, {doubled} doubled, \
+                 {out_of_order} out of order, {not_found} not found by the search"
             )
         })
     }

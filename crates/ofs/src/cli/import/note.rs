@@ -1,9 +1,11 @@
 //! How far the import of a file is, in a file beside it, and the rows that were refused, in another.
 
+use super::super::output;
 use super::Settled;
 use super::rows::Row;
 use crate::failure::{Exit, Failure};
 use anyhow::Context as _;
+use ofs_events::Timestamp;
 use ofs_runtime::context::Context;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -11,6 +13,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
+
+/// For how many seconds the server knows an idempotency key.
+const KEYS_ARE_KNOWN: f64 = 72.0 * 3600.0;
 
 /// What is noted after each request. What is not noted yet is sent again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -20,6 +25,10 @@ pub(super) struct Note {
     import: Uuid,
     /// Of the file's content.
     sha256: String,
+    /// Of the server and the key: the idempotency keys are good for these alone.
+    target: String,
+    /// When it was written.
+    at: Timestamp,
     /// Rows that are accepted or refused.
     pub rows: u64,
     pub accepted: u64,
@@ -32,11 +41,12 @@ pub(super) struct Note {
 }
 
 impl Note {
-    /// The note beside `file`, whose content has the digest `sha256`; a new one if there is none.
+    /// The note beside `file`, whose content has the digest `sha256`, about its import to `target`; a new
+    /// one if there is none.
     ///
     /// # Errors
-    /// [`Failure`] if it is of another content, or says that all is done.
-    pub fn open(file: &Path, sha256: &str) -> anyhow::Result<Self> {
+    /// [`Failure`] if it is of another content or target, or says that all is done.
+    pub fn open(file: &Path, sha256: &str, target: &str) -> anyhow::Result<Self> {
         let path = beside(file, "import");
         let name = path.display();
         let note = match fs::read(&path) {
@@ -46,9 +56,12 @@ impl Note {
                 Self { file: file.to_owned(), ..note }
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let note = Self {
-                    import: Context::new("import").new_id(),
+                let context = Context::new("import");
+                let mut note = Self {
+                    import: context.new_id(),
                     sha256: sha256.to_owned(),
+                    target: target.to_owned(),
+                    at: context.now(),
                     rows: 0,
                     accepted: 0,
                     refused: 0,
@@ -68,8 +81,17 @@ impl Note {
         if note.sha256 != sha256 {
             return refuse("has changed since its import began");
         }
+        if note.target != target {
+            return refuse("was begun on another server, or with another key");
+        }
         if note.done {
             return refuse("was imported before");
+        }
+        if Context::new("import").now().seconds_since(note.at) > KEYS_ARE_KNOWN {
+            output::note(
+                "warning: the import was stopped more than 72 hours ago; orders that were sent last \
+                 and not noted may be placed twice",
+            );
         }
         Ok(note)
     }
@@ -138,13 +160,16 @@ impl Note {
     }
 
     /// Whole or not at all.
-    fn write(&self) -> anyhow::Result<()> {
+    fn write(&mut self) -> anyhow::Result<()> {
+        self.at = Context::new("import").now();
         let (path, draft) = (beside(&self.file, "import"), beside(&self.file, "import.new"));
         let write = || -> std::io::Result<()> {
             let mut file = File::create(&draft)?;
             file.write_all(&serde_json::to_vec(self)?)?;
             file.sync_data()?;
-            fs::rename(&draft, &path)
+            fs::rename(&draft, &path)?;
+            let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
         };
         write().with_context(|| format!("write {}", path.display()))
     }

@@ -81,7 +81,7 @@ impl Rows {
                 read => digest.update(&block[..read]),
             }
         }
-        Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(hex(&digest.finalize()))
     }
 
     /// Passes over the first `rows`.
@@ -118,6 +118,10 @@ impl Rows {
     }
 }
 
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn csv(file: File, path: &Path) -> anyhow::Result<Source> {
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(file);
     let names = reader.headers().with_context(|| format!("read {}", path.display()))?;
@@ -125,6 +129,11 @@ fn csv(file: File, path: &Path) -> anyhow::Result<Source> {
     if let Some(other) = names.iter().find(|name| !COLUMNS.contains(&name.as_str())) {
         let known = COLUMNS.join(", ");
         bail!("{} has a column `{other}`; its first line may name {known}", path.display());
+    }
+    if let Some((_, twice)) =
+        names.iter().enumerate().find(|(nth, name)| names[..*nth].contains(name))
+    {
+        bail!("{} has the column `{twice}` twice", path.display());
     }
     Ok(Source::Csv { reader, names })
 }
@@ -139,6 +148,11 @@ fn next_record(
         return Ok(None);
     }
     let line = record.position().map_or(0, csv::Position::line);
+    if record.as_slice().len() as u64 > MAX_LINE {
+        bail!(
+            "the row on line {line} has more than {MAX_LINE} bytes; is a quotation mark missing?"
+        );
+    }
     let cells: Vec<_> = record.iter().map(String::from_utf8_lossy).collect();
     let order = if record.len() != names.len() {
         Err(format!("it has {} columns, not {} as the first line", record.len(), names.len()))
