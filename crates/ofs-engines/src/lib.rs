@@ -4,5 +4,9 @@
 pub mod bare;
 pub mod index;
 pub mod log;
+mod server_url;
 pub mod sqlite;
 pub mod store;
+mod tls;
+
+pub use server_url::ServerUrl;

@@ -7,6 +7,7 @@ use super::index::IndexCommand;
 use super::keys::KeysCommand;
 use super::order::OrderCommand;
 use super::parked::ParkedCommand;
+use crate::engines::Grantor;
 use crate::services::NAMES;
 use clap::{Args, Parser, Subcommand};
 use ofs_events::{Timestamp, Topic};
@@ -146,6 +147,18 @@ Examples:
   ofs migrate
   OFS_STORE_URL=postgres://ofs@db/ofs OFS_LOG_URL=kafka://k1:9092 ofs migrate --json")]
     Migrate(MigrateArgs),
+    /// Print the least that each service must be allowed at a server of the cluster set, to be run there
+    /// by its administrator.
+    #[command(before_help = "\
+Examples:
+  ofs grants postgres | psql -U postgres ofs
+  ofs grants kafka | sh
+  ofs grants elasticsearch")]
+    Grants {
+        /// The server.
+        #[arg(value_enum, value_name = "SERVER")]
+        on: Grantor,
+    },
     /// Look for damage in the embedded engines' files, and for what store or log have lost. Needs a
     /// stopped server; changes nothing. Exits with 1 if anything is wrong.
     #[command(before_help = "\

@@ -105,6 +105,9 @@ async fn with_config(format: Format, config: Config, command: &Command) -> anyho
             let done = offline::migrate(config, args).await?;
             return Ok(output::document(format, &done)?);
         }
+        Command::Grants { on } => {
+            return Ok(output::write(&offline::grants(&config, *on)?)?);
+        }
         Command::Doctor => {
             telemetry::logs(&config)?;
             let (found, sound) = offline::doctor(config).await?;
@@ -149,6 +152,7 @@ async fn with_config(format: Format, config: Config, command: &Command) -> anyho
         Command::Health => health::run(format, &client).await,
         Command::Run(_)
         | Command::Migrate(_)
+        | Command::Grants { .. }
         | Command::Doctor
         | Command::Repair(_)
         | Command::Events { .. }

@@ -4,6 +4,7 @@ mod repair;
 
 use super::{ForgetArgs, MigrateArgs, RepairArgs, ResetArgs, ResetTo, RunArgs};
 use crate::config::{Config, Inputs};
+use crate::engines::Grantor;
 use crate::failure::{Exit, Failure};
 use crate::here::entry;
 use crate::run::{self, Launch};
@@ -165,6 +166,15 @@ fn topics_of(service: &Service, asked: &[Topic]) -> anyhow::Result<Vec<Topic>> {
 pub async fn migrate(config: Config, _: &MigrateArgs) -> anyhow::Result<Value> {
     engines::migrate(&config).await?;
     Ok(json!({ "migrated": true }))
+}
+
+/// The least that each service must be allowed at `server`.
+///
+/// # Errors
+/// If the engines are the embedded ones, which know no roles, or a URL cannot be read.
+pub fn grants(config: &Config, server: Grantor) -> anyhow::Result<String> {
+    let stations = services::stations(&services::all(config)?);
+    engines::grants(config, server, &stations)
 }
 
 /// The description of the whole surface: OpenAPI, pretty JSON.

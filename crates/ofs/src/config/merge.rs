@@ -20,6 +20,8 @@ pub enum Source {
     File(PathBuf),
     /// A variable.
     Env(String),
+    /// A variable that names the file which holds it.
+    EnvFile(String, PathBuf),
     /// The command line, for example `--listen`.
     Flag(&'static str),
 }
@@ -29,7 +31,7 @@ impl fmt::Display for Source {
         match self {
             Source::Default => f.write_str("default"),
             Source::File(path) => write!(f, "file {}", path.display()),
-            Source::Env(name) => write!(f, "env {name}"),
+            Source::Env(name) | Source::EnvFile(name, _) => write!(f, "env {name}"),
             Source::Flag(name) => write!(f, "flag {name}"),
         }
     }
@@ -180,7 +182,8 @@ impl Settings {
                 if direct.is_some() {
                     return Err(Error::Twice(name));
                 }
-                self.set(key.name, secret(Path::new(path))?, Source::Env(file.clone()));
+                let source = Source::EnvFile(file.clone(), PathBuf::from(path));
+                self.set(key.name, secret(Path::new(path))?, source);
             }
             known.push(name);
             if key.secret {

@@ -1,9 +1,9 @@
 //! What the engines of a configuration do bare: the limits of the program on this machine.
 
-use super::Set;
+use super::{Set, cluster};
 use crate::config::Config;
 use ofs_engines::bare::{Error, RECORDS, ROWS};
-use ofs_engines::{index, log, sqlite, store};
+use ofs_engines::{index, sqlite};
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,11 +24,7 @@ pub struct Limit {
 pub async fn bare(config: &Config, time: Duration) -> anyhow::Result<Vec<Limit>> {
     let rates = match Set::of(config)? {
         Set::Embedded => tokio::task::spawn_blocking(move || embedded(time)).await??,
-        Set::Cluster => [
-            log::kafka::bare(&config.log_url, time).await?,
-            store::postgres::bare(&config.store_url, time).await?,
-            index::elasticsearch::bare(&config.index_url, time).await?,
-        ],
+        Set::Cluster => cluster::bare(config, time).await?,
     };
     let parts = ["log", "store", "index"].into_iter().zip(rates);
     Ok(parts.map(|(part, per_second)| Limit { part, per_second }).collect())

@@ -15,6 +15,7 @@ use ofs_engines::sqlite::OpenError;
 use ofs_runtime::access::Access;
 use ofs_runtime::index::Index;
 use ofs_runtime::log::Log;
+use ofs_runtime::pipeline::Station;
 use ofs_runtime::store::Store;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +31,17 @@ pub struct Engines {
     pub index: Arc<dyn Index>,
     /// Keys and the audit trail, kept where the store is.
     pub access: Arc<dyn Access>,
+}
+
+/// A server that knows who may do what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Grantor {
+    /// SQL: a role for each service, with its tables and the rows that it may write.
+    Postgres,
+    /// Calls of kafka-acls: a principal for each service, and one that makes the topics.
+    Kafka,
+    /// Bodies for `POST /_security/api_key`: a key for each service.
+    Elasticsearch,
 }
 
 /// A set of engines that is supported and tested as one.
@@ -125,5 +137,19 @@ pub async fn migrate(config: &Config) -> anyhow::Result<()> {
     match Set::of(config)? {
         Set::Embedded => embedded::open(config).await.map(drop),
         Set::Cluster => cluster::migrate(config).await,
+    }
+}
+
+/// The least that each of `services` must be allowed at `server`, in words that it takes.
+///
+/// # Errors
+/// If the set is the embedded one, which knows no roles, or a URL cannot be read.
+pub fn grants(config: &Config, server: Grantor, services: &[Station]) -> anyhow::Result<String> {
+    match Set::of(config)? {
+        Set::Embedded => bail!(
+            "SQLite and tantivy know no roles; set log.url, store.url and index.url to the servers \
+             that are to be used"
+        ),
+        Set::Cluster => cluster::grants(config, server, services),
     }
 }

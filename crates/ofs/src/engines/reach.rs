@@ -13,6 +13,8 @@ use tracing::{info, warn};
 pub(super) enum NotReached {
     /// It may come.
     NotYet(String),
+    /// It does not let us in, or we do not trust it.
+    Refused(String),
     /// Waiting helps nothing.
     Never(anyhow::Error),
 }
@@ -35,7 +37,8 @@ impl fmt::Display for Server {
 /// Asks until it is there.
 ///
 /// # Errors
-/// A [`Failure`] with [`Exit::Unreachable`] once `patience` is over, or what waiting cannot help.
+/// A [`Failure`] with [`Exit::Unreachable`] once `patience` is over or it refuses us, or what waiting
+/// cannot help.
 pub(super) async fn reach<T>(
     server: Server,
     patience: Duration,
@@ -53,6 +56,9 @@ pub(super) async fn reach<T>(
                 return Ok(there);
             }
             Err(NotReached::Never(error)) => return Err(error),
+            Err(NotReached::Refused(reason)) => {
+                return Err(Failure::new(Exit::Unreachable, format!("{server}: {reason}")).into());
+            }
             Err(NotReached::NotYet(reason)) => reason,
         };
         if began.elapsed() >= patience {

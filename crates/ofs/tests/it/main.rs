@@ -47,9 +47,15 @@ mod refused;
 mod repair;
 mod resuming;
 mod revoked;
+#[cfg(feature = "kafka-tls")]
+mod rights;
 mod rolling;
 mod scrape;
 mod search;
+#[cfg(feature = "kafka-tls")]
+mod secrets;
+#[cfg(feature = "kafka-tls")]
+mod secured;
 mod server;
 mod servers;
 mod signing_in;
@@ -58,3 +64,5 @@ mod tasks;
 mod tidy;
 mod watching;
 mod wire;
+#[cfg(feature = "kafka-tls")]
+mod wires;

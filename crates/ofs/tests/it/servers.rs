@@ -4,7 +4,7 @@
 use crate::system::System;
 use ofs_events::Topic;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
@@ -106,16 +106,33 @@ pub struct Servers {
 impl Servers {
     /// Starts them; none where no servers are to be tested on.
     pub async fn start() -> Option<Servers> {
-        shared()?;
+        Self::up(&["up", "--brokers", "3"], None).await
+    }
+
+    /// One broker and PostgreSQL, with TLS, logins and permissions as `secure` says, beside the
+    /// Elasticsearch that every test may use.
+    #[cfg(feature = "kafka-tls")]
+    pub async fn start_secure(secure: &Path) -> Option<Servers> {
+        Self::up(&["up", "kafka", "postgres"], Some(secure)).await
+    }
+
+    async fn up(args: &[&str], secure: Option<&Path>) -> Option<Servers> {
+        let shared = shared()?;
         let turn = TURN.lock().await;
         let data = tempfile::tempdir().expect("a directory");
-        let printed = said(&cluster(&data, &["up", "--brokers", "3"]));
+        let mut command = command(&data, args);
+        command.envs(secure.map(|secure| ("OFS_CLUSTER_SECURE", secure)));
+        let printed = said(&command.output().expect("tests/cluster/cluster"));
         let url = |server: &str| {
             let name = format!("export OFS_TEST_{server}_URL=");
             let line = printed.lines().find_map(|line| line.strip_prefix(&name));
-            line.expect("a URL").to_owned()
+            line.map(str::to_owned)
         };
-        let urls = Urls { log: url("KAFKA"), store: url("POSTGRES"), index: url("ELASTICSEARCH") };
+        let urls = Urls {
+            log: url("KAFKA").expect("a URL"),
+            store: url("POSTGRES").expect("a URL"),
+            index: url("ELASTICSEARCH").unwrap_or(shared.index),
+        };
         Some(Servers { data, urls, _turn: turn })
     }
 

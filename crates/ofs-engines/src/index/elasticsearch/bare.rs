@@ -1,6 +1,7 @@
 //! What Elasticsearch does bare: bulk requests of documents with versions of ours.
 
 use super::client::Client;
+use crate::ServerUrl;
 use crate::bare::{DOCUMENTS, Error, Meter, text};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use uuid::Uuid;
 ///
 /// # Errors
 /// If the server cannot be reached, or the login may make no such index.
-pub async fn bare(url: &str, time: Duration) -> Result<f64, Error> {
+pub async fn bare(url: ServerUrl, time: Duration) -> Result<f64, Error> {
     let (client, prefix) = super::connect(url).map_err(|error| Error::new(ENGINE, error))?;
     let index = format!("{prefix}{}", crate::bare::name());
     let failed = |error: super::client::Failure| Error::new(ENGINE, error.text());

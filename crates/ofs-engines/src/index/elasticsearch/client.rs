@@ -2,10 +2,13 @@
 //!
 //! Does not know what the requests are for, and repeats none.
 
-use super::OpenError;
+use super::{OpenError, Way};
+use crate::{ServerUrl, tls};
+use arc_swap::ArcSwap;
+use bytes::Bytes;
 use ofs_runtime::index;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Method, StatusCode, Url};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
+use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -26,9 +29,9 @@ const MISSING: &str = "index_not_found_exception";
 /// The server.
 pub(super) struct Client {
     http: reqwest::Client,
-    /// Holds user and password, so it is never printed; reqwest makes a header of them.
-    base: Url,
-    /// Scheme, host and port of `base`, to be printed.
+    url: ServerUrl,
+    way: ArcSwap<Way>,
+    /// Scheme, host and port, to be printed.
     origin: String,
 }
 
@@ -42,27 +45,14 @@ pub(super) struct Failure {
     text: String,
     /// The request was on its way when the connection broke.
     broken: bool,
+    /// The server is not the one it should be, or speaks no TLS.
+    untrusted: bool,
 }
 
 impl Client {
-    pub(super) fn new(mut base: Url, api_key: Option<String>) -> Result<Self, OpenError> {
-        let mut headers = HeaderMap::new();
-        if let Some(key) = api_key {
-            if !base.username().is_empty() || base.password().is_some() {
-                return Err(OpenError::ApiKey("there is a user as well"));
-            }
-            let mut value = HeaderValue::from_str(&format!("ApiKey {key}"))
-                .map_err(|_| OpenError::ApiKey("it has characters that no key has"))?;
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
-        }
-        base.set_query(None);
-        base.set_fragment(None);
-        if !base.path().ends_with('/') {
-            base.set_path(&format!("{}/", base.path()));
-        }
+    /// Goes `way`, which is what `url` says.
+    pub(super) fn new(way: Way, url: ServerUrl) -> Result<Self, OpenError> {
         let mut http = reqwest::Client::builder()
-            .default_headers(headers)
             .connect_timeout(CONNECT)
             .pool_idle_timeout(IDLE)
             .redirect(reqwest::redirect::Policy::none())
@@ -70,13 +60,37 @@ impl Client {
             .no_proxy()
             // Compressing costs the server more than a near network does.
             .no_gzip();
-        if base.scheme() == "http" {
+        if way.base.scheme() == "http" {
             // Otherwise a system without certificates could not even use plain HTTP.
             http = http.tls_certs_only([]);
         }
         let http = http.build().map_err(|error| OpenError::Http(why(&error)))?;
-        let origin = base.origin().ascii_serialization();
-        Ok(Self { http, base, origin })
+        let origin = way.base.origin().ascii_serialization();
+        Ok(Self { http, url, way: ArcSwap::from_pointee(way), origin })
+    }
+
+    /// Makes sure that the server answers and lets us in.
+    pub(super) async fn check(&self) -> Result<(), OpenError> {
+        let Err(failure) = self.knows_its_indices().await else { return Ok(()) };
+        let (at, status, untrusted) = (self.origin.clone(), failure.status, failure.untrusted);
+        let reason = failure.text().replace(&format!("{at}: "), "");
+        Err(match status {
+            _ if untrusted => OpenError::Tls { at, reason },
+            Some(StatusCode::UNAUTHORIZED) => OpenError::Login { at, reason },
+            _ => OpenError::Unreachable { at, reason },
+        })
+    }
+
+    /// Whether another login is configured than the one of `way`, and is used from now on. What else has
+    /// changed in the URL is left to the next start.
+    fn changes_login(&self, way: &Way) -> bool {
+        match Way::of(&self.url.now()) {
+            Ok((new, _)) if new != *way && new.leads_where(way) => {
+                self.way.store(new.into());
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Sends a request with an optional JSON body.
@@ -136,13 +150,14 @@ impl Client {
         within: Duration,
         most: usize,
     ) -> Result<T, Failure> {
-        let url = self.base.join(path).map_err(|error| Failure::unreadable(error.to_string()))?;
-        let mut request = self.http.request(method, url).timeout(within);
-        if let Some((kind, body)) = body {
-            request = request.header(CONTENT_TYPE, kind).body(body);
-        }
+        let body = body.map(|(kind, body)| (kind, Bytes::from(body)));
         let unanswered = |error: reqwest::Error| Failure::unanswered(&self.origin, &error);
-        let mut answer = request.send().await.map_err(unanswered)?;
+        let way = self.way.load_full();
+        let mut answer = self.ask(&way, &method, path, body.clone(), within).await?;
+        if answer.status() == StatusCode::UNAUTHORIZED && self.changes_login(&way) {
+            let way = self.way.load_full();
+            answer = self.ask(&way, &method, path, body, within).await?;
+        }
         let status = answer.status();
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(unanswered)? {
@@ -157,24 +172,50 @@ impl Client {
         serde_json::from_slice(&body)
             .map_err(|error| Failure::unreadable(format!("cannot read the answer: {error}")))
     }
+
+    async fn ask(
+        &self,
+        way: &Way,
+        method: &Method,
+        path: &str,
+        body: Option<(&'static str, Bytes)>,
+        within: Duration,
+    ) -> Result<reqwest::Response, Failure> {
+        let url = way.base.join(path).map_err(|error| Failure::unreadable(error.to_string()))?;
+        let mut request = self.http.request(method.clone(), url).timeout(within);
+        if let Some(key) = &way.key {
+            request = request.header(AUTHORIZATION, key.clone());
+        }
+        if let Some((kind, body)) = body {
+            request = request.header(CONTENT_TYPE, kind).body(body);
+        }
+        let unanswered = |error: reqwest::Error| Failure::unanswered(&self.origin, &error);
+        request.send().await.map_err(unanswered)
+    }
 }
 
 impl Failure {
     fn unanswered(origin: &str, error: &reqwest::Error) -> Self {
         let status = error.is_timeout().then_some(StatusCode::REQUEST_TIMEOUT);
         let broken = !error.is_connect() && !error.is_timeout();
-        Self { status, kind: String::new(), text: format!("{origin}: {}", why(error)), broken }
+        let distrust = tls::why(error);
+        let untrusted = distrust.is_some();
+        let text = format!("{origin}: {}", distrust.unwrap_or_else(|| why(error)));
+        Self { status, broken, untrusted, ..Self::saying(text) }
+    }
+
+    fn saying(text: String) -> Self {
+        Self { status: None, kind: String::new(), text, broken: false, untrusted: false }
     }
 
     /// An answer came and is of no use.
     pub(super) fn unreadable(text: String) -> Self {
-        Self { status: None, kind: String::new(), text, broken: false }
+        Self::saying(text)
     }
 
     fn too_large(most: usize) -> Self {
         let text = format!("the answer has more than {most} bytes");
-        let status = Some(StatusCode::PAYLOAD_TOO_LARGE);
-        Self { status, kind: String::new(), text, broken: false }
+        Self { status: Some(StatusCode::PAYLOAD_TOO_LARGE), ..Self::saying(text) }
     }
 
     /// Whether it helps to put or ask for less at once.
@@ -184,7 +225,7 @@ impl Failure {
 
     /// The server says `cause` of a part of the request.
     pub(super) fn of(cause: &Cause) -> Self {
-        Self { status: None, kind: cause.kind.clone(), text: cause.text(), broken: false }
+        Self { kind: cause.kind.clone(), ..Self::saying(cause.text()) }
     }
 
     fn answered(status: StatusCode, body: &[u8]) -> Self {
@@ -206,7 +247,7 @@ impl Failure {
             Err(_) => Cause { kind: String::new(), reason: None },
         };
         let text = format!("{} {}", status.as_u16(), cause.text());
-        Self { status: Some(status), kind: cause.kind, text, broken: false }
+        Self { status: Some(status), kind: cause.kind, ..Self::saying(text) }
     }
 
     /// Whether the server called it `kind`.

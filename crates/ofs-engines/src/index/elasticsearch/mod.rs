@@ -7,12 +7,16 @@ mod bare;
 mod bulk;
 mod client;
 mod generations;
+mod grants;
 mod mapping;
 mod names;
 mod query;
+mod way;
 
 pub use bare::bare;
+pub use grants::grants;
 
+use crate::ServerUrl;
 use async_trait::async_trait;
 use bulk::Pace;
 use client::Client;
@@ -20,9 +24,10 @@ use mapping::lines;
 use names::Names;
 use ofs_events::Key;
 use ofs_runtime::index::{Document, Error, Found, Index, Put, Query, Schema, Status, Target};
-use reqwest::{Method, Url};
+use reqwest::Method;
 use serde_json::Value;
 use uuid::Uuid;
+use way::Way;
 
 /// Why an index cannot be opened. No text holds a password or key.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +53,44 @@ pub enum OpenError {
     /// The HTTP client, most likely for want of the system's certificates.
     #[error("set up HTTP for the index: {0}")]
     Http(String),
+    /// The server does not answer, or cannot serve us now.
+    #[error("reach Elasticsearch at {at}: {reason}")]
+    Unreachable {
+        /// Scheme, host and port.
+        at: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The server does not let us in.
+    #[error(
+        "log in to Elasticsearch at {at}: {reason}; check the user and the password, or the API key, \
+         in the URL"
+    )]
+    Login {
+        /// Scheme, host and port.
+        at: String,
+        /// What the server said.
+        reason: String,
+    },
+    /// No secure connection came about.
+    #[error(
+        "speak TLS with Elasticsearch at {at}: {reason}; check the host name in the URL, and name a \
+         certificate authority of your own in SSL_CERT_FILE"
+    )]
+    Tls {
+        /// Scheme, host and port.
+        at: String,
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+impl OpenError {
+    /// Whether the server does not let us in, or we do not trust it.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        matches!(self, OpenError::Login { .. } | OpenError::Tls { .. })
+    }
 }
 
 /// The search index in an Elasticsearch cluster.
@@ -65,28 +108,25 @@ impl ElasticsearchIndex {
     ///
     /// # Errors
     /// If the URL is not of that form.
-    pub fn open(url: &str, schema: Schema) -> Result<Self, OpenError> {
-        let (client, prefix) = connect(url)?;
+    pub fn open(url: impl Into<ServerUrl>, schema: Schema) -> Result<Self, OpenError> {
+        let (client, prefix) = connect(url.into())?;
         let names = Names::new(prefix, schema.name()).map_err(OpenError::Prefix)?;
         Ok(Self { client, names, schema, pace: Pace::default() })
+    }
+
+    /// Makes sure that the server answers and lets us in.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn check(&self) -> Result<(), OpenError> {
+        self.client.check().await
     }
 }
 
 /// The server at `url`, and the prefix that it gives.
-fn connect(url: &str) -> Result<(Client, String), OpenError> {
-    let url = Url::parse(url).map_err(|error| OpenError::Url(error.to_string()))?;
-    if !["http", "https"].contains(&url.scheme()) {
-        return Err(OpenError::Scheme(url.scheme().to_owned()));
-    }
-    let (mut prefix, mut key) = (String::new(), None);
-    for (name, value) in url.query_pairs() {
-        match name.as_ref() {
-            "prefix" => prefix = value.into_owned(),
-            "api-key" => key = Some(value.into_owned()),
-            _ => return Err(OpenError::Parameter(name.into_owned())),
-        }
-    }
-    Ok((Client::new(url, key)?, prefix))
+fn connect(url: ServerUrl) -> Result<(Client, String), OpenError> {
+    let (way, prefix) = Way::of(url.at_start())?;
+    Ok((Client::new(way, url)?, prefix))
 }
 
 #[async_trait]

@@ -3,6 +3,7 @@
 use super::address::Address;
 use super::client::{Cluster, retire};
 use super::topics::options;
+use crate::ServerUrl;
 use crate::bare::{Error, GROUP, Meter, RECORDS, text};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -21,9 +22,9 @@ const UNDER_WAY: usize = 4096;
 ///
 /// # Errors
 /// If the cluster cannot be reached, or the login may make no topic.
-pub async fn bare(url: &str, time: Duration) -> Result<f64, Error> {
-    let address = Address::parse(url).map_err(|reason| Error::new("Kafka", reason))?;
-    let cluster = Cluster::new(address);
+pub async fn bare(url: ServerUrl, time: Duration) -> Result<f64, Error> {
+    let address = Address::parse(url.at_start()).map_err(|reason| Error::new("Kafka", reason))?;
+    let cluster = Cluster::new(address, url);
     let name = format!("{}{}", cluster.address.prefix, crate::bare::name());
     let failed = |error: KafkaError| Error::new("Kafka", error);
     let admin: AdminClient<_> =

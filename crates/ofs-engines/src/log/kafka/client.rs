@@ -1,15 +1,16 @@
 //! How every client of the cluster is set up, what its errors mean, and where its log goes.
 
 use super::address::{Address, Login, Mechanism};
+use super::login::Identity;
 use super::names::Names;
-use ofs_runtime::context::Context;
+use crate::ServerUrl;
 use ofs_runtime::log::Error;
 use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, ClientContext};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How long one question to the cluster may take before it counts as unreachable.
@@ -22,9 +23,6 @@ pub(super) const MAX_RECORD_BYTES: u32 = 2_000_000;
 /// than that.
 const FETCHED_KIB: u32 = 4096;
 
-/// How long a token is said to be good: the library asks for it again before that.
-const TOKEN_SECONDS: i64 = 3600;
-
 /// A cluster and the names on it; what every client is made from.
 ///
 /// A client may lose all its brokers for good: asked just after it came up, a broker knows of none,
@@ -34,17 +32,21 @@ const TOKEN_SECONDS: i64 = 3600;
 pub(super) struct Cluster {
     pub address: Address,
     pub names: Names,
+    identity: Identity,
 }
 
 impl Cluster {
-    pub fn new(address: Address) -> Self {
+    /// The cluster at `address`, which `url` says.
+    pub fn new(address: Address, url: ServerUrl) -> Self {
         let names = Names::new(&address.prefix);
-        Self { address, names }
+        let identity = Identity::new(url, address.login.clone());
+        Self { address, names, identity }
     }
 
     /// What all clients have in common.
     fn config(&self) -> ClientConfig {
-        let Address { brokers, tls, ca, login, .. } = &self.address;
+        let Address { brokers, tls, ca, .. } = &self.address;
+        let login = self.identity.now();
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", brokers)
@@ -56,7 +58,7 @@ impl Cluster {
             .set("reconnect.backoff.max.ms", "1000")
             .set("topic.metadata.refresh.interval.ms", "30000")
             .set_log_level(RDKafkaLogLevel::Info);
-        let protocol = match (tls, login) {
+        let protocol = match (tls, &login) {
             (false, None) => "plaintext",
             (true, None) => "ssl",
             (false, Some(_)) => "sasl_plaintext",
@@ -68,7 +70,7 @@ impl Cluster {
         }
         if let Some(Login { mechanism, user, password }) = login {
             config.set("sasl.mechanism", mechanism.name());
-            if *mechanism != Mechanism::OauthBearer {
+            if mechanism != Mechanism::OauthBearer {
                 config.set("sasl.username", user).set("sasl.password", password);
             }
         }
@@ -139,31 +141,62 @@ impl Cluster {
 
     /// The context of one client.
     pub fn talk(&self) -> Talk {
-        let token = self.address.login.clone().filter(|_| self.address.has_token());
-        let waiting = AtomicBool::new(token.is_some());
-        Talk { token, waiting, trouble: Mutex::new(None) }
+        let (identity, login) = (self.identity.clone(), self.identity.now());
+        let waiting = Arc::new(AtomicBool::new(self.address.has_token()));
+        Talk { identity, login, waiting, trouble: Arc::default() }
     }
 }
 
 /// What a client says on the side: its log, and what last went wrong.
+#[derive(Clone)]
 pub(super) struct Talk {
-    token: Option<Login>,
-    waiting: AtomicBool,
-    trouble: Mutex<Option<ClientError>>,
+    identity: Identity,
+    /// What the client was made with.
+    login: Option<Login>,
+    waiting: Arc<AtomicBool>,
+    trouble: Arc<Mutex<Option<ClientError>>>,
 }
 
 /// Why a client has no connection.
 #[derive(Clone, Debug)]
 pub(super) struct ClientError {
     pub reason: String,
+    pub fault: Fault,
+}
+
+/// What a connection failed at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Nobody answers, or not as a broker does.
+    Network,
+    /// No encryption came about, or the certificate is not to be trusted.
+    Tls,
     /// The cluster does not accept the login.
-    pub refused: bool,
+    Login,
+}
+
+impl Fault {
+    fn of(code: Option<RDKafkaErrorCode>) -> Self {
+        match code {
+            Some(RDKafkaErrorCode::SSL) => Self::Tls,
+            Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed) => {
+                Self::Login
+            }
+            _ => Self::Network,
+        }
+    }
 }
 
 impl Talk {
     /// Whether the client has still to be given its token, which happens when it is polled.
     pub fn waits_for_token(&self) -> bool {
         self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Whether the cluster refuses the login that the client has, and another one is configured now.
+    pub fn is_outdated(&self) -> bool {
+        let refused = self.trouble().is_some_and(|trouble| trouble.fault == Fault::Login);
+        refused && self.identity.now() != self.login
     }
 
     /// What went wrong last.
@@ -191,8 +224,7 @@ impl ClientContext for Talk {
         let code = error.rdkafka_error_code();
         // That none is left says less than why the last one is gone.
         if code != Some(RDKafkaErrorCode::AllBrokersDown) {
-            let refused = code == Some(RDKafkaErrorCode::Authentication);
-            let trouble = ClientError { reason: reason.to_owned(), refused };
+            let trouble = ClientError { reason: reason.to_owned(), fault: Fault::of(code) };
             *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble);
         }
     }
@@ -201,14 +233,9 @@ impl ClientContext for Talk {
         &self,
         _: Option<&str>,
     ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        let login = self.token.as_ref().ok_or("there is no token")?;
+        let token = self.identity.token().ok_or("there is no token")?;
         self.waiting.store(false, Ordering::Relaxed);
-        let until = Context::new("kafka").now().plus_seconds(TOKEN_SECONDS);
-        Ok(OAuthToken {
-            token: login.password.clone(),
-            principal_name: login.user.clone(),
-            lifetime_ms: until.as_micros() / 1000,
-        })
+        Ok(token)
     }
 }
 
@@ -233,9 +260,10 @@ pub(super) fn retire<T: Send + 'static>(client: T) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ofs_runtime::context::Context;
 
     fn cluster(url: &str) -> Cluster {
-        Cluster::new(Address::parse(url).expect("a URL"))
+        Cluster::new(Address::parse(url).expect("a URL"), url.into())
     }
 
     #[test]

@@ -122,6 +122,9 @@ impl Member {
                 if let Err(error) = self.keep(client) {
                     tracing::debug!(group = self.group, %error, "cannot commit, will try again");
                 }
+                if client.context().talk.is_outdated() {
+                    return Err(Error::Unavailable("there is another login now".to_owned()));
+                }
                 committed = Instant::now();
             }
             if let Some(error) = client.context().failure() {

@@ -5,6 +5,8 @@
 // Speaking to the cluster: where it is, what our topics are called there, how its errors are meant.
 mod address;
 mod client;
+mod grants;
+mod login;
 mod names;
 mod open;
 mod record;
@@ -36,8 +38,10 @@ mod topics;
 mod bare;
 
 pub use bare::bare;
+pub use grants::grants;
 pub use open::OpenError;
 
+use crate::ServerUrl;
 use async_trait::async_trait;
 use client::Cluster;
 use futures::StreamExt;
@@ -83,8 +87,8 @@ impl KafkaLog {
     ///
     /// # Errors
     /// [`OpenError`], which tells what passes from what does not.
-    pub fn open(url: &str) -> Result<KafkaLog, OpenError> {
-        open::open(url)
+    pub fn open(url: impl Into<ServerUrl>) -> Result<KafkaLog, OpenError> {
+        open::open(url.into())
     }
 
     /// Whether the topics are there, with `layout.partitions` partitions each.

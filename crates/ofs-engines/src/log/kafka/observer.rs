@@ -186,6 +186,11 @@ impl View {
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
                 return Ok(None);
             }
+            Some(error @ RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                return Err(Error::Unavailable(format!(
+                    "{name}: {error}; `ofs grants kafka` prints what has to be allowed"
+                )));
+            }
             Some(error) => return Err(Error::Unavailable(format!("{name}: {error}"))),
             None => {}
         }

@@ -32,8 +32,8 @@ pub(super) struct Producer {
     gates: Arc<Gates>,
 }
 
-/// The client; none if the last one was given up.
-struct Kept(Mutex<Option<Client>>);
+/// The client, and what it has to say; none if the last one was given up.
+struct Kept(Mutex<Option<(Client, Talk)>>);
 
 impl Drop for Kept {
     fn drop(&mut self) {
@@ -42,7 +42,7 @@ impl Drop for Kept {
 }
 
 impl Kept {
-    fn lock(&self) -> MutexGuard<'_, Option<Client>> {
+    fn lock(&self) -> MutexGuard<'_, Option<(Client, Talk)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -58,25 +58,28 @@ impl Producer {
         self.gates.is_open(topic, key)
     }
 
-    /// The client, a new one if it has given up for good: an idempotent producer that lost track of
-    /// what is written refuses everything from then on.
+    /// The client, a new one if it has given up for good (an idempotent producer that lost track of
+    /// what is written refuses everything from then on), or another login is to be used.
     fn client(&self) -> Result<Client, Error> {
         let mut kept = self.client.lock();
-        if let Some(client) = kept.as_ref() {
-            let Some((code, reason)) = client.client().fatal_error() else {
+        if let Some((client, talk)) = kept.as_ref() {
+            if let Some((code, reason)) = client.client().fatal_error() {
+                tracing::warn!(%code, reason, "the kafka producer gave up, making a new one");
+            } else if !talk.is_outdated() {
                 return Ok(client.clone());
-            };
-            tracing::warn!(%code, reason, "the kafka producer gave up, making a new one");
+            }
         }
         let new = connect(&self.cluster).map_err(|error| unavailable(&error))?;
-        retire(kept.replace(new.clone()));
-        Ok(new)
+        let client = new.0.clone();
+        retire(kept.replace(new));
+        Ok(client)
     }
 
     /// Lets go of `client`, unless another one has taken its place already.
     fn give_up(&self, client: &Client) {
         let mut kept = self.client.lock();
-        let is_kept = |kept: &Client| kept.client().native_ptr() == client.client().native_ptr();
+        let is_kept =
+            |(kept, _): &(Client, Talk)| kept.client().native_ptr() == client.client().native_ptr();
         if kept.as_ref().is_some_and(is_kept) {
             retire(kept.take());
         }
@@ -194,8 +197,9 @@ impl Producer {
 
 const FULL: RDKafkaErrorCode = RDKafkaErrorCode::QueueFull;
 
-fn connect(cluster: &Cluster) -> Result<Client, KafkaError> {
-    cluster.producer().create_with_context(cluster.talk())
+fn connect(cluster: &Cluster) -> Result<(Client, Talk), KafkaError> {
+    let talk = cluster.talk();
+    Ok((cluster.producer().create_with_context(talk.clone())?, talk))
 }
 
 fn is_unknown(error: &KafkaError) -> bool {

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// The context of a member's client.
 pub(super) struct Rebalancer {
-    talk: Talk,
+    pub talk: Talk,
     cluster: Arc<Cluster>,
     group: String,
     topics: Vec<Topic>,

@@ -1,6 +1,7 @@
 //! What PostgreSQL does bare: commits of many orders' rows over a few connections at once.
 
 use super::connect::Server;
+use crate::ServerUrl;
 use crate::bare::{Error, GROUP, Meter, ROWS, text};
 use futures::future::try_join_all;
 use std::time::Duration;
@@ -14,7 +15,7 @@ const WRITERS: usize = 4;
 ///
 /// # Errors
 /// If the server cannot be reached, or the login may make no table.
-pub async fn bare(url: &str, time: Duration) -> Result<f64, Error> {
+pub async fn bare(url: ServerUrl, time: Duration) -> Result<f64, Error> {
     let failed = |error: &dyn std::fmt::Display| Error::new("PostgreSQL", error);
     let server = Server::parse(url).map_err(|error| failed(&error))?;
     let owner = server.connect().await.map_err(|error| failed(&error))?;

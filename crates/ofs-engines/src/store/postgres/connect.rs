@@ -3,8 +3,13 @@
 //! Errors say what to do and never show a password.
 
 use super::tls;
+use crate::ServerUrl;
+use deadpool_postgres::Connect;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use std::error::Error as _;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 use tokio_postgres::config::Host;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config};
@@ -110,6 +115,12 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// Whether the server does not let us in, or we do not trust it.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        matches!(self, OpenError::Login { .. } | OpenError::Tls { .. })
+    }
+
     /// Whether it may work later without anybody changing anything.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
@@ -118,19 +129,26 @@ impl OpenError {
 }
 
 /// One database, and how to get in.
+#[derive(Clone)]
 pub(super) struct Server {
     pub config: Config,
     pub tls: MakeRustlsConnect,
     pub at: String,
+    url: ServerUrl,
+}
+
+/// The driver's reading of `url`, and whether the server's certificate is to be verified, for which the
+/// driver has no mode: to it, encrypted is encrypted.
+fn read(url: &str) -> Result<(Config, bool), OpenError> {
+    let verified = url.contains("sslmode=verify-full");
+    let url = url.replace("sslmode=verify-full", "sslmode=require");
+    let config = url.parse().map_err(|error| OpenError::Url(chain(&error)))?;
+    Ok((config, verified))
 }
 
 impl Server {
-    pub(super) fn parse(url: &str) -> Result<Server, OpenError> {
-        // The driver does not know this mode: to it, encrypted is encrypted.
-        let verified = url.contains("sslmode=verify-full");
-        let url = url.replace("sslmode=verify-full", "sslmode=require");
-        let mut config: Config =
-            url.parse().map_err(|error: tokio_postgres::Error| OpenError::Url(chain(&error)))?;
+    pub(super) fn parse(url: ServerUrl) -> Result<Server, OpenError> {
+        let (mut config, verified) = read(url.at_start())?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(OpenError::Url("it names no host".to_owned()));
         }
@@ -147,12 +165,13 @@ impl Server {
         let at = describe(&config);
         let tls =
             tls::connector(verified).map_err(|reason| OpenError::Tls { at: at.clone(), reason })?;
-        Ok(Server { config, tls, at })
+        Ok(Server { config, tls, at, url })
     }
 
     /// Opens a connection that belongs to the caller alone and ends with the client.
     pub(super) async fn connect(&self) -> Result<Client, OpenError> {
-        let connecting = tokio::time::timeout(ATTEMPT, self.config.connect(self.tls.clone())).await;
+        let config = self.with_login();
+        let connecting = tokio::time::timeout(ATTEMPT, config.connect(self.tls.clone())).await;
         let late = || OpenError::Unreachable {
             at: self.at.clone(),
             reason: format!("no answer within {} s", ATTEMPT.as_secs()),
@@ -166,31 +185,62 @@ impl Server {
         Ok(client)
     }
 
+    /// The same place with the user and password that are configured now. What else has changed in the
+    /// URL is left to the next start, and so is what cannot be read.
+    fn with_login(&self) -> Config {
+        let mut config = self.config.clone();
+        if let Ok((now, _)) = read(&self.url.now())
+            && let (Some(user), Some(password)) = (now.get_user(), now.get_password())
+        {
+            config.user(user).password(password);
+        }
+        config
+    }
+
     /// By whose fault a connection did not come about or did not work.
     pub(super) fn refused(&self, error: &tokio_postgres::Error) -> OpenError {
         let at = self.at.clone();
         let reason = chain(error);
-        let io = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+        let io = error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
         if let Some(code) = error.code() {
             return match code.code() {
                 _ if *code == SqlState::INVALID_CATALOG_NAME => OpenError::NoDatabase { at },
                 "28000" | "28P01" => OpenError::Login { at, reason },
+                "42501" => {
+                    let hint = "`ofs grants postgres` prints what a role has to be allowed";
+                    OpenError::Unusable { at, reason: format!("{reason}; {hint}") }
+                }
                 code if is_passing(code) => OpenError::Unreachable { at, reason },
                 _ => OpenError::Unusable { at, reason },
             };
         }
-        if io
-            .and_then(std::io::Error::get_ref)
-            .is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
-        {
+        if let Some(reason) = crate::tls::why(error) {
             return OpenError::Tls { at, reason };
         }
         match error.to_string().as_str() {
-            _ if io.is_some() || error.is_closed() => OpenError::Unreachable { at, reason },
+            _ if io || error.is_closed() => OpenError::Unreachable { at, reason },
             "error performing TLS handshake" => OpenError::Tls { at, reason },
             "invalid configuration" | "authentication error" => OpenError::Login { at, reason },
             _ => OpenError::Unusable { at, reason },
         }
+    }
+}
+
+/// For the pool: each connection logs in as is configured when it is made.
+impl Connect for Server {
+    fn connect(
+        &self,
+        _: &Config,
+    ) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), tokio_postgres::Error>> {
+        async {
+            let (client, connection) = self.with_login().connect(self.tls.clone()).await?;
+            let task = tokio::spawn(async move {
+                // Whoever uses the client learns of it there.
+                let _ = connection.await;
+            });
+            Ok((client, task))
+        }
+        .boxed()
     }
 }
 

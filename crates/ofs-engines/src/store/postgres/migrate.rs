@@ -3,6 +3,7 @@
 //! Processes that start at once migrate one after the other; the store itself never migrates.
 
 use super::connect::{OpenError, Server, chain};
+use crate::ServerUrl;
 use refinery::{Migration, Runner};
 use std::error::Error as _;
 use tokio_postgres::Client;
@@ -12,7 +13,7 @@ use tokio_postgres::Client;
 const ADDITIVE: &str = "additive_";
 
 /// `(V<number>__<name>, SQL)`, in order; never changed once released.
-const MIGRATIONS: &[(&str, &str)] = &[
+pub(super) const MIGRATIONS: &[(&str, &str)] = &[
     ("V1__init", include_str!("../../../migrations/postgres/V1__init.sql")),
     (
         "V2__refused_documents",
@@ -37,6 +38,17 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ),
 ];
 
+/// Where the migrator keeps which were applied.
+pub(super) const HISTORY: &str = "refinery_schema_history";
+
+const IS_THERE: &str = "SELECT to_regclass('refinery_schema_history') IS NOT NULL";
+const VERSION: &str = "SELECT coalesce(max(version), 0)::integer FROM refinery_schema_history";
+const IS_BESIDE: &str = "SELECT coalesce(bool_and(starts_with(name, $2)), true)
+    FROM refinery_schema_history WHERE version > $1";
+
+/// What is asked of it when the store is opened.
+pub(super) const OPENING: [&str; 3] = [IS_THERE, VERSION, IS_BESIDE];
+
 /// Held while migrating, by whoever migrates ("ofsS").
 const LOCK: &str = "SET statement_timeout = 0; SET lock_timeout = '5min';
                     SELECT pg_advisory_lock(1869771603)";
@@ -45,8 +57,8 @@ const LOCK: &str = "SET statement_timeout = 0; SET lock_timeout = '5min';
 ///
 /// # Errors
 /// If it cannot be reached, a migration fails, or a newer build has migrated it.
-pub async fn migrate(url: &str) -> Result<(), OpenError> {
-    let server = Server::parse(url)?;
+pub async fn migrate(url: impl Into<ServerUrl>) -> Result<(), OpenError> {
+    let server = Server::parse(url.into())?;
     let mut client = server.connect().await?;
     let locked = client.batch_execute(LOCK).await;
     locked.map_err(|error| server.refused(&error))?;
@@ -81,9 +93,7 @@ pub(super) async fn check(server: &Server, client: &Client) -> Result<(), OpenEr
 
 /// Makes sure that this build can work with the schema `found`, which a newer one has made.
 async fn beside(server: &Server, client: &Client, found: i32, known: i32) -> Result<(), OpenError> {
-    let sql = "SELECT coalesce(bool_and(starts_with(name, $2)), true)
-               FROM refinery_schema_history WHERE version > $1";
-    let read = async { client.query_one(sql, &[&known, &ADDITIVE]).await?.try_get(0) };
+    let read = async { client.query_one(IS_BESIDE, &[&known, &ADDITIVE]).await?.try_get(0) };
     match read.await.map_err(|error| server.refused(&error))? {
         true => Ok(()),
         false => Err(OpenError::Newer { at: server.at.clone(), found, known }),
@@ -101,12 +111,10 @@ fn runner() -> Result<(Runner, i32), String> {
 /// The schema version in the database; 0 if nothing was ever applied.
 async fn version(server: &Server, client: &Client) -> Result<i32, OpenError> {
     let read = async {
-        let sql = "SELECT to_regclass('refinery_schema_history') IS NOT NULL";
-        if !client.query_one(sql, &[]).await?.try_get::<_, bool>(0)? {
+        if !client.query_one(IS_THERE, &[]).await?.try_get::<_, bool>(0)? {
             return Ok(0);
         }
-        let sql = "SELECT coalesce(max(version), 0)::integer FROM refinery_schema_history";
-        client.query_one(sql, &[]).await?.try_get(0)
+        client.query_one(VERSION, &[]).await?.try_get(0)
     };
     read.await.map_err(|error| server.refused(&error))
 }

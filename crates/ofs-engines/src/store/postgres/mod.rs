@@ -8,6 +8,7 @@ mod connect;
 mod deadlines;
 mod depths;
 mod ends;
+mod grants;
 mod group;
 mod lease;
 mod load;
@@ -22,8 +23,10 @@ mod write;
 
 pub use bare::bare;
 pub use connect::OpenError;
+pub use grants::grants;
 pub use migrate::migrate;
 
+use crate::ServerUrl;
 use async_trait::async_trait;
 use connect::Server;
 use depths::Counts;
@@ -83,8 +86,8 @@ impl PostgresStore {
     ///
     /// # Errors
     /// If it cannot be reached or its schema is not this build's; the text says what to do.
-    pub async fn open(url: &str) -> Result<PostgresStore, OpenError> {
-        let server = Server::parse(url)?;
+    pub async fn open(url: impl Into<ServerUrl>) -> Result<PostgresStore, OpenError> {
+        let server = Server::parse(url.into())?;
         let client = server.connect().await?;
         let looking = async {
             migrate::check(&server, &client).await?;
@@ -107,18 +110,24 @@ impl PostgresStore {
     }
 }
 
+/// None is further ahead than it was when it was set; else the server's clock was set back since.
+const LIMIT_DEADLINES: &str =
+    "UPDATE deadlines SET due_at = now() + wait * interval '1 microsecond'
+    WHERE due_at - wait * interval '1 microsecond' > now()";
+const DRAW_INSTANCE: &str =
+    "INSERT INTO meta (name, value) VALUES ('instance', $1) ON CONFLICT DO NOTHING";
+const READ_INSTANCE: &str = "SELECT value, now(), current_setting('server_version') FROM meta
+     WHERE name = 'instance'";
+
+/// What is asked once, when the store is opened.
+const OPENING: [&str; 3] = [LIMIT_DEADLINES, DRAW_INSTANCE, READ_INSTANCE];
+
 /// The store's own id, drawn if this is the first time it is opened, and the server's time, to which
 /// deadlines are held; and its version.
 async fn instance(client: &Client) -> Result<(Uuid, Timestamp, String), tokio_postgres::Error> {
-    // None is further ahead than it was when it was set; else the server's clock was set back since.
-    let sql = "UPDATE deadlines SET due_at = now() + wait * interval '1 microsecond'
-               WHERE due_at - wait * interval '1 microsecond' > now()";
-    client.execute(sql, &[]).await?;
-    let sql = "INSERT INTO meta (name, value) VALUES ('instance', $1) ON CONFLICT DO NOTHING";
-    client.execute(sql, &[&Context::new("store").new_id()]).await?;
-    let sql = "SELECT value, now(), current_setting('server_version') FROM meta
-               WHERE name = 'instance'";
-    let row = client.query_one(sql, &[]).await?;
+    client.execute(LIMIT_DEADLINES, &[]).await?;
+    client.execute(DRAW_INSTANCE, &[&Context::new("store").new_id()]).await?;
+    let row = client.query_one(READ_INSTANCE, &[]).await?;
     Ok((row.try_get(0)?, row.try_get::<_, values::Time>(1)?.0, row.try_get(2)?))
 }
 

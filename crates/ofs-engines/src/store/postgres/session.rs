@@ -2,7 +2,9 @@
 //! to its end, before the first answer is awaited, so no caller can stop inside one.
 
 use super::connect::{ATTEMPT, Server, chain};
-use deadpool_postgres::{Hook, HookError, Manager, Object, Pool, PoolError, Runtime};
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, Runtime,
+};
 use futures::TryStreamExt;
 use futures::future::{MaybeDone, maybe_done, try_join_all};
 use ofs_runtime::budget::Budget;
@@ -174,7 +176,8 @@ pub(super) struct Sessions {
 impl Sessions {
     /// At most `most` connections to `server`.
     pub(super) fn new(server: &Server, most: usize) -> Result<Sessions, String> {
-        let manager = Manager::new(server.config.clone(), server.tls.clone());
+        let config = ManagerConfig::default();
+        let manager = Manager::from_connect(server.config.clone(), server.clone(), config);
         let greet = Hook::async_fn(|client, _| {
             Box::pin(async move {
                 client.batch_execute(SETTINGS).await.map_err(HookError::Backend)?;

@@ -11,14 +11,10 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 /// A connector that trusts the system's authorities (or those in `SSL_CERT_FILE`) if `verified`,
 /// else whoever answers.
 pub(super) fn connector(verified: bool) -> Result<MakeRustlsConnect, String> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
     if verified {
-        // It fails if the process has one already, which then is the one that is used.
-        let _ = provider.as_ref().clone().install_default();
-        let (connector, _) = MakeRustlsConnect::with_native_certs()
-            .map_err(|errors| format!("no certificate authorities found: {errors:?}"))?;
-        return Ok(connector);
+        return crate::tls::client(None).map(MakeRustlsConnect::new);
     }
+    let provider = Arc::new(aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
