@@ -10,6 +10,8 @@ pub mod failure;
 mod here;
 mod history;
 pub mod http;
+pub mod issuer;
+pub mod open;
 mod run;
 pub mod services;
 mod signals;

@@ -5,7 +5,8 @@ use crate::config::{AuthMode, Config, Setting, Source};
 use crate::engines::{self, Engines, Set};
 use crate::here::entry;
 use crate::history::History;
-use crate::http::{self, App, Guard, Hosts, Limits, Origins, Refusals, Tls, Verify};
+use crate::http::{self, App, Guard, Hosts, Limits, Listeners, Origins, Refusals, Tls, Verify};
+use crate::issuer::Issuer;
 use crate::signals::Signals;
 use crate::{demo, services, tidy};
 use anyhow::{Context as _, bail};
@@ -102,7 +103,7 @@ pub async fn run(config: Config, plan: Launch, metrics: PrometheusHandle) -> any
     let counted: Vec<_> =
         all.iter().map(|service| (service.name(), service.handler.topics())).collect();
     ofs_runtime::metrics::describe_and_zero(&counted);
-    let listener = bind(&config, &plan).await?;
+    let listener = bind(&config, &plan)?;
     let address = listener.local_addr()?;
     let stages = Stages::default();
     let (running, elsewhere) = parted(all, &plan, &engines);
@@ -117,7 +118,7 @@ pub async fn run(config: Config, plan: Launch, metrics: PrometheusHandle) -> any
     }
     let agreement = compare(&engines, &troubles).await;
     let keyring = Keyring::new(Arc::clone(&engines.access));
-    let guard = guard(&engines, keyring.clone(), &config, address.ip().is_loopback(), &stages);
+    let guard = guard(&engines, keyring.clone(), &config, address.ip().is_loopback(), &stages)?;
     let app = App {
         store: Arc::clone(&engines.store),
         log: Arc::clone(&engines.log),
@@ -132,13 +133,14 @@ pub async fn run(config: Config, plan: Launch, metrics: PrometheusHandle) -> any
         hosts: Hosts::new(address, &config.hosts),
         origins: Origins::new(&config.cors_origins),
         limits: Limits::new(config.http_rate),
+        listeners: Listeners::default(),
         draining: stages.doors.stop.clone(),
         metrics,
         about: Arc::new(About::of(&config, &plan.services, address)),
         history: watch(&engines, &pipeline, &stages),
         verify: Verify::default(),
     };
-    metrics_apart(&config, &app, &stages).await?;
+    metrics_apart(&config, &app, &stages)?;
     let (router, _) = http::router(app, routes(&running, &elsewhere, &engines, &pipeline));
     serve(listener, tls, router.clone(), &stages);
     tidying(&config, &engines, &pipeline, &stages);
@@ -174,11 +176,10 @@ fn serve(listener: TcpListener, tls: Option<Tls>, router: Router, stages: &Stage
 
 /// Serves the metrics where they are to be served besides.
 #[expect(clippy::print_stderr, reason = "it belongs to the banner")]
-async fn metrics_apart(config: &Config, app: &App, stages: &Stages) -> anyhow::Result<()> {
+fn metrics_apart(config: &Config, app: &App, stages: &Stages) -> anyhow::Result<()> {
     let Some(address) = config.metrics_listen else { return Ok(()) };
-    let listener = TcpListener::bind(address);
-    let listener =
-        listener.await.with_context(|| format!("metrics.listen: listen on {address}"))?;
+    let listener = http::listen(address);
+    let listener = listener.with_context(|| format!("metrics.listen: listen on {address}"))?;
     let address = listener.local_addr()?;
     let router = http::metrics_router(app.clone(), address);
     stages
@@ -209,14 +210,18 @@ fn guard(
     config: &Config,
     local: bool,
     stages: &Stages,
-) -> Guard {
+) -> anyhow::Result<Guard> {
     let refusals = Refusals::default();
     let (uses, told) = (keyring.clone(), refusals.clone());
     stages.intake.spawn("keys".to_owned(), |stop| uses.run(stop));
     let access = Arc::clone(&engines.access);
     stages.intake.spawn("refusals".to_owned(), |stop| told.run(access, stop));
+    let issuer = config.trust.clone().map(Issuer::new).transpose()?;
+    if let Some(issuer) = issuer.clone() {
+        stages.intake.spawn("issuer".to_owned(), |stop| issuer.run(stop));
+    }
     let keyring = (config.auth_mode == Some(AuthMode::Required)).then_some(keyring);
-    Guard { keyring, local, refusals }
+    Ok(Guard { keyring, issuer, local, refusals })
 }
 
 /// Where there is no key yet: makes one and prints it, if that is wanted; else says how to.
@@ -344,7 +349,7 @@ async fn end(stages: Stages) {
     stages.delivery.end().await;
 }
 
-async fn bind(config: &Config, plan: &Launch) -> anyhow::Result<TcpListener> {
+fn bind(config: &Config, plan: &Launch) -> anyhow::Result<TcpListener> {
     let mut address = config.listen;
     let is_default = config
         .settings
@@ -353,7 +358,7 @@ async fn bind(config: &Config, plan: &Launch) -> anyhow::Result<TcpListener> {
     if is_default {
         address.set_port(services::default_port(&plan.services));
     }
-    TcpListener::bind(address).await.with_context(|| {
+    http::listen(address).with_context(|| {
         format!("cannot listen on {address}; choose another with --listen or OFS_LISTEN")
     })
 }

@@ -5,15 +5,25 @@ use crate::problem::{self, Problem};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
+use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use uuid::Uuid;
+use uuid::{Builder, Uuid};
+
+/// Who somebody is, and what people call them.
+#[derive(Clone, Debug)]
+enum Who {
+    Anyone,
+    Key(Uuid, Arc<str>),
+    /// Whom an issuer of tokens has named.
+    Subject(Uuid, Arc<str>),
+}
 
 /// Who sends a request. In every request that reaches a route.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    key: Option<(Uuid, Arc<str>)>,
+    who: Who,
     scopes: Scopes,
     from: Option<IpAddr>,
 }
@@ -22,20 +32,35 @@ impl Caller {
     /// Somebody of whom nothing is known, and who may do this.
     #[must_use]
     pub const fn unknown(scopes: Scopes, from: Option<IpAddr>) -> Self {
-        Self { key: None, scopes, from }
+        Self { who: Who::Anyone, scopes, from }
     }
 
     /// Whoever holds `key`.
     #[must_use]
     pub fn of(key: &ApiKey, from: Option<IpAddr>) -> Self {
         let name = Arc::from(key.name.as_str());
-        Self { key: Some((key.id, name)), scopes: key.scopes, from }
+        Self { who: Who::Key(key.id, name), scopes: key.scopes, from }
     }
 
-    /// The key's id; none where nobody needs one.
+    /// Whoever is called `subject` by `issuer`, and may do this.
     #[must_use]
-    pub fn key(&self) -> Option<Uuid> {
-        self.key.as_ref().map(|(id, _)| *id)
+    pub fn subject(issuer: &str, subject: &str, scopes: Scopes, from: Option<IpAddr>) -> Self {
+        // Neither holds a NUL, so no two pairs are the same bytes.
+        let named = Sha256::new().chain_update(issuer).chain_update([0]).chain_update(subject);
+        let mut bytes = [0; 16];
+        bytes.iter_mut().zip(named.finalize()).for_each(|(byte, hashed)| *byte = hashed);
+        // Of version 8, which no key's id is.
+        let id = Builder::from_custom_bytes(bytes).into_uuid();
+        Self { who: Who::Subject(id, subject.into()), scopes, from }
+    }
+
+    /// The key's or the subject's id, which are never the same; none where nobody needs one.
+    #[must_use]
+    pub const fn id(&self) -> Option<Uuid> {
+        match &self.who {
+            Who::Anyone => None,
+            Who::Key(id, _) | Who::Subject(id, _) => Some(*id),
+        }
     }
 
     /// What they may do.
@@ -68,8 +93,8 @@ impl Caller {
     /// clients hold no spaces, so no two callers can meet.
     #[must_use]
     pub fn own(&self, name: String) -> String {
-        match &self.key {
-            Some((id, _)) => format!("{id} {name}"),
+        match self.id() {
+            Some(id) => format!("{id} {name}"),
             None => name,
         }
     }
@@ -77,9 +102,10 @@ impl Caller {
 
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.key {
-            Some((id, name)) => write!(f, "key {id} ({name})"),
-            None => f.write_str("anyone"),
+        match &self.who {
+            Who::Anyone => f.write_str("anyone"),
+            Who::Key(id, name) => write!(f, "key {id} ({name})"),
+            Who::Subject(id, name) => write!(f, "subject {id} ({name})"),
         }
     }
 }
@@ -113,7 +139,33 @@ impl Problem {
     /// The caller may not do what needs `scope`.
     #[must_use]
     pub fn missing_scope(scope: Scope) -> Self {
-        let detail = format!("this needs the scope `{scope}`, which your key does not have");
+        let detail =
+            format!("this needs the scope `{scope}`, which your key or token does not have");
         Self::new(problem::MISSING_SCOPE, detail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subjects_are_told_apart_from_each_other_and_from_keys() {
+        let of = |issuer, subject| Caller::subject(issuer, subject, Scopes::default(), None);
+        let id = |caller: &Caller| caller.id().expect("an id");
+        let ada = of("https://a.example", "ada");
+        assert_eq!(id(&ada), id(&of("https://a.example", "ada")));
+        assert_eq!(id(&ada).get_version_num(), 8, "keys have ids of version 7");
+        for other in [
+            of("https://b.example", "ada"),
+            of("https://a.example", "bob"),
+            of("https://a.exampl", "eada"),
+            // One that calls itself by another's id is still somebody else.
+            of("https://a.example", &id(&ada).to_string()),
+        ] {
+            assert_ne!(id(&ada), id(&other));
+            assert_ne!(ada.own("k".to_owned()), other.own("k".to_owned()));
+        }
+        assert_eq!(ada.to_string(), format!("subject {} (ada)", id(&ada)));
     }
 }

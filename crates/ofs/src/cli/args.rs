@@ -159,12 +159,13 @@ Examples:
         #[arg(value_enum, value_name = "SERVER")]
         on: Grantor,
     },
-    /// Look for damage in the embedded engines' files, and for what store or log have lost. Needs a
-    /// stopped server; changes nothing. Exits with 1 if anything is wrong.
+    /// Say what is open in the configuration, and look for damage in the embedded engines' files and for
+    /// what store or log have lost. What is stored needs a stopped server; changes nothing. Exits with 1 if
+    /// anything is open or wrong.
     #[command(before_help = "\
 Examples:
   ofs doctor
-  ofs doctor --json | jq .damage")]
+  ofs doctor --json | jq .open")]
     Doctor,
     /// Find what store or log have lost (a restored backup, a lost file), and bring it back. Needs a
     /// stopped server.

@@ -5,6 +5,7 @@ mod audit;
 mod bench;
 pub mod client;
 mod config;
+mod doctor;
 pub(crate) mod door;
 mod events;
 mod health;
@@ -110,10 +111,7 @@ async fn with_config(format: Format, config: Config, command: &Command) -> anyho
         }
         Command::Doctor => {
             telemetry::logs(&config)?;
-            let (found, sound) = offline::doctor(config).await?;
-            output::document(format, &found)?;
-            anyhow::ensure!(sound, "something is wrong with what is stored, as listed");
-            return Ok(());
+            return doctor::run(format, &config).await;
         }
         Command::Repair(args) => {
             telemetry::logs(&config)?;

@@ -11,6 +11,7 @@ use crate::run::{self, Launch};
 use crate::{engines, exposed, http, services, telemetry};
 use anyhow::{Context as _, bail};
 use ofs_events::Topic;
+use ofs_runtime::access::ApiKey;
 use ofs_runtime::log::{Lag, Reset};
 use ofs_runtime::pipeline::group_of;
 use ofs_runtime::service::Service;
@@ -115,22 +116,32 @@ fn service_of<'a>(services: &'a [Service], group: &str) -> Option<&'a Service> {
     services.iter().find(|service| group_of(service.name()) == group)
 }
 
-/// What is damaged, and what store or log have lost; and whether all is well. The server must be
-/// stopped.
+/// What was found in what is stored.
+pub struct Stored {
+    /// What is damaged, and what store or log have lost.
+    pub found: Value,
+    /// Whether that is nothing.
+    pub sound: bool,
+    /// Every key there is, and was; none if there is damage.
+    pub keys: Vec<ApiKey>,
+}
+
+/// Looks through what is stored. The server must be stopped.
 ///
 /// # Errors
 /// If the data directory is in use, or an engine cannot be reached.
-pub async fn doctor(config: Config) -> anyhow::Result<(Value, bool)> {
-    let damage = engines::damage(&config).await?;
+pub async fn doctor(config: &Config) -> anyhow::Result<Stored> {
+    let damage = engines::damage(config).await?;
     if !damage.is_empty() {
-        return Ok((json!({ "damage": damage }), false));
+        let found = json!({ "damage": damage });
+        return Ok(Stored { found, sound: false, keys: Vec::new() });
     }
-    let services = services::all(&config)?;
+    let services = services::all(config)?;
     let engines =
-        engines::open(&config, &[]).await.context("`ofs doctor` needs a stopped server")?;
+        engines::open(config, &[]).await.context("`ofs doctor` needs a stopped server")?;
     let lost = repair::repair(&engines, &services, false).await?;
-    let sound = lost.is_empty();
-    Ok((json!({ "damage": damage, "lost": lost }), sound))
+    let (keys, sound) = (engines.access.keys().await?, lost.is_empty());
+    Ok(Stored { found: json!({ "damage": damage, "lost": lost }), sound, keys })
 }
 
 /// Makes store and log agree again, or says what would have to be done. The server must be stopped.

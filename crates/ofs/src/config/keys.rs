@@ -17,6 +17,10 @@ pub enum Kind {
     Url,
     /// An `http://` or `https://` URL.
     Http,
+    /// The name of an issuer of tokens: an `https://` URL, taken as it is written.
+    Issuer,
+    /// Any text in one line.
+    Text,
     /// A time with a unit, such as `200ms` or `30d`.
     Duration,
     /// A whole number above 0.
@@ -93,6 +97,16 @@ pub const KEYS: &[Key] = &[
         "auth.mode",
         Kind::OneOf(&["none", "required"]),
         "Whether requests need a key (required) or not (none); unset: none on the loopback, and beyond it a refusal to start",
+    ),
+    unset(
+        "auth.issuer",
+        Kind::Issuer,
+        "OpenID Connect issuer whose tokens (JWT) are taken beside keys, exactly as their iss has it; unset: none",
+    ),
+    unset(
+        "auth.audience",
+        Kind::Text,
+        "What the issuer's tokens must have in aud; needed with auth.issuer",
     ),
     unset(
         "tls.certificate",

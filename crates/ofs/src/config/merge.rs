@@ -97,6 +97,8 @@ pub struct Settings {
     list: Vec<Setting>,
     /// Lines for people about things that were passed over.
     pub warnings: Vec<String>,
+    /// The files that secrets were read from.
+    pub secret_files: Vec<PathBuf>,
 }
 
 impl Settings {
@@ -110,7 +112,8 @@ impl Settings {
             value: key.default.map(str::to_owned),
             source: Source::Default,
         };
-        let mut settings = Self { list: KEYS.iter().map(default).collect(), warnings: Vec::new() };
+        let list = KEYS.iter().map(default).collect();
+        let mut settings = Self { list, warnings: Vec::new(), secret_files: Vec::new() };
         let variables = ours(&inputs.variables)?;
         settings.take_file(inputs, &variables)?;
         settings.take_variables(&variables)?;
@@ -166,6 +169,10 @@ impl Settings {
                 _ => unknown.push((name.clone(), nearest(&name, KEYS.iter().map(|key| key.name)))),
             }
         }
+        // A URL is shown as it is if it holds no password.
+        if self.list.iter().any(|it| it.value != it.shown()) {
+            self.secret_files.push(path.clone());
+        }
         if unknown.is_empty() { Ok(()) } else { Err(Error::Unknown { path, keys: unknown }) }
     }
 
@@ -184,6 +191,7 @@ impl Settings {
                 }
                 let source = Source::EnvFile(file.clone(), PathBuf::from(path));
                 self.set(key.name, secret(Path::new(path))?, source);
+                self.secret_files.push(path.into());
             }
             known.push(name);
             if key.secret {

@@ -4,6 +4,8 @@ use super::keys::Kind;
 use super::merge::{Inputs, Setting, Settings, Source};
 use super::{Error, Invalid};
 use crate::http::Files;
+use crate::issuer::{Trust, check_url};
+use ofs_runtime::text::is_hidden;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -58,6 +60,8 @@ pub struct Config {
     pub http_rate: Option<NonZeroU32>,
     /// `auth.mode`.
     pub auth_mode: Option<AuthMode>,
+    /// `auth.issuer` and `auth.audience`.
+    pub trust: Option<Trust>,
     /// `tls.certificate` and `tls.key`.
     pub tls: Option<Files>,
     /// `tls.mode`.
@@ -141,6 +145,7 @@ impl Config {
             cors_origins: optional(s, "http.cors-origins", origins)?.unwrap_or_default(),
             http_rate: optional(s, "http.rate", count)?,
             auth_mode: optional(s, "auth.mode", auth_mode)?,
+            trust: trust(s)?,
             tls: tls(s)?,
             tls_mode: optional(s, "tls.mode", tls_mode)?,
             metrics_listen: optional(s, "metrics.listen", address)?,
@@ -184,6 +189,8 @@ fn check(settings: &Settings) -> Vec<Invalid> {
             Kind::Path => path(text).map(drop),
             Kind::Url => url(text).map(drop),
             Kind::Http => http(text).map(drop),
+            Kind::Issuer => check_url(text),
+            Kind::Text => line(text).map(drop),
             Kind::Duration => duration(text).map(drop),
             Kind::Count => count(text).map(drop),
             Kind::Filter => filter(text).map(drop),
@@ -272,6 +279,17 @@ fn http(text: &str) -> Parsed<String> {
     }
 }
 
+fn issuer(text: &str) -> Parsed<String> {
+    check_url(text).map(|()| text.to_owned())
+}
+
+fn line(text: &str) -> Parsed<String> {
+    if text.is_empty() || text.chars().any(is_hidden) {
+        return Err("it must be a text without control characters".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 fn duration(text: &str) -> Parsed<Duration> {
     match humantime::parse_duration(text) {
         Ok(duration) if duration.is_zero() => Err("it must be more than nothing".to_owned()),
@@ -313,16 +331,19 @@ fn tls_mode(text: &str) -> Parsed<TlsMode> {
     Ok(if text == "required" { TlsMode::Required } else { TlsMode::None })
 }
 
+/// That the value of `name` does not fit the others, as `reason` says.
+fn unfit<T>(settings: &Settings, name: &'static str, reason: &str) -> Result<T, Invalid> {
+    let source_name = settings.get(name).map(|setting| setting.source.to_string());
+    let (reason, source_name) = (reason.to_owned(), source_name.unwrap_or_default());
+    Err(Invalid { key: name, reason, source_name })
+}
+
 /// Certificate and key, both or neither, as `tls.mode` allows.
 fn tls(settings: &Settings) -> Result<Option<Files>, Invalid> {
     let certificate = optional(settings, "tls.certificate", path)?;
     let key = optional(settings, "tls.key", path)?;
     let mode = optional(settings, "tls.mode", tls_mode)?;
-    let wrong = |name, reason: &str| {
-        let source = |name| settings.get(name).map(|setting| setting.source.to_string());
-        let (reason, source_name) = (reason.to_owned(), source(name).unwrap_or_default());
-        Err(Invalid { key: name, reason, source_name })
-    };
+    let wrong = |name, reason| unfit(settings, name, reason);
     match (certificate, key, mode) {
         (Some(_), Some(_), Some(TlsMode::None)) => {
             wrong("tls.mode", "it is none, but there is a certificate; remove one of them")
@@ -334,6 +355,29 @@ fn tls(settings: &Settings) -> Result<Option<Files>, Invalid> {
             wrong("tls.mode", "it is required; set tls.certificate and tls.key")
         }
         (None, None, _) => Ok(None),
+    }
+}
+
+/// Issuer and audience, both or neither, and only where requests need something.
+fn trust(settings: &Settings) -> Result<Option<Trust>, Invalid> {
+    let issuer = optional(settings, "auth.issuer", issuer)?;
+    let audience = optional(settings, "auth.audience", line)?;
+    let mode = optional(settings, "auth.mode", auth_mode)?;
+    let wrong = |name, reason| unfit(settings, name, reason);
+    match (issuer, audience, mode) {
+        (None, None, _) => Ok(None),
+        (Some(issuer), Some(audience), Some(AuthMode::Required)) => {
+            Ok(Some(Trust { issuer, audience }))
+        }
+        (Some(_), None, _) => wrong(
+            "auth.audience",
+            "auth.issuer is set; set what its tokens for this server have in aud, too",
+        ),
+        (None, Some(_), _) => wrong("auth.issuer", "auth.audience is set; set the issuer, too"),
+        (Some(_), Some(_), _) => wrong(
+            "auth.mode",
+            "auth.issuer is set, and tokens count only where auth.mode is required; set that, too",
+        ),
     }
 }
 

@@ -39,11 +39,13 @@ const CHANGES: [(&str, &str); 2] =
     [("403", "A page of another site sent the request"), ("408", "The body took longer than 15 s")];
 
 /// Answers that every route may give that needs a scope.
-const SCOPED: [(&str, &str); 2] =
-    [("401", "No key was sent, or one that is not taken"), ("403", "The key lacks the scope")];
+const SCOPED: [(&str, &str); 2] = [
+    ("401", "No key or token was sent, or one that is not taken"),
+    ("403", "The key or token lacks the scope"),
+];
 
-const BEARER: &str = "A key made with `ofs keys create`, where `auth.mode` is `required`. The words beside an \
-                      operation are the scopes that it needs.";
+const BEARER: &str = "A key made with `ofs keys create`, or a token (JWT) of `auth.issuer`, where `auth.mode` is \
+                      `required`. The words beside an operation are the scopes that it needs.";
 
 /// The name of the one way to authenticate.
 pub(super) const KEY: &str = "key";
@@ -87,7 +89,7 @@ pub(super) fn complete(mut described: OpenApi) -> OpenApi {
         changes.into_iter().flatten().for_each(|operation| {
             answers(operation, &CHANGES);
             if let Some(RefOr::T(refused)) = operation.responses.responses.get_mut("403") {
-                refused.description.push_str(", or the key lacks the scope");
+                refused.description.push_str(", or the key or token lacks the scope");
             }
         });
         let operations =

@@ -8,17 +8,17 @@ use super::headers::{self, Origins};
 use super::limits::{Limits, Whose};
 use super::masked::masked;
 use super::origin::Hosts;
+use super::request_id;
 use super::watched::watched;
 use axum::Router;
 use axum::body::HttpBody;
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use metrics::{counter, histogram};
 use ofs_runtime::access::{Caller, Scope};
-use ofs_runtime::context::Context;
 use ofs_runtime::extract::MAX_BODY_BYTES;
 use ofs_runtime::metrics::{HTTP_REQUEST_SECONDS, HTTP_REQUESTS};
 use ofs_runtime::problem::{self, Invalid, Problem};
@@ -28,10 +28,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) const PROBLEM: &str = "application/problem+json";
-/// The longest request id that is taken from a client.
-const MAX_REQUEST_ID: usize = 128;
 /// How long the head of an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Routes that look at many orders, and may take longer.
@@ -93,7 +90,7 @@ impl Doors {
         if PROBES.contains(&asked.route()) {
             return Ok(None);
         }
-        self.limits.take(Whose::of(caller.and_then(Caller::key), from), asked.began)
+        self.limits.take(Whose::of(caller.and_then(Caller::id), from), asked.began)
     }
 
     /// Whether a request that may reach its route can be answered by it.
@@ -211,7 +208,7 @@ impl Asked {
 }
 
 async fn edge(doors: Arc<Doors>, limit: Duration, mut request: Request, next: Next) -> Response {
-    let id = request_id(request.headers());
+    let id = request_id::of(request.headers());
     let asked = Asked::of(&request);
     let limit = if LONG.contains(&asked.route()) { LONG_TIMEOUT } else { limit };
     let origin = doors.origins.of(&request);
@@ -228,30 +225,31 @@ async fn edge(doors: Arc<Doors>, limit: Duration, mut request: Request, next: Ne
             Ok(asking) => doors.gate.admit(asking).await,
             Err(problem) => Err(problem),
         };
-        let left = match doors.make_room(&asked, admitted.as_ref().ok(), from) {
-            Ok(left) => left,
-            Err(problem) => return problem.into_response(),
-        };
-        let fit = |caller| doors.check(&asked, &request).map(|()| caller);
-        let caller = match admitted.and_then(fit) {
-            Ok(caller) => caller,
+        let left =
+            match doors.make_room(&asked, admitted.as_ref().ok().map(|(caller, _)| caller), from) {
+                Ok(left) => left,
+                Err(problem) => return problem.into_response(),
+            };
+        let fit = |admitted| doors.check(&asked, &request).map(|()| admitted);
+        let (caller, pass) = match admitted.and_then(fit) {
+            Ok(admitted) => admitted,
             Err(problem) => {
                 let path = request.uri().path_and_query().map(ToString::to_string);
                 return doors.refuse(path.unwrap_or_default(), problem).await;
             }
         };
-        let (sees_all, key) = (holds_nobody || caller.may(Scope::Pii), caller.key());
+        let sees_all = holds_nobody || caller.may(Scope::Pii);
         request.extensions_mut().insert(caller);
         let mut response = doors.explain(answer(&asked, limit, request, next).await);
         doors.limits.tell(left, &mut response);
-        if let (Some(keyring), Some(key)) = (doors.gate.guard.keyring.clone(), key) {
-            response = watched(response, keyring, key);
+        if let Some(pass) = pass {
+            response = watched(response, doors.gate.guard.clone(), pass);
         }
         if sees_all { response } else { masked(response).await }
     };
     let mut response = problem::with_request_id(id.clone(), answer).await;
     if let Ok(value) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(REQUEST_ID, value);
+        response.headers_mut().insert(request_id::HEADER, value);
     }
     headers::protect(&asked.path, &mut response);
     if let Some(origin) = origin {
@@ -260,14 +258,6 @@ async fn edge(doors: Arc<Doors>, limit: Duration, mut request: Request, next: Ne
     asked.count(response.status());
     asked.log(response.status(), &id);
     response
-}
-
-/// The client's id if it is short and made of what ids are made of, else a new one; it is logged.
-fn request_id(headers: &HeaderMap) -> String {
-    let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(&byte);
-    let sound = |id: &&str| (1..=MAX_REQUEST_ID).contains(&id.len()) && id.bytes().all(fits);
-    given.filter(sound).map_or_else(|| Context::new("http").new_id().to_string(), str::to_owned)
 }
 
 async fn answer(asked: &Asked, limit: Duration, request: Request, next: Next) -> Response {

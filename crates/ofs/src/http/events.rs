@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::convert::Infallible;
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -161,7 +162,7 @@ impl Told {
             (Told = "application/x-ndjson"), (String = "text/event-stream"))),
         (status = 400, description = "A parameter or Last-Event-ID is unknown or invalid, or the \
             position is not kept any more"),
-        (status = 503, description = "The log cannot be reached")))]
+        (status = 503, description = "The log cannot be reached, or too many follow it here already")))]
 async fn read(
     State(app): State<App>,
     Params(asked): Params<Asked>,
@@ -174,6 +175,7 @@ async fn read(
     let resumed = headers.get(LAST_EVENT_ID).filter(|value| !value.is_empty());
     let start = start(&asked, resumed.map(|value| value.to_str().unwrap_or_default()))?;
     let follow = asked.follow.unwrap_or(live);
+    let seat = follow.then(|| app.listeners.sit()).transpose()?;
     let stop = app.draining.clone();
     let tail = match Tail::open(app.log, &start, asked.order.map(Into::into), follow, stop).await {
         Ok(tail) => tail,
@@ -189,7 +191,7 @@ async fn read(
             return if live { Ok(refusal(&problem)) } else { Err(problem) };
         }
     };
-    Ok(if live { server_sent(tail) } else { lines(tail) })
+    Ok(if live { server_sent(tail, seat) } else { lines(tail, seat) })
 }
 
 fn start(asked: &Asked, resumed: Option<&str>) -> Result<Start, Problem> {
@@ -221,20 +223,23 @@ fn wrong(parameter: &str, rule: &str) -> Problem {
     Problem::invalid_query(vec![Invalid::new(parameter, rule)])
 }
 
+/// Where somebody who follows the log sits until the answer ends.
+type Seat = Option<OwnedSemaphorePermit>;
+
 /// The lines of `tail`, records with their cursors; an error is the last item.
-fn told(tail: Tail) -> impl Stream<Item = Result<(Told, Option<String>), log::Error>> {
-    stream::unfold(Some(tail), |tail| async move {
-        let mut tail = tail?;
+fn told(tail: Tail, seat: Seat) -> impl Stream<Item = Result<(Told, Option<String>), log::Error>> {
+    stream::unfold(Some((tail, seat)), |reader| async move {
+        let (mut tail, seat) = reader?;
         match tail.next().await {
             Ok(Some(Next::Record(record))) => {
                 let cursor = tail.cursor(record.at);
                 let line = Told::Record(Box::new(Line::from(record)));
-                Some((Ok((line, Some(cursor))), Some(tail)))
+                Some((Ok((line, Some(cursor))), Some((tail, seat))))
             }
             Ok(Some(Next::Leaderless(places))) => {
                 let places = places.iter().map(|(topic, partition)| format!("{topic}/{partition}"));
                 let line = Told::Leaderless(Leaderless { leaderless: places.collect() });
-                Some((Ok((line, None)), Some(tail)))
+                Some((Ok((line, None)), Some((tail, seat))))
             }
             Ok(None) => None,
             Err(error) => {
@@ -245,16 +250,16 @@ fn told(tail: Tail) -> impl Stream<Item = Result<(Told, Option<String>), log::Er
     })
 }
 
-fn lines(tail: Tail) -> Response {
+fn lines(tail: Tail, seat: Seat) -> Response {
     use futures::StreamExt;
-    let lines = told(tail).map(|told| told.map(|(line, _)| Bytes::from(line.json() + "\n")));
+    let lines = told(tail, seat).map(|told| told.map(|(line, _)| Bytes::from(line.json() + "\n")));
     let content_type = [(header::CONTENT_TYPE, "application/x-ndjson")];
     (content_type, Body::from_stream(lines)).into_response()
 }
 
-fn server_sent(tail: Tail) -> Response {
+fn server_sent(tail: Tail, seat: Seat) -> Response {
     use futures::StreamExt;
-    let events = told(tail).map(|told| {
+    let events = told(tail, seat).map(|told| {
         told.map(|(line, cursor)| {
             let event = SseEvent::default().data(line.json());
             match cursor {

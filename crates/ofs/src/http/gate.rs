@@ -6,14 +6,18 @@
 use super::docs;
 use super::origin::Hosts;
 use super::refusals::Refusals;
+use crate::issuer::{self, Issuer, Ticket};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, header};
+use ofs_events::Timestamp;
 use ofs_runtime::access::{Caller, Keyring, NoEntry, Scope, Scopes};
-use ofs_runtime::problem::Problem;
+use ofs_runtime::context::Context;
+use ofs_runtime::problem::{self, Problem};
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::path::Operation;
+use uuid::Uuid;
 
 /// The cookie that holds a browser's key.
 pub(super) const COOKIE: &str = "ofs-key";
@@ -23,10 +27,76 @@ pub(super) const COOKIE: &str = "ofs-key";
 pub struct Guard {
     /// The keys of which a request needs one; none if it needs none.
     pub keyring: Option<Keyring>,
+    /// Whose tokens are taken beside keys, if anybody's are.
+    pub issuer: Option<Issuer>,
     /// Whether only this machine reaches the process.
     pub local: bool,
     /// What was refused, for the audit trail.
     pub refusals: Refusals,
+}
+
+/// What somebody was let in with.
+#[derive(Clone)]
+pub(super) enum Pass {
+    Key(Uuid),
+    Token(Ticket),
+}
+
+impl Guard {
+    /// Whoever sent `text`, a key or a token, and what it is; else who was refused, as far as that is
+    /// known, and why.
+    pub(super) async fn recognize(
+        &self,
+        text: &str,
+        from: Option<IpAddr>,
+    ) -> Result<(Caller, Pass), (String, Problem)> {
+        let anyone = |problem| ("anyone".to_owned(), problem);
+        if let Some(issuer) = self.issuer.as_ref().filter(|_| Issuer::is_token(text)) {
+            let token = issuer.admit(text, now()).await.map_err(|no| anyone(no.into()))?;
+            let caller = Caller::subject(issuer.name(), &token.subject, token.scopes, from);
+            return Ok((caller, Pass::Token(token.ticket)));
+        }
+        let Some(keyring) = &self.keyring else { return Err(anyone(Problem::internal())) };
+        let key = keyring.admit(text).await.map_err(|no| match no {
+            NoEntry::Store(error) => anyone(error.into()),
+            NoEntry::Expired(id) | NoEntry::Revoked(id) => {
+                (format!("key {id}"), Problem::refused_key(no.to_string()))
+            }
+            NoEntry::Unknown => anyone(Problem::refused_key(no.to_string())),
+        })?;
+        Ok((Caller::of(&key, from), Pass::Key(key.id)))
+    }
+
+    /// Makes sure that `pass`, with which somebody was let in, still counts.
+    ///
+    /// # Errors
+    /// Why it does not, for people.
+    pub(super) async fn check(&self, pass: &Pass) -> Result<(), String> {
+        match (pass, &self.keyring, &self.issuer) {
+            (Pass::Key(id), Some(keyring), _) => {
+                keyring.check(*id).await.map_err(|no| no.to_string())
+            }
+            (Pass::Token(ticket), _, Some(issuer)) => {
+                issuer.check(ticket, now()).map_err(|no| no.to_string())
+            }
+            (Pass::Key(_), None, _) | (Pass::Token(_), _, None) => Ok(()),
+        }
+    }
+}
+
+impl From<issuer::NoEntry> for Problem {
+    fn from(no: issuer::NoEntry) -> Self {
+        match no {
+            issuer::NoEntry::Refused(reason) => Problem::refused_key(reason),
+            issuer::NoEntry::Unreachable(_) => {
+                Problem::new(problem::UNAVAILABLE, no.to_string()).retry_after(5)
+            }
+        }
+    }
+}
+
+fn now() -> Timestamp {
+    Context::new("gate").now()
 }
 
 /// What a route needs.
@@ -161,17 +231,17 @@ impl Gate {
         })
     }
 
-    /// Who is asking.
+    /// Who is asking, and what they were let in with, if they needed anything.
     ///
     /// # Errors
     /// If they may not.
-    pub(super) async fn admit(&self, asking: Asking) -> Result<Caller, Problem> {
+    pub(super) async fn admit(&self, asking: Asking) -> Result<(Caller, Option<Pass>), Problem> {
         let Asking { from, what, scope, open, sent } = asking;
-        let (Some(keyring), Some(scope)) = (&self.guard.keyring, scope) else {
+        let Some(scope) = scope else {
             let scopes = if open { Scopes::all() } else { Scopes::default() };
-            return Ok(Caller::unknown(scopes, from));
+            return Ok((Caller::unknown(scopes, from), None));
         };
-        let admitted = with_scope(keyring, scope, sent, from).await;
+        let admitted = with_scope(&self.guard, scope, sent, from).await;
         if let Err((who, problem)) = &admitted
             && problem.status < 500
         {
@@ -181,25 +251,19 @@ impl Gate {
     }
 }
 
-/// Whoever sent this key, if they have `scope`; else who was refused, as far as that is known, and why.
+/// Whoever sent this key or token, if they have `scope`; else who was refused, as far as that is known,
+/// and why.
 async fn with_scope(
-    keyring: &Keyring,
+    guard: &Guard,
     scope: Scope,
     sent: Result<Option<String>, Problem>,
     from: Option<IpAddr>,
-) -> Result<Caller, (String, Problem)> {
+) -> Result<(Caller, Option<Pass>), (String, Problem)> {
     let anyone = |problem| ("anyone".to_owned(), problem);
     let sent = sent.map_err(anyone)?.ok_or_else(|| anyone(Problem::no_key()))?;
-    let key = keyring.admit(&sent).await.map_err(|no| match no {
-        NoEntry::Store(error) => anyone(error.into()),
-        NoEntry::Expired(id) | NoEntry::Revoked(id) => {
-            (format!("key {id}"), Problem::refused_key(no.to_string()))
-        }
-        NoEntry::Unknown => anyone(Problem::refused_key(no.to_string())),
-    })?;
-    let caller = Caller::of(&key, from);
+    let (caller, pass) = guard.recognize(&sent, from).await?;
     caller.needs(scope).map_err(|problem| (caller.to_string(), problem))?;
-    Ok(caller)
+    Ok((caller, Some(pass)))
 }
 
 /// The key that came with `request`; in a cookie only from a page of this server.

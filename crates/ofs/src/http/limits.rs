@@ -1,4 +1,4 @@
-//! How many requests a second each key may send, and each address without one: a bucket of tokens that
+//! How many requests a second each key or subject may send, and each address without one: a bucket of tokens that
 //! fills steadily, and holds those of one second.
 
 use axum::http::{HeaderName, HeaderValue};
@@ -19,21 +19,21 @@ const MOST: usize = 10_000;
 /// Whose requests are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Whose {
-    /// This key's.
-    Key(Uuid),
-    /// Those without a key from this address; of IPv6, from its network of 64 bits, which is one user's.
+    /// Those of this key or subject.
+    Caller(Uuid),
+    /// Those without either from this address; of IPv6, from its network of 64 bits, which is one user's.
     From(Option<IpAddr>),
 }
 
 impl Whose {
-    pub(super) fn of(key: Option<Uuid>, from: Option<IpAddr>) -> Self {
+    pub(super) fn of(caller: Option<Uuid>, from: Option<IpAddr>) -> Self {
         let network = |from| match from {
             IpAddr::V6(from) if from.to_ipv4_mapped().is_none() => {
                 IpAddr::V6((from.to_bits() >> 64 << 64).into())
             }
             from => from,
         };
-        key.map_or_else(|| Whose::From(from.map(network)), Whose::Key)
+        caller.map_or_else(|| Whose::From(from.map(network)), Whose::Caller)
     }
 }
 
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn each_caller_gets_the_rate_and_a_second_of_it_at_once() {
         let (limits, start) = (Limits::new(NonZeroU32::new(50)), Instant::now());
-        let [one, two] = [1, 2].map(|n| Whose::Key(Uuid::from_u128(n)));
+        let [one, two] = [1, 2].map(|n| Whose::Caller(Uuid::from_u128(n)));
         // 50 at once, and 50 in each of the 4 seconds.
         assert!((249..=251).contains(&taken(&limits, one, start, 4_000)));
         assert!((99..=101).contains(&taken(&limits, two, start, 1_000)));
@@ -147,7 +147,7 @@ mod tests {
         assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
         let (limits, start) = (Limits::new(NonZeroU32::new(1)), Instant::now());
         for n in 0..30_000 {
-            let _ = limits.take(Whose::Key(Uuid::from_u128(n)), start);
+            let _ = limits.take(Whose::Caller(Uuid::from_u128(n)), start);
         }
         assert!(limits.buckets.lock().expect("buckets").len() <= MOST);
     }

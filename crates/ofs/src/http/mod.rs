@@ -15,6 +15,7 @@ mod health;
 mod index;
 mod keys;
 mod limits;
+mod listeners;
 mod masked;
 mod metrics;
 mod obstacles;
@@ -27,6 +28,7 @@ mod raw;
 mod recent;
 mod refusals;
 mod refused;
+mod request_id;
 mod serve;
 mod socket;
 mod tail;
@@ -41,9 +43,10 @@ pub use gate::Guard;
 pub use headers::Origins;
 pub(crate) use keys::{KeyList, KeyView, MadeKey, NewKey, Trail};
 pub use limits::Limits;
+pub use listeners::Listeners;
 pub use origin::Hosts;
 pub use refusals::Refusals;
-pub use serve::serve;
+pub use serve::{listen, serve};
 pub use tls::{Files, Tls};
 pub use verify::Verify;
 
@@ -96,6 +99,8 @@ pub struct App {
     pub origins: Origins,
     /// How much each caller may send.
     pub limits: Limits,
+    /// How many read the log as it grows.
+    pub listeners: Listeners,
     /// Cancelled when the process begins to shut down: not ready any more, endless answers end.
     pub draining: CancellationToken,
     /// Renders the metrics of this process.
@@ -168,7 +173,7 @@ pub fn metrics_router(app: App, address: SocketAddr) -> axum::Router {
         hosts: Hosts::new(address, &[]),
         origins: Origins::default(),
         gate: Gate {
-            guard: Guard { keyring: None, local: true, refusals: app.guard.refusals },
+            guard: Guard { keyring: None, issuer: None, local: true, refusals: app.guard.refusals },
             rules: Rules::of(&described),
         },
         pages: None,

@@ -12,13 +12,14 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, getrlimit};
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -32,8 +33,28 @@ const HEAD: Duration = Duration::from_secs(15);
 const END: Duration = Duration::from_secs(5);
 /// The most connections, where the system lets the process have more.
 const MOST: u64 = 16_384;
+/// Requests at once on one connection of HTTP/2.
+const STREAMS: u32 = 100;
+/// Requests of one connection that may be taken back before they were looked at; then it is closed.
+const TAKEN_BACK: usize = 20;
+/// Streams of one connection that may be refused, as those beyond [`STREAMS`] are; then it is closed.
+const REFUSED: usize = 100;
+/// Connections that wait to be accepted; of a burst of more, some are tried again a second later.
+const WAITING: u32 = 1_024;
 /// How long nothing is accepted after the system would not let us.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// Listens at `address`.
+///
+/// # Errors
+/// If the system does not let us.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A server that is started again does not wait for the connections of the one before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(WAITING)
+}
 
 /// Serves `router` on `listener`, by `tls` if there is one, until `stop`, then finishes what is under way,
 /// for a short time.
@@ -122,7 +143,14 @@ where
     });
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEAD).keep_alive_timeout(HEAD);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(HEAD)
+        .keep_alive_timeout(HEAD)
+        .max_concurrent_streams(STREAMS)
+        .max_pending_accept_reset_streams(TAKEN_BACK)
+        .max_local_error_reset_streams(REFUSED);
     let io = TokioIo::new(Socket::new(stream));
     let mut serving = pin!(builder.serve_connection(io, TowerToHyperService::new(service)));
     // Until it has seen enough to know the protocol, the library sets no time limit.
@@ -139,4 +167,19 @@ where
         () = stop.cancelled() => serving.as_mut().graceful_shutdown(),
     }
     let _ = serving.await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_burst_of_connections_is_not_put_off() {
+        let listener = listen("127.0.0.1:0".parse().expect("an address")).expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        // Nothing is accepted: beyond what may wait, the system lets them try again, a second later.
+        let connect = || std::net::TcpStream::connect_timeout(&address, Duration::from_millis(900));
+        let waiting: Result<Vec<_>, _> = (0..500).map(|_| connect()).collect();
+        assert_eq!(waiting.expect("connections").len(), 500);
+    }
 }

@@ -136,6 +136,31 @@ async fn a_live_reader_that_reconnects_misses_nothing() {
     assert!(body.next().await.is_none(), "an endless answer ends with the process");
 }
 
+#[tokio::test]
+async fn only_so_many_follow_the_log_at_once() {
+    let house = house().await;
+    let follow = async |path: &str| {
+        let request = Request::get(path).header("host", "x").body(Body::empty());
+        house.send(request.expect("a request")).await
+    };
+    let mut seats = Vec::new();
+    for _ in 0..super::listeners::MOST {
+        let answer = follow("/events?follow=true").await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        seats.push(answer);
+    }
+    let refused = follow("/events?follow=true").await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.headers()["retry-after"], "5");
+    assert_eq!(
+        follow("/events").await.status(),
+        StatusCode::OK,
+        "who does not follow needs no seat"
+    );
+    seats.pop();
+    assert_eq!(follow("/events?follow=true").await.status(), StatusCode::OK, "a seat that is left");
+}
+
 async fn next_event(body: &mut BodyDataStream) -> String {
     let mut text = String::new();
     while !text.ends_with("\n\n") {

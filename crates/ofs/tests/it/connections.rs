@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// A connection that has sent this much and sends no more.
-fn half(server: &Server, sent: &str) -> TcpStream {
+pub fn half(server: &Server, sent: &str) -> TcpStream {
     let address = server.url.strip_prefix("http://").expect("a URL");
     let mut stream = TcpStream::connect(address).expect("a connection");
     // The server may have closed it, which is fine.
@@ -16,7 +16,7 @@ fn half(server: &Server, sent: &str) -> TcpStream {
     stream
 }
 
-const HALVES: [&str; 4] = [
+pub const HALVES: [&str; 4] = [
     "",
     "GET /orders HTT",
     "GET /orders HTTP/1.1\r\nHost: localhost\r\nX-Slow: ",
@@ -25,7 +25,7 @@ const HALVES: [&str; 4] = [
 ];
 
 /// `ofs run` by a process that may open so many files and connections.
-fn start_with_few_descriptors(system: &System, most: u32) -> Server {
+pub fn start_with_descriptors(system: &System, most: usize) -> Server {
     let ofs = system.command();
     let mut command = Command::new("sh");
     command.args(["-c", &format!("ulimit -n {most}; exec \"$0\" \"$@\"")]);
@@ -43,7 +43,7 @@ fn start_with_few_descriptors(system: &System, most: u32) -> Server {
 #[tokio::test]
 async fn half_requests_keep_nobody_out() {
     let system = System::new();
-    let server = start_with_few_descriptors(&system, 256);
+    let server = start_with_descriptors(&system, 256);
     let halves: Vec<TcpStream> =
         (0..300).map(|nth| half(&server, HALVES[nth % HALVES.len()])).collect();
     let id = place(&server.url, &order(Some("success"))).await.expect("an order");

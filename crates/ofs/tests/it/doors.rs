@@ -65,7 +65,7 @@ async fn until(url: &str, key: &Value, what: &str, done: impl Fn(&Value) -> bool
 }
 
 /// The scope that `operation` needs; none if anyone may ask.
-fn needed<'a>(operation: &Operation<'a>) -> Option<&'a str> {
+pub fn needed<'a>(operation: &Operation<'a>) -> Option<&'a str> {
     let security = operation.value["security"].as_array().expect("what it needs");
     let open = security.iter().any(|one| one.as_object().is_some_and(serde_json::Map::is_empty));
     if open { None } else { Some(security[0]["key"][0].as_str().expect("a scope")) }

@@ -108,7 +108,7 @@ async fn a_worker_whose_decisions_are_slow_holds_a_bounded_number_of_bytes() {
 }
 
 /// The memory of process `id` that is no file's, in KiB.
-fn memory(id: u32) -> usize {
+pub fn memory(id: u32) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("a process");
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("a line");
     line.trim().trim_end_matches(" kB").parse().expect("a number")

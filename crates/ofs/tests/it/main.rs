@@ -4,6 +4,7 @@
 #[macro_use]
 mod system;
 
+mod abuse;
 mod api;
 mod bad_records;
 mod before;
@@ -21,6 +22,7 @@ mod crashes;
 mod deadlines;
 mod dialects;
 mod directory;
+mod doctor;
 mod doors;
 mod exposed;
 mod full;
@@ -30,6 +32,7 @@ mod groups;
 mod heavy;
 mod idempotency;
 mod importing;
+mod issuer;
 mod limits;
 mod logs;
 mod machine;
@@ -62,6 +65,7 @@ mod signing_in;
 mod strangers;
 mod tasks;
 mod tidy;
+mod tokens;
 mod watching;
 mod wire;
 #[cfg(feature = "kafka-tls")]

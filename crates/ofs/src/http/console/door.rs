@@ -10,9 +10,13 @@ use axum::response::{IntoResponse, Redirect, Response};
 use ofs_console::frame::{Depth, Here};
 use ofs_console::sign_in::SignInPage;
 use ofs_console::url::Pairs;
-use ofs_runtime::access::{Caller, NoEntry, Scope};
+use ofs_runtime::access::{Caller, Scope};
 use ofs_runtime::problem::Problem;
 use std::net::SocketAddr;
+
+/// The longest key or token that a browser keeps in a cookie for certain.
+const MAX_COOKIE: usize = 3_500;
+const TOO_LONG: &str = "the token is too long for a browser's cookie; sign in with a key";
 
 /// What each page needs of whoever asks. A page that is not here is not served.
 pub(in crate::http) fn rules(rules: Rules) -> Rules {
@@ -96,21 +100,24 @@ pub(super) async fn sign_in(
 ) -> Result<Response, Problem> {
     let form = Pairs::of(&String::from_utf8_lossy(&form));
     let (key, next) = (form.get("key").unwrap_or_default().trim(), form.get("next"));
-    let Some(keyring) = &app.guard.keyring else { return Ok(home(next).into_response()) };
-    match keyring.admit(key).await {
+    if app.guard.keyring.is_none() {
+        return Ok(home(next).into_response());
+    }
+    let from = from.map(|from| from.ip());
+    let known = match app.guard.recognize(key, from).await {
+        Ok(_) if key.len() > MAX_COOKIE => {
+            Err(("anyone".to_owned(), Problem::refused_key(TOO_LONG)))
+        }
+        known => known,
+    };
+    match known {
         Ok(_) => {
             Ok(([(header::SET_COOKIE, cookie(&app, &sent, key, ""))], home(next)).into_response())
         }
-        Err(NoEntry::Store(error)) => Err(error.into()),
-        Err(refused) => {
-            let reason = refused.to_string();
-            app.guard.refusals.count(
-                "anyone",
-                from.map(|from| from.ip()),
-                "POST /ui/sign-in",
-                &reason,
-            );
-            let page = page(&app, next, Some(reason)).into_response();
+        Err((_, problem)) if problem.status >= 500 => Err(problem),
+        Err((who, problem)) => {
+            app.guard.refusals.count(&who, from, "POST /ui/sign-in", &problem.detail);
+            let page = page(&app, next, Some(problem.detail)).into_response();
             Ok((StatusCode::UNAUTHORIZED, page).into_response())
         }
     }

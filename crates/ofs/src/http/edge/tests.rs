@@ -14,7 +14,7 @@ fn surface() -> Router {
         .route("/takes", post(|_: axum::body::Bytes| async { "taken" }))
         .route("/forgotten", get(|| async { "served" }));
     let plain = [("POST", "/takes".to_owned())].into_iter().collect();
-    let guard = Guard { keyring: None, local: true, refusals: Refusals::default() };
+    let guard = Guard { keyring: None, issuer: None, local: true, refusals: Refusals::default() };
     let rules = Rules::default().with_pages(&["/panics", "/slow"], Needs::Nothing).with(
         "POST",
         "/takes",
@@ -67,7 +67,7 @@ async fn whatever_goes_wrong_is_a_problem_with_the_request_id() {
 
 #[tokio::test]
 async fn a_request_id_that_is_long_or_no_id_is_replaced() {
-    for given in ["", "two words", "user@example.com", &"x".repeat(MAX_REQUEST_ID + 1)] {
+    for given in ["", "two words", "user@example.com", &"x".repeat(request_id::MAX + 1)] {
         let request = Request::post("/takes").header("Host", "x").header("X-Request-Id", given);
         let (response, _) = ask(request, Body::empty()).await;
         assert_eq!(response.status(), 200);

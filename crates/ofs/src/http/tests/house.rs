@@ -1,7 +1,7 @@
 //! What the tests stand on: the embedded engines in a directory of their own, and one client.
 
 use crate::history::History;
-use crate::http::{App, Guard, Hosts, Limits, Origins, Refusals, Verify, router};
+use crate::http::{App, Guard, Hosts, Limits, Listeners, Origins, Refusals, Verify, router};
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -127,11 +127,12 @@ pub(super) async fn house_with(change: impl FnOnce(Arc<dyn Log>) -> Arc<dyn Log>
         rebuild: Rebuild::new(indexer, index.clone()),
         troubles: Troubles::default(),
         keyring: Keyring::new(Arc::clone(&access)),
-        guard: Guard { keyring: None, local: true, refusals: Refusals::default() },
+        guard: Guard { keyring: None, issuer: None, local: true, refusals: Refusals::default() },
         audit: Audit::new(access),
         hosts: Hosts::default(),
         origins: Origins::default(),
         limits: Limits::default(),
+        listeners: Listeners::default(),
         draining: CancellationToken::new(),
         metrics: PrometheusBuilder::new().build_recorder().handle(),
         about: Arc::default(),
