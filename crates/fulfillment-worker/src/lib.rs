@@ -12,7 +12,7 @@ pub const NAME: &str = "fulfillment-worker";
 /// The service, before it runs.
 pub static DESCRIPTOR: Descriptor = Descriptor { name: NAME, port: 8082, problems: &[] };
 
-/// From scheduling to arrival, unless told otherwise.
+/// From scheduling to arrival, by default.
 pub const DEFAULT_TRANSIT: Duration = Duration::from_hours(72);
 
 /// What the program runs: shipments that arrive `transit` after they are scheduled.

@@ -1,6 +1,6 @@
 //! The shipment: one per paid order, scheduled once.
 //!
-//! Pure decision; a declined payment is none of its business.
+//! Pure decision; declined payments are ignored.
 
 use ofs_events::{Event, FulfillmentScheduledV1, OrderId, Payload, PaymentEvent, Timestamp};
 use ofs_runtime::context::Context;
@@ -39,7 +39,7 @@ impl Shipment {
     }
 }
 
-/// The event that told of the shipment on `record`, which followed from `paid`; none if the record
+/// The event that announced the shipment on `record`, which followed from `paid`; none if the record
 /// cannot be read.
 #[must_use]
 pub fn published(context: &Context, record: &Record, paid: &Event) -> Option<Event> {

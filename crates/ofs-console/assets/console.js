@@ -13,7 +13,7 @@
     live.textContent = word;
   };
 
-  // One stream a page, and only while somebody sees it.
+  // One stream per page, and only while the page is visible.
   let source = null;
   const follow = (path, take) => {
     const open = () => {

@@ -1,4 +1,4 @@
-//! Style, script and icon: part of the program, and named by what they hold, so that a browser may keep
+//! Style, script and icon: part of the program, and named by their content, so that a browser may keep
 //! them for ever and never has an old one.
 
 use std::sync::LazyLock;

@@ -1,4 +1,4 @@
-//! The log as it is, newest first: what was appended where, whole records, live.
+//! The log, newest first: what was appended where, whole records, live.
 
 use crate::frame::{Copyable, Frame};
 use crate::order::Content;
@@ -11,9 +11,9 @@ use askama::Template;
 pub struct Record {
     /// Where it stands.
     pub position: String,
-    /// When the log took it.
+    /// When it was appended to the log.
     pub at: Clock,
-    /// The event's type, or that it is none.
+    /// The event's type, or that it is not an event.
     pub event_type: String,
     /// The order, where its key names one.
     pub order: Option<String>,
@@ -21,7 +21,7 @@ pub struct Record {
     pub correlation: Option<String>,
     /// The event that caused it.
     pub cause: Option<String>,
-    /// Why it is no event.
+    /// Why it is not an event.
     pub error: Option<String>,
     /// What it holds.
     pub content: Content,
@@ -39,7 +39,7 @@ pub struct EventsPage {
     pub topics: Vec<Choice>,
     /// Types to choose from.
     pub types: Vec<Choice>,
-    /// The order that is looked for.
+    /// The order that is searched for.
     pub order: String,
     /// The position from which on is read.
     pub from: String,
@@ -49,7 +49,7 @@ pub struct EventsPage {
     pub records: Vec<Record>,
     /// Partitions that cannot be read, because no broker leads them; empty if all can.
     pub leaderless: String,
-    /// Records that were looked at, if there are older ones that were not.
+    /// How many records were searched, if there are older ones that were not.
     pub looked: Option<Count>,
     /// The stream of what comes, from the API; none if this is a place in the past.
     pub tail: Option<String>,

@@ -1,4 +1,4 @@
-//! The page that says why there is no other.
+//! The page that says why the requested one cannot be shown.
 
 use crate::frame::Frame;
 use askama::Template;

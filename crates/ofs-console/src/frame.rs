@@ -1,4 +1,4 @@
-//! What is around every page: navigation, what needs somebody, when the page was made.
+//! The frame of every page: navigation, what needs attention, when the page was rendered.
 
 use crate::assets::{ICON, SCRIPT, STYLE};
 use crate::words::{Count, Moment};
@@ -9,7 +9,7 @@ use ofs_events::Timestamp;
 pub enum Here {
     /// The list of orders, or one of them.
     Orders,
-    /// What waits where.
+    /// The backlog.
     Pipeline,
     /// What could not be handled.
     Parked,
@@ -60,7 +60,7 @@ pub struct Frame {
     pub depth: Depth,
     /// Open parked events, as last seen; none if there are none, or that is unknown.
     pub parked: Option<Count>,
-    /// Findings about the pipeline that need somebody, as last seen.
+    /// Findings about the pipeline that need attention, as last seen.
     pub findings: usize,
     /// When it was made.
     pub at: Timestamp,

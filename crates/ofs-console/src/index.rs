@@ -1,4 +1,4 @@
-//! The search index: its generations, a rebuild under way, and how it compares with the records.
+//! The search index: its generations, a rebuild in progress, and how it compares with the records.
 
 use crate::frame::{Copyable, Frame};
 use crate::words::{Age, Count, Moment};
@@ -70,7 +70,7 @@ pub struct IndexPage {
     pub building: Option<Progress>,
     /// The last comparison.
     pub comparison: Comparison,
-    /// Whether one is under way, of either kind.
+    /// Whether one is in progress, of either kind.
     pub busy: bool,
     /// Orders that the index refuses, the first of them.
     pub refused: Vec<Refused>,

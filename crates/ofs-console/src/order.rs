@@ -57,7 +57,7 @@ pub struct Step {
     pub waited: Option<String>,
     /// Where in the whole time the wait before it lies: start and length, in thousandths.
     pub bar: Option<(u64, u64)>,
-    /// Where it stands in the log.
+    /// Its position in the log.
     pub position: Option<String>,
     /// The event's id.
     pub event_id: Option<String>,

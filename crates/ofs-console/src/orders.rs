@@ -90,7 +90,7 @@ pub struct OrdersPage {
     pub rows: Vec<Row>,
     /// How many match, on all pages.
     pub total: u64,
-    /// None while that cannot be told.
+    /// None while that is unknown.
     pub fresh: Option<Freshness>,
     /// The query of the next page.
     pub next: Option<String>,
@@ -100,7 +100,7 @@ pub struct OrdersPage {
     pub export: String,
     /// The same elsewhere.
     pub copy: Vec<Copyable>,
-    /// Whether there is no order at all.
+    /// Whether there are no orders at all.
     pub untouched: bool,
 }
 

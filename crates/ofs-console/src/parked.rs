@@ -36,7 +36,7 @@ pub struct Row {
     pub service: String,
     /// The event's type.
     pub event_type: String,
-    /// The order, if one can be told.
+    /// The order, if it is known.
     pub order: Option<String>,
     /// Why.
     pub reason: String,
@@ -44,7 +44,7 @@ pub struct Row {
     pub attempts: u32,
     /// When it was parked.
     pub parked: Clock,
-    /// When it is tried again by itself.
+    /// When it is retried automatically.
     pub next: Option<Clock>,
     /// The one that has to go first.
     pub behind: Option<u64>,
@@ -101,7 +101,7 @@ pub struct ParkedEventPage {
     pub open: bool,
     /// When it left.
     pub closed: Option<Moment>,
-    /// Where it stands in the log.
+    /// Its position in the log.
     pub position: String,
     /// Its record key.
     pub key: String,

@@ -1,4 +1,4 @@
-//! What waits where: the way of an event as a strip, what is to be said about it, and who reads what.
+//! The backlog: the path of an event as a strip, the findings about it, and which service reads what.
 
 use crate::frame::{Copyable, Frame};
 use crate::words::{Age, Badge, Count, Moment, Spark, Tone};
@@ -24,7 +24,7 @@ pub struct Stage {
 impl Stage {
     const fn state(&self) -> Badge {
         let word = match self.tone {
-            Tone::Bad => "needs somebody",
+            Tone::Bad => "needs attention",
             Tone::Warning => "behind",
             Tone::Good | Tone::Waiting | Tone::Plain => "flowing",
         };
@@ -64,7 +64,7 @@ pub struct Reader {
     pub oldest: Option<Moment>,
     /// How long that one has waited.
     pub waited: Option<Age>,
-    /// Since when it cannot be told.
+    /// Since when it has been unknown.
     pub unreachable: Option<Moment>,
 }
 

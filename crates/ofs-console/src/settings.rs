@@ -12,7 +12,7 @@ pub struct Setting {
     pub value: Option<String>,
     /// Who said so.
     pub source: String,
-    /// Whether somebody did.
+    /// Whether it was set.
     pub changed: bool,
     /// What it does.
     pub doc: &'static str,
@@ -26,7 +26,7 @@ pub struct SettingsPage {
     pub frame: Frame,
     /// Its version, engines, services.
     pub facts: Vec<(&'static str, String)>,
-    /// What does not work until somebody acts.
+    /// What does not work until an operator acts.
     pub troubles: Vec<(String, String)>,
     /// Every key.
     pub settings: Vec<Setting>,

@@ -1,4 +1,4 @@
-//! The page where a browser gets its key.
+//! The page where a user signs in with a key.
 
 use crate::frame::Frame;
 use askama::Template;

@@ -117,11 +117,11 @@ impl fmt::Display for Moment {
 pub enum Tone {
     /// Done, or as it should be.
     Good,
-    /// Under way.
+    /// In progress.
     Waiting,
     /// Ended otherwise than hoped, or needs a look.
     Warning,
-    /// Needs somebody.
+    /// Needs attention.
     Bad,
     /// Nothing to say.
     Plain,

@@ -48,7 +48,7 @@ pub enum Failure {
     /// The disk is full; nothing was written.
     #[error("the disk is full")]
     Full,
-    /// I/O, memory or a lock: the world's fault, to be tried again.
+    /// I/O, memory or a lock: the world's fault, to be retried.
     #[error("{0}")]
     Unavailable(String),
     /// The file is not what was written to it.

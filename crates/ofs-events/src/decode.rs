@@ -1,6 +1,6 @@
-//! Reading a record: bytes and key to an [`Event`], or a reason that a person understands.
+//! Decoding a record: bytes and key to an [`Event`], or a reason that an operator understands.
 //!
-//! Reasons are logged, so they never repeat what a text holds: it may be personal data.
+//! Reasons are logged, so they never repeat the content of a string: it may be personal data.
 
 use crate::{CorrelationId, Event, EventId, Key, Payload, Timestamp, Topic};
 use serde::Deserialize;
@@ -49,7 +49,7 @@ pub enum DecodeError {
     /// The record has no key.
     #[error("the record has no key; it must be the order id")]
     NoKey,
-    /// The record's key is no UUID.
+    /// The record's key is not a UUID.
     #[error("the record key is not an order id, which is a UUID")]
     Key,
     /// Key and payload name different things.
@@ -60,8 +60,8 @@ pub enum DecodeError {
         /// What the payload names.
         about: Key,
     },
-    /// A text holds the character U+0000, which no store can keep.
-    #[error("a text in the event holds the character U+0000")]
+    /// A string holds the character U+0000, which no store can keep.
+    #[error("a string in the event holds the character U+0000")]
     Nul,
 }
 
@@ -93,7 +93,7 @@ fn key_of(key: Option<&[u8]>) -> Result<Key, DecodeError> {
     text.ok().and_then(|text| text.parse().ok()).ok_or(DecodeError::Key)
 }
 
-/// Why `json`, with which `error` was met, is no `T`: the member, and what is wrong with it.
+/// Why `json`, which failed with `error`, is not a `T`: the member, and what is wrong with it.
 pub(crate) fn reason<'a, T: Deserialize<'a>>(json: &'a [u8], error: &serde_json::Error) -> String {
     let words = without_texts(&error.to_string());
     if !error.is_data() {
@@ -107,11 +107,11 @@ pub(crate) fn reason<'a, T: Deserialize<'a>>(json: &'a [u8], error: &serde_json:
     }
 }
 
-/// Serde quotes a text that has the wrong type; what was expected is enough.
+/// Serde quotes a string where another type was expected; that type is enough.
 fn without_texts(words: &str) -> String {
     let quoted = words.split_once("string \"").and_then(|(before, rest)| {
         let (_, after) = rest.rsplit_once("\", expected")?;
-        Some(format!("{before}a text, expected{after}"))
+        Some(format!("{before}a string, expected{after}"))
     });
     quoted.unwrap_or_else(|| words.to_owned())
 }

@@ -51,7 +51,7 @@ id! {
     EventId
 }
 id! {
-    /// One chain of events: drawn when the order is made, the same on everything that follows.
+    /// One chain of events: generated with the order, the same on everything that follows.
     CorrelationId
 }
 

@@ -1,4 +1,4 @@
-//! The language of the house: what services say to each other, and nothing about how it travels.
+//! The shared language: what services say to each other, and nothing about how it travels.
 //!
 //! Envelope, topics, ids, times, order status, and one file per topic's events. No I/O, no clock.
 

@@ -56,7 +56,7 @@ pub struct Noted {
 /// The table of keys and the audit trail.
 #[async_trait]
 pub trait Access: Send + Sync {
-    /// Adds `key` and notes `entry`; where it is to be the `first`, only if there is no key. Answers
+    /// Adds `key` and notes `entry`; if it is to be the `first`, only if there is no key yet. Returns
     /// whether it was added.
     async fn add_key(&self, key: &ApiKey, first: bool, entry: &str) -> Result<bool, Error>;
 

@@ -1,5 +1,5 @@
-//! Agreement: whether store and log are of the same moment. Each notes how far the other was, so that a
-//! side that was restored from an older copy, or lost a file, is found at the next start.
+//! Agreement: whether store and log date from the same point in time. Each notes how far the other was, so
+//! that a side that was restored from an older copy, or lost a file, is detected at the next start.
 
 use crate::log::{self, Log, Position, StoreMark};
 use crate::store::{self, LogEnd, Store};
@@ -21,7 +21,7 @@ const RETRY: Duration = Duration::from_secs(2);
 /// The trouble's name.
 const BOTH: &str = "store and log";
 
-/// Why it cannot be told whether they agree.
+/// Why it is unknown whether they agree.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The store did not answer.

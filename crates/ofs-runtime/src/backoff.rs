@@ -1,4 +1,4 @@
-//! Waiting before another try: exponential with full jitter, so that many who failed together
+//! Waiting before a retry: exponential with full jitter, so that many who failed together
 //! do not come back together.
 
 use std::hash::{BuildHasher, Hasher, RandomState};

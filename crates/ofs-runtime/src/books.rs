@@ -21,7 +21,7 @@ pub struct Bell {
     pub deadline: Notify,
 }
 
-/// One service's rows, and nobody else's.
+/// The rows of one service only.
 #[derive(Clone)]
 pub struct Books {
     context: Context,
@@ -81,7 +81,7 @@ impl Books {
         self.store.load(&wanted).await
     }
 
-    /// Commits, then wakes whoever has new work.
+    /// Commits, then wakes the couriers that have new work.
     ///
     /// # Errors
     /// As [`Store::commit`].

@@ -1,5 +1,5 @@
-//! How much is held in memory at once: so many things, and so many bytes of them. Whatever reads, carries
-//! or keeps things by the batch does it within a [`Budget`]; one thing always fits, however big it is.
+//! How much is held in memory at once, in items and in bytes. Code that reads, carries or keeps items
+//! in batches does so within a [`Budget`]; a single item always fits, however big it is.
 
 use crate::log::{Message, Received};
 use crate::store::{Commit, Due, Outgoing, Parked, Parking, Record};
@@ -112,7 +112,7 @@ impl Room {
     /// it is empty.
     pub async fn take(&self, weight: usize) -> Share {
         let share = u32::try_from(weight).unwrap_or(u32::MAX).min(self.bytes);
-        // Nobody closes it.
+        // It is never closed.
         Arc::clone(&self.free).acquire_many_owned(share).await.ok()
     }
 }

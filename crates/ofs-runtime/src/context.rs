@@ -47,7 +47,7 @@ impl Context {
         Uuid::now_v7()
     }
 
-    /// 256 bits that nobody can guess.
+    /// 256 bits that cannot be guessed.
     ///
     /// # Errors
     /// If the system has none to give.

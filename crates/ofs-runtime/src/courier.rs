@@ -222,7 +222,7 @@ impl<L: Lane> Courier<L> {
         }
     }
 
-    /// Settles together; if somebody else settled some of it, one by one, and if what it was delivered
+    /// Settles together; if another process settled some of it, one by one; and if what it was delivered
     /// under has changed, or the store cannot be reached when the courier stops, not at all: then it
     /// is still owed, and is delivered again.
     async fn commit(&self, settled: Vec<Settled>, guards: Vec<Guard>, stop: &CancellationToken) {

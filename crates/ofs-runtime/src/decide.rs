@@ -1,4 +1,4 @@
-//! One key's turn: what its records in hand mean, as a part of a commit. Writes nothing.
+//! One key's turn: its records in the window, decided into a part of a commit. Writes nothing.
 
 use crate::backoff;
 use crate::context::Context;

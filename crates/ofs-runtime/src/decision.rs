@@ -1,4 +1,4 @@
-//! Decision: what becomes of one key, whoever decided it. The one place that turns it into rows.
+//! Decision: the new state of one key, wherever it was decided. The one place that turns it into rows.
 
 use crate::log::Message;
 use crate::store::{Commit, Deadline, Record};
@@ -27,7 +27,7 @@ impl Decision {
         Self { status: status.to_owned(), body, events: Vec::new(), deadlines: Vec::new() }
     }
 
-    /// And these events are told.
+    /// And these events are published.
     #[must_use]
     pub fn telling(mut self, events: impl IntoIterator<Item = Event>) -> Self {
         self.events.extend(events);

@@ -158,7 +158,7 @@ impl Desk {
         self.index.search(query).await
     }
 
-    /// How far behind the read model is; none while that cannot be told.
+    /// How far behind the read model is; none while that is unknown.
     pub async fn freshness(&self) -> Option<Freshness> {
         self.pipeline.freshness().await
     }

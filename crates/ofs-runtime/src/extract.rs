@@ -1,4 +1,4 @@
-//! Extractors that take exactly what a route documents and answer all else with a [`Problem`].
+//! Extractors that accept exactly what a route documents and answer anything else with a [`Problem`].
 //!
 //! Nothing is clamped, ignored or guessed: unknown members and parameters are named and refused.
 
@@ -88,7 +88,7 @@ async fn collect(request: Request) -> Result<Vec<u8>, Problem> {
 /// # Errors
 /// A [`Problem`] that says where the JSON breaks, or names the member that is wrong.
 pub fn read_object<T: DeserializeOwned>(json: &[u8]) -> Result<T, Problem> {
-    // The whole text first: a typo behind a wrong member should be told as a typo.
+    // The whole text first: a typo behind a wrong member should be reported as a typo.
     serde_json::from_slice::<IgnoredAny>(json).map_err(|error| malformed(&error))?;
     if json.trim_ascii_start().first() != Some(&b'{') {
         return Err(no_object());

@@ -59,8 +59,8 @@ pub struct Status {
 /// The index.
 #[async_trait]
 pub trait Index: Send + Sync {
-    /// What it was opened with. Generations made with another schema are none of it, so that they are
-    /// built anew.
+    /// What it was opened with. Generations made with another schema do not count, so that they are
+    /// rebuilt.
     fn schema(&self) -> &Schema;
 
     /// Its name and version, for people; none while they cannot be told.
@@ -98,12 +98,12 @@ pub trait Index: Send + Sync {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// It cannot be reached or is failing; try again.
-    #[error("reach the index: {0}")]
+    #[error("cannot reach the index: {0}")]
     Unavailable(String),
-    /// It has no such target; it was lost or made anew, and needs a rebuild.
-    #[error("find the index: {0}")]
+    /// It has no such target; it was lost or recreated, and needs a rebuild.
+    #[error("cannot find the index: {0}")]
     Missing(String),
-    /// It cannot be asked this, whatever it holds.
-    #[error("ask the index: {0}")]
+    /// It cannot answer this query, whatever it holds.
+    #[error("the index cannot answer this query: {0}")]
     Rejected(String),
 }

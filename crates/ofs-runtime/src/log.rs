@@ -29,7 +29,7 @@ impl fmt::Display for Position {
     }
 }
 
-/// A text that is no [`Position`].
+/// A string that is not a [`Position`].
 #[derive(Debug, thiserror::Error)]
 #[error(
     "`{0}` is not a position; write topic/partition@offset, for example {example}/0@17",
@@ -86,7 +86,7 @@ pub struct Message {
 pub struct Received {
     /// Where it stands.
     pub at: Position,
-    /// When the log took it.
+    /// When it was appended to the log.
     pub appended_at: Timestamp,
     /// Its key, if it has one.
     pub key: Option<Bytes>,
@@ -101,7 +101,7 @@ pub struct Received {
 pub enum Polled {
     /// The next records, in order within each partition. Empty only if the subscription is closing.
     Records(Vec<Received>),
-    /// These partitions now belong to somebody else: drop what is in hand and not committed.
+    /// These partitions now belong to another member: drop what is held and not committed.
     Revoked(Vec<(Topic, u32)>),
 }
 
@@ -206,7 +206,7 @@ pub trait Log: Send + Sync {
     /// Joins `group` for `topics`, from where the group is, else from the oldest record.
     ///
     /// # Errors
-    /// [`Error::Lost`] if a topic is not what the group knew (gone, made anew, repartitioned, cut off).
+    /// [`Error::Lost`] if a topic is not what the group knew (gone, recreated, repartitioned, truncated).
     async fn subscribe(
         &self,
         group: &str,
@@ -240,7 +240,7 @@ pub trait Log: Send + Sync {
     /// [`Error::Busy`] if it has.
     async fn reset(&self, group: &str, topics: &[Topic], to: Reset) -> Result<(), Error>;
 
-    /// The groups that have a position on one of our topics, whoever they are, by name.
+    /// All groups that have a position on one of our topics, by name.
     async fn groups(&self) -> Result<Vec<String>, Error>;
 
     /// Forgets `group` and its positions. It must have no members.
@@ -303,21 +303,21 @@ pub struct Reader {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// It cannot be reached or is failing; try again.
-    #[error("reach the log: {0}")]
+    #[error("cannot reach the log: {0}")]
     Unavailable(String),
     /// Its disk is full; try again when there is room.
-    #[error("append to the log: the disk is full")]
+    #[error("cannot append to the log: the disk is full")]
     Full,
     /// It refuses this record whatever happens.
-    #[error("append to the log: {0}")]
+    #[error("cannot append to the log: {0}")]
     Refused(String),
     /// The group has members.
     #[error("group {0} has members; stop its services first")]
     Busy(String),
     /// The topics are not as they must be.
-    #[error("prepare the log: {0}")]
+    #[error("cannot use the log: {0}")]
     Unprepared(String),
-    /// What the group would read is gone; a person has to decide.
-    #[error("read the log: {0}")]
+    /// What the group would read is gone; an operator has to decide.
+    #[error("cannot read the log: {0}")]
     Lost(String),
 }

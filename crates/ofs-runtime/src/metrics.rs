@@ -14,7 +14,7 @@ use std::time::Duration;
 pub const EVENTS_CONSUMED: &str = "ofs_events_consumed_total";
 /// What became of them, labels `service`, `topic`, `outcome` (see [`Outcome`]).
 pub const EVENTS_HANDLED: &str = "ofs_events_handled_total";
-/// Attempts at parked events, labels `service`, `outcome` (see [`Retry`]).
+/// Retries of parked events, labels `service`, `outcome` (see [`Retry`]).
 pub const RETRIES: &str = "ofs_retries_total";
 /// Commits tried, labels `service`, `outcome` (see [`commit_outcome`]).
 pub const COMMITS: &str = "ofs_commits_total";
@@ -40,7 +40,7 @@ pub const LAG_EVENTS: &str = "ofs_lag_events";
 pub const LAG_SECONDS: &str = "ofs_lag_seconds";
 /// Partitions that this process reads, labels `service`, `topic`; NaN while unknown.
 pub const ASSIGNED_PARTITIONS: &str = "ofs_assigned_partitions";
-/// 1 while a service of this process cannot read on until a person acts, label `service`; else 0.
+/// 1 while a service of this process cannot read on until an operator acts, label `service`; else 0.
 pub const READING_STOPPED: &str = "ofs_reading_stopped";
 /// HTTP requests answered, labels `method`, `route` (the template), `status`.
 pub const HTTP_REQUESTS: &str = "ofs_http_requests_total";
@@ -82,7 +82,7 @@ impl Outcome {
     }
 }
 
-/// What became of an attempt at a parked event.
+/// What became of a retry of a parked event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Retry {
     /// It was handled.
@@ -136,7 +136,7 @@ impl LaneName {
 pub enum Delivered {
     /// It arrived and is settled.
     Settled,
-    /// Not now; it is tried again.
+    /// Not now; it is delivered later.
     Later,
     /// It was refused whatever happens.
     Refused,
@@ -220,7 +220,7 @@ pub fn committed(service: &'static str, result: &Result<(), store::Error>, took:
     histogram!(COMMIT_SECONDS, "service" => service).record(took.as_secs_f64());
 }
 
-/// Counts one attempt at a parked event.
+/// Counts one retry of a parked event.
 pub fn retried(service: &'static str, outcome: Retry) {
     counter!(RETRIES, "service" => service, "outcome" => outcome.label()).increment(1);
 }
@@ -238,7 +238,7 @@ pub fn delivered(service: &'static str, lane: LaneName, outcome: Delivered, n: u
     counter!(DELIVERIES, "service" => service, "lane" => lane, "outcome" => outcome).increment(n);
 }
 
-/// Whether `service` cannot read on until a person acts.
+/// Whether `service` cannot read on until an operator acts.
 pub fn reading_stopped(service: &'static str, stopped: bool) {
     gauge!(READING_STOPPED, "service" => service).set(if stopped { 1.0 } else { 0.0 });
 }
@@ -273,7 +273,7 @@ pub fn describe_and_zero(services: &[(&'static str, &'static [Topic])]) {
 fn describe() {
     describe_counter!(EVENTS_CONSUMED, "Deliveries taken from the log, counted after their commit");
     describe_counter!(EVENTS_HANDLED, "What became of consumed deliveries; sums up to them");
-    describe_counter!(RETRIES, "Attempts at parked events");
+    describe_counter!(RETRIES, "Retries of parked events");
     describe_counter!(COMMITS, "Commits tried");
     describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "Time a commit took");
     describe_counter!(DELIVERIES, "Items that couriers tried to deliver");
@@ -286,7 +286,7 @@ fn describe() {
     describe_gauge!(LAG_EVENTS, "Records a service has still to read");
     describe_gauge!(ASSIGNED_PARTITIONS, Unit::Count, "Partitions that this process reads");
     describe_gauge!(LAG_SECONDS, Unit::Seconds, "Age of the oldest record still to be read");
-    describe_gauge!(READING_STOPPED, "1 while a service cannot read on until a person acts");
+    describe_gauge!(READING_STOPPED, "1 while a service cannot read on until an operator acts");
     describe_counter!(HTTP_REQUESTS, "HTTP requests answered");
     describe_histogram!(HTTP_REQUEST_SECONDS, Unit::Seconds, "Time until the head of the answer");
 }

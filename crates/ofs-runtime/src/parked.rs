@@ -1,4 +1,4 @@
-//! Parked events: trying them again, by themselves or when a person says so, and giving them up.
+//! Parked events: retried automatically or on request, and discarded.
 
 mod readable;
 
@@ -19,13 +19,13 @@ use tracing::{debug, error, info};
 /// After this many failures of one event, every further one is logged as an error.
 const ALERT_AFTER: u32 = 10;
 
-/// Handles parked events again. Knows the handlers of the services in this process.
+/// Retries and discards parked events. Knows the handlers of the services in this process.
 #[derive(Clone, Default)]
-pub struct Redrive {
+pub struct Retrier {
     services: HashMap<&'static str, (Books, Arc<dyn Handler>)>,
 }
 
-/// What a retry came to.
+/// The outcome of a retry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Retried {
     /// It was handled.
@@ -37,11 +37,11 @@ pub enum Retried {
     },
     /// The event with this number has to go first.
     Behind(u64),
-    /// It is being tried right now.
+    /// It is being retried right now.
     Busy,
     /// It is not open any more.
     Closed(ParkedState),
-    /// There is no such event.
+    /// The event does not exist.
     Unknown,
     /// This process does not run its service.
     Elsewhere {
@@ -50,26 +50,26 @@ pub enum Retried {
     },
 }
 
-/// What giving up came to.
+/// What discarding an event came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Discarded {
-    /// It is given up.
+    /// It is discarded.
     Done,
-    /// It is being tried right now.
+    /// It is being retried right now.
     Busy,
     /// It is not open any more.
     Closed(ParkedState),
-    /// There is no such event.
+    /// The event does not exist.
     Unknown,
 }
 
-impl Redrive {
+impl Retrier {
     /// Adds a service of this process.
     pub fn add(&mut self, books: Books, handler: Arc<dyn Handler>) {
         self.services.insert(books.owner(), (books, handler));
     }
 
-    /// Tries the parked event `id` now, due or not.
+    /// Retries the parked event `id` now, due or not.
     ///
     /// # Errors
     /// If the store cannot be reached; the event stays parked.
@@ -77,14 +77,14 @@ impl Redrive {
         let Some((books, parked)) = self.find(id).await? else { return Ok(Retried::Unknown) };
         let Some(books) = books else { return Ok(Retried::Elsewhere { owner: parked.owner }) };
         match books.store().claim(id, HOLD).await? {
-            Claim::Claimed(parked) => self.attempt(*parked).await,
+            Claim::Claimed(parked) => self.retry_claimed(*parked).await,
             Claim::Behind(head) => Ok(Retried::Behind(head)),
             Claim::Busy => Ok(Retried::Busy),
             Claim::Closed(state) => Ok(state.map_or(Retried::Unknown, Retried::Closed)),
         }
     }
 
-    /// Gives up the parked event `id`; what waits behind it goes on.
+    /// Discards the parked event `id`; events that wait behind it go on.
     ///
     /// # Errors
     /// If the store cannot be reached.
@@ -118,13 +118,13 @@ impl Redrive {
         }
     }
 
-    /// Tries a claimed event once; whatever it comes to is committed.
-    pub(crate) async fn attempt(&self, parked: Parked) -> Result<Retried, Error> {
+    /// Retries a claimed event once; the outcome is committed.
+    pub(crate) async fn retry_claimed(&self, parked: Parked) -> Result<Retried, Error> {
         let Some((books, handler)) = self.services.get(parked.owner.as_str()) else {
             return Ok(Retried::Elsewhere { owner: parked.owner });
         };
         loop {
-            match try_once(books, &**handler, &parked).await {
+            match retry_once(books, &**handler, &parked).await {
                 Err(Error::Stale) => {
                     let now = books.store().parked_event(parked.id).await?;
                     match now.map(|parked| parked.state) {
@@ -157,7 +157,11 @@ fn read_again(parked: &Parked) -> Item {
     })
 }
 
-async fn try_once(books: &Books, handler: &dyn Handler, parked: &Parked) -> Result<Retried, Error> {
+async fn retry_once(
+    books: &Books,
+    handler: &dyn Handler,
+    parked: &Parked,
+) -> Result<Retried, Error> {
     let item = read_again(parked);
     let mut commit = books.blank();
     let result = match &item.event {

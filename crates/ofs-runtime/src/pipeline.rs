@@ -1,4 +1,4 @@
-//! What waits where: lag of every service, what is owed and how old it is, what is parked.
+//! The backlog: the lag of every service, what is owed and how old it is, what is parked.
 //!
 //! What cannot be reached is unknown since a time, never zero. Also says how fresh the index is.
 
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 /// How long one look at the store or the log may take before it counts as unreachable.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long an answer is good enough for the next one who asks.
+/// How long an answer is reused for the next caller.
 const FRESH: Duration = Duration::from_millis(200);
 
 /// A service as the pipeline sees it, running here or elsewhere.
@@ -50,9 +50,9 @@ pub fn group_of(service: &str) -> String {
 /// How far behind the truth the search index is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Freshness {
-    /// Since when the oldest event not found yet waits where it is (in an outbox, in the log, for the
-    /// index); now if none does, and then everything that happened before can be found, except what
-    /// the index refuses.
+    /// Every event before this time is searchable, except what the index refuses: when the oldest
+    /// event that is not searchable yet began to wait where it is (in an outbox, in the log, for the
+    /// index); now if none waits.
     pub as_of: Timestamp,
     /// Seconds between that and now; 0 if nothing waits.
     pub lag_seconds: f64,

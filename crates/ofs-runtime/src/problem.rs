@@ -60,7 +60,7 @@ kinds! {
     FOREIGN_ORIGIN = "foreign-origin", 403, "A page of another site sent the request";
     ENCODED_BODY = "encoded-body", 415, "The body is encoded";
     UNKNOWN_ROUTE = "unknown-route", 404, "There is nothing at this path";
-    NOT_FOUND = "not-found", 404, "There is no such thing";
+    NOT_FOUND = "not-found", 404, "The resource does not exist";
     METHOD_NOT_ALLOWED = "method-not-allowed", 405, "This path does not take this method";
     IDEMPOTENCY_KEY_BUSY = "idempotency-key-busy", 409, "The first request with this key is running";
     IDEMPOTENCY_KEY_REUSED = "idempotency-key-reused", 422, "The key belongs to another request";
@@ -228,7 +228,7 @@ impl Problem {
         Self::new(UNKNOWN_ROUTE, format!("nothing is at {path}; GET /docs lists what there is"))
     }
 
-    /// No such thing of another kind.
+    /// The resource does not exist.
     #[must_use]
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(NOT_FOUND, detail)
@@ -326,8 +326,8 @@ impl From<index::Error> for Problem {
             index::Error::Unavailable(_) => Problem::unavailable("the search index"),
             index::Error::Missing(_) => Problem::new(
                 UNAVAILABLE,
-                "the search index is not there yet; search-indexer-worker builds it by itself, and \
-                 GET /index shows how far it is",
+                "the search index is not there yet; search-indexer-worker is building it, and \
+                 GET /index shows its progress",
             )
             .retry_after(2),
             index::Error::Rejected(_) => Problem::internal(),

@@ -72,7 +72,7 @@ impl Targets {
         self.plan.active.iter().chain(&self.plan.building)
     }
 
-    /// Holds as long as nobody has changed the list.
+    /// Holds as long as the list is unchanged.
     pub(crate) fn guard(&self, books: &Books) -> Guard {
         let version = self.record.as_ref().map_or(0, |record| record.version);
         Guard { owner: books.owner().to_owned(), key: TARGETS, version }
@@ -307,7 +307,7 @@ impl Rebuild {
         }
         let Verified { checked, refused, extra, .. } = compared.verified;
         if !extra.is_empty() {
-            warn!(?extra, "somebody put documents into the new index: building another one");
+            warn!(?extra, "another program put documents into the new index: building another one");
             let building = Some(self.new_target());
             let plan = Plan { building, marked: None, marked_at: None, ..targets.plan.clone() };
             targets.save(&self.books, &plan, Vec::new()).await?;

@@ -54,10 +54,10 @@ impl From<Decision> for Reaction {
 /// Why an event could not be handled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// It can be handled later (a gateway is slow or down): parked, tried again by itself.
+    /// It can be handled later (a gateway is slow or down): parked, and retried automatically.
     #[error("{0}")]
     Later(String),
-    /// It can never be handled as it is: parked until a person comes.
+    /// It can never be handled as it is: parked until an operator acts.
     #[error("{0}")]
     Event(String),
 }

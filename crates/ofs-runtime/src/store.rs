@@ -75,7 +75,7 @@ pub enum Settled {
         id: u64,
         /// Why this time.
         reason: String,
-        /// When to try again, from now on the store's clock; none waits for a person.
+        /// When to retry, from now on the store's clock; none waits for an operator.
         retry_in: Option<Duration>,
     },
     /// This deadline, due at this time, was handed over. It is dropped, or stays as overdue.
@@ -358,18 +358,18 @@ pub trait Store: Send + Sync {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Something the commit was decided on has changed: load and decide again.
-    #[error("commit: what it was decided on has changed")]
+    #[error("cannot commit: what the decision was based on has changed")]
     Stale,
     /// The idempotency key has an answer: load it.
-    #[error("commit: the idempotency key is taken")]
+    #[error("cannot commit: the idempotency key is taken")]
     KeyTaken,
     /// The engine refuses these values whatever happens.
-    #[error("commit: the store refuses it: {0}")]
+    #[error("the store refuses the commit: {0}")]
     Rejected(String),
     /// It cannot be reached or is failing. The outcome of a commit is unknown; run it again.
-    #[error("reach the store: {0}")]
+    #[error("cannot reach the store: {0}")]
     Unavailable(String),
     /// Its disk is full; nothing was written.
-    #[error("write to the store: the disk is full")]
+    #[error("cannot write to the store: the disk is full")]
     Full,
 }

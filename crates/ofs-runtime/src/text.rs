@@ -1,4 +1,4 @@
-//! Text from outside: characters that show something else than there is.
+//! Text from outside: characters that make it look different from what it is.
 
 /// Whether `character` moves a terminal's cursor, begins a new line, or changes the direction in which
 /// text is read.

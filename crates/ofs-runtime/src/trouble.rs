@@ -1,4 +1,4 @@
-//! Troubles: what keeps this process from doing its work until a person acts. A process that has one
+//! Troubles: what keeps this process from doing its work until an operator acts. A process that has one
 //! is not ready, and says why.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! The records a worker has in hand: who waits for whom, and up to where a partition is done.
+//! The records a worker holds: which waits for which, and up to where a partition is done.
 
 use crate::budget::{BATCH_BYTES, BATCHES, Weight};
 use crate::log::{Position, Received};
@@ -6,7 +6,7 @@ use ofs_events::{CorrelationId, DecodeError, Event, EventId, Key, Topic};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use tracing::field::{DisplayValue, display};
 
-/// A record in hand, read once.
+/// A record that the worker holds, decoded once.
 #[derive(Debug)]
 pub(crate) struct Item {
     pub received: Received,
@@ -27,7 +27,7 @@ impl Item {
     }
 }
 
-/// What every log line about a record says of it, as far as it can be told.
+/// What every log line about a record says of it, as far as it is known.
 pub(crate) struct Named {
     pub key: Option<DisplayValue<Key>>,
     pub event: Option<DisplayValue<EventId>>,
@@ -73,7 +73,7 @@ pub(crate) struct Window {
 impl Window {
     /// The most records of one batch.
     pub(crate) const BATCH: usize = 512;
-    /// Bounds the memory of a worker: at most this many records are in hand.
+    /// Bounds the memory of a worker: at most this many records are held.
     pub(crate) const SIZE: usize = BATCHES * Self::BATCH;
 
     /// How many records may be polled now; those that come weigh no more than a batch does.
@@ -123,7 +123,7 @@ impl Window {
         Some(KeyBatch { key: Some(key), items: waiting.drain(..).collect() })
     }
 
-    /// Forgets partitions that belong to somebody else now. What is being handled goes on: versions
+    /// Forgets partitions that belong to another member now. What is being handled goes on: versions
     /// and inbox decide whether it counts.
     pub(crate) fn revoke(&mut self, partitions: &[(Topic, u32)]) {
         let lost = |at: Position| partitions.contains(&(at.topic, at.partition));

@@ -1,7 +1,7 @@
 //! Worker: reads a service's topics, decides key by key, commits, acknowledges.
 //!
 //! Records of different keys are handled at once and committed together; a slow one is left behind
-//! and delays nobody. Never writes to the log.
+//! and delays no other. Never writes to the log.
 
 mod rounds;
 
@@ -55,7 +55,7 @@ impl Worker {
         Self { books, handler, log, troubles, stop: CancellationToken::new() }
     }
 
-    /// Works until `stop`, then finishes what is in hand, as far as the store can be reached, and
+    /// Works until `stop`, then finishes what it holds, as far as the store can be reached, and
     /// leaves the group.
     pub async fn run(mut self, stop: CancellationToken) {
         self.stop = stop.clone();

@@ -9,9 +9,9 @@ use std::fmt;
 pub enum Exit {
     /// It failed.
     Failed = 1,
-    /// It was called wrongly, or the configuration is wrong.
+    /// It was used incorrectly, or the configuration is wrong.
     Usage = 2,
-    /// There is no such thing.
+    /// What was named does not exist.
     NotFound = 3,
     /// It conflicts with the current state.
     Conflict = 4,
@@ -39,8 +39,8 @@ impl Exit {
     const fn title(self) -> &'static str {
         match self {
             Exit::Failed => "It failed",
-            Exit::Usage => "It was called wrongly",
-            Exit::NotFound => "There is no such thing",
+            Exit::Usage => "It was used incorrectly",
+            Exit::NotFound => "What was named does not exist",
             Exit::Conflict => "It conflicts with the current state",
             Exit::Unreachable => "It cannot be reached",
             Exit::Timeout => "It took too long",

@@ -108,7 +108,7 @@ impl History {
 #[expect(clippy::cast_precision_loss, reason = "a rate is a double; counts stay below 2^53")]
 fn rate(one: &Sample, next: &Sample, count: impl Fn(&Sample) -> Option<u64>) -> Option<f64> {
     let seconds = next.at.seconds_since(one.at);
-    // What shrinks was made anew.
+    // A counter that shrinks was recreated.
     let grown = count(next)?.checked_sub(count(one)?)?;
     (seconds > 0.0).then(|| grown as f64 / seconds)
 }

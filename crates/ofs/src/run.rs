@@ -17,7 +17,7 @@ use ofs_runtime::agreement::Agreement;
 use ofs_runtime::books::Books;
 use ofs_runtime::courier::{Courier, DeadlineLane, IndexLane, OutboxLane, RetryLane};
 use ofs_runtime::desk::Desk;
-use ofs_runtime::parked::Redrive;
+use ofs_runtime::parked::Retrier;
 use ofs_runtime::pipeline::{Pipeline, Station};
 use ofs_runtime::rebuild::Rebuild;
 use ofs_runtime::service::Service;
@@ -124,7 +124,7 @@ pub async fn run(config: Config, plan: Launch, metrics: PrometheusHandle) -> any
         log: Arc::clone(&engines.log),
         index: Arc::clone(&engines.index),
         pipeline: pipeline.clone(),
-        redrive: start(&running, &engines, &agreement, &troubles, &stages),
+        retrier: start(&running, &engines, &agreement, &troubles, &stages),
         rebuild,
         troubles: troubles.clone(),
         keyring: keyring.clone(),
@@ -224,7 +224,7 @@ fn guard(
     Ok(Guard { keyring, issuer, local, refusals })
 }
 
-/// Where there is no key yet: makes one and prints it, if that is wanted; else says how to.
+/// If there is no key yet, makes one and prints it if asked to; else says how to.
 #[expect(
     clippy::print_stderr,
     reason = "the key is for the person who started this, and in no log"
@@ -277,10 +277,10 @@ fn start(
     agreement: &Agreement,
     troubles: &Troubles,
     stages: &Stages,
-) -> Redrive {
-    let mut redrive = Redrive::default();
+) -> Retrier {
+    let mut retrier = Retrier::default();
     for (service, books) in running {
-        redrive.add(books.clone(), Arc::clone(&service.handler));
+        retrier.add(books.clone(), Arc::clone(&service.handler));
     }
     for (service, books) in running {
         let name = |part| format!("{}/{part}", service.name());
@@ -297,12 +297,12 @@ fn start(
             OutboxLane::new(Arc::clone(&engines.log), agreement.clone()),
         );
         delivery.spawn(name("outbox"), |stop| outbox.run(stop));
-        let retry = Courier::new(books.clone(), RetryLane::new(redrive.clone()));
+        let retry = Courier::new(books.clone(), RetryLane::new(retrier.clone()));
         intake.spawn(name("retry"), |stop| retry.run(stop));
         let lane = DeadlineLane::new(Arc::clone(&service.handler));
         let deadlines = Courier::new(books.clone(), lane);
         intake.spawn(name("deadlines"), |stop| deadlines.run(stop));
-        let readable = redrive.clone();
+        let readable = retrier.clone();
         intake.spawn(name("readable"), |stop| readable.retry_readable(service.name(), stop));
         if service.handler.indexed() {
             let index = Courier::new(books.clone(), IndexLane::new(Arc::clone(&engines.index)));
@@ -311,7 +311,7 @@ fn start(
             intake.spawn(name("rebuild"), |stop| rebuild.run(stop));
         }
     }
-    redrive
+    retrier
 }
 
 /// Before anything is appended, so that what is missing is counted in full.

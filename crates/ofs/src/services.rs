@@ -19,7 +19,7 @@ static LIST: [(&Descriptor, Open); 4] = [
     (&order_service::DESCRIPTOR, |config| Ok(order_service::service(config.payment_deadline))),
     (&payment_worker::DESCRIPTOR, |config| {
         let gateway = Simulated::open(config.simulator_ledger.as_deref())
-            .context("open payment.simulator-ledger")?;
+            .context("cannot open payment.simulator-ledger")?;
         Ok(payment_worker::service(Arc::new(gateway), config.gateway_timeout))
     }),
     (&fulfillment_worker::DESCRIPTOR, |config| {

@@ -8,21 +8,21 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// How often histograms are folded; without it they grow for as long as nobody scrapes.
+/// How often histograms are folded; without it they grow as long as they are not scraped.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Libraries whose `info` says nothing to an operator.
 const QUIET: &str =
     "refinery_core=warn,tantivy=warn,tokio_postgres=warn,ofs_engines::log::kafka::client=error";
 
-/// Why there is no telemetry.
+/// Why telemetry cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The log filter, or a logger that is there already.
-    #[error("set up log lines: {0}")]
+    #[error("cannot set up log lines: {0}")]
     Logs(String),
     /// The recorder.
-    #[error("set up metrics: {0}")]
+    #[error("cannot set up metrics: {0}")]
     Metrics(String),
 }
 

@@ -172,7 +172,7 @@ pub struct OrderView {
     /// Two upper-case letters.
     #[schema(example = "US")]
     pub country: String,
-    /// As it was sent, trimmed.
+    /// As sent, trimmed.
     #[schema(example = "success")]
     pub payment_scenario: Option<String>,
     /// Follows the events.

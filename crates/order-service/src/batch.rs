@@ -63,7 +63,7 @@ impl PartialSchema for NewLine {
     }
 }
 
-/// What became of one line.
+/// The outcome of one line.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Outcome {
@@ -110,11 +110,11 @@ impl Outcome {
 
 /// Take many orders.
 ///
-/// The body has one order a line, at most 10,000, as `POST /orders` takes them, each with an
-/// `idempotencyKey` if it is to be safe to send again. Each is taken or refused on its own, as its line
-/// of the answer says: `status` is what `POST /orders` would have answered with. An order is durable
-/// when its line says 201. What is behind a line that says that it and those after it were not read has
-/// to be sent in another request; after an answer that breaks off, send all again with the same keys.
+/// The body has one order per line, at most 10,000, in the form that `POST /orders` takes, each with an
+/// `idempotencyKey` if it should be safe to send again. Each is taken or refused on its own, and has a
+/// line in the response: `status` is what `POST /orders` would have returned. An order is durable
+/// when its line says 201. If a line says that it and the lines after it were not read, send those in
+/// another request; if the response breaks off, send everything again with the same keys.
 ///
 /// `curl localhost:8080/orders/batch -H 'Content-Type: application/x-ndjson' --data-binary @orders.ndjson`
 #[utoipa::path(

@@ -24,7 +24,7 @@ pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key
 /// Response header: the answer is an earlier request's.
 pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// `unknown-order`: There is no such order.
+/// `unknown-order`: The order does not exist.
 pub const UNKNOWN_ORDER: Kind =
     Kind { uri: "urn:ofs:problem:unknown-order", status: 404, title: "There is no such order" };
 

@@ -21,7 +21,7 @@ use std::time::Duration;
 pub struct Order {
     /// The order.
     pub id: OrderId,
-    /// The event that told of it; none on records that were written before it was kept.
+    /// The event that announced it; none on records that were written before this was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by: Option<EventId>,
     /// Personal data: never logged.
@@ -93,7 +93,7 @@ pub fn restored(event: &Event) -> Option<Record> {
     Some(Record::next(None, order.id, order.status().name(), &order, event.occurred_at))
 }
 
-/// The event that told of the order on `record`; none if the record cannot be read or does not say
+/// The event that announced the order on `record`; none if the record cannot be read or does not say
 /// which event it was.
 #[must_use]
 pub fn published(record: &Record) -> Option<Event> {

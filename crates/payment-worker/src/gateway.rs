@@ -47,11 +47,11 @@ pub enum Verdict {
     },
 }
 
-/// Why there is no verdict. The charge may have happened all the same.
+/// Why there is no verdict. The charge may still have happened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// It cannot be reached, or answers with an error of its own.
-    #[error("reach the payment gateway: {0}")]
+    #[error("cannot reach the payment gateway: {0}")]
     Unavailable(String),
 }
 

@@ -1,4 +1,4 @@
-//! payment-worker: asks the payment gateway about every new order, and tells what it said.
+//! payment-worker: asks the payment gateway about every new order, and publishes the answer.
 //!
 //! Knows gateways by one trait; the simulated one is here because it is part of the wire contract.
 #![warn(clippy::wildcard_enum_match_arm)]
@@ -19,7 +19,7 @@ pub const NAME: &str = "payment-worker";
 /// The service, before it runs.
 pub static DESCRIPTOR: Descriptor = Descriptor { name: NAME, port: 8081, problems: &[] };
 
-/// How long a gateway may take to answer before the event has to wait, unless told otherwise.
+/// How long a gateway may take to answer before the event has to wait, by default.
 pub const DEFAULT_GATEWAY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What the program runs: payments by `gateway`, which may take `timeout` to answer.

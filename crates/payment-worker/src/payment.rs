@@ -81,7 +81,7 @@ impl Payments {
         let answer = tokio::time::timeout(self.timeout, async {
             // A gateway that is about to forget the key would charge again instead of answering.
             let forgetting = age > self.gateway.key_retention().as_secs_f64() / 2.0;
-            // Nor can the age be told of an event from the future: a clock was set back.
+            // Nor is the age of an event from the future known: a clock was set back.
             if (forgetting || ahead > SKEW)
                 && let Some(verdict) = self.gateway.find(&key).await?
             {
@@ -120,7 +120,7 @@ pub fn decide(context: &Context, event: &Event, verdict: Verdict) -> Decision {
     Decision::new(status.name(), &payment).telling(events)
 }
 
-/// The event that told of the payment on `record`, which followed from `created`; none if the record
+/// The event that announced the payment on `record`, which followed from `created`; none if the record
 /// cannot be read.
 #[must_use]
 pub fn published(context: &Context, record: &Record, created: &Event) -> Option<Event> {
@@ -279,7 +279,7 @@ mod tests {
     #[tokio::test]
     async fn an_old_charge_is_looked_up_before_it_is_asked_for_again() {
         const HOUR: i64 = 60 * 60;
-        // From the future: a clock was set back, and nobody knows how old the event is.
+        // From the future: a clock was set back, and the age of the event is unknown.
         for age in [13 * HOUR, -HOUR, -24 * HOUR] {
             let gateway = Arc::new(Forgetful::default());
             let payments = Payments::new(gateway.clone(), Duration::from_secs(1));

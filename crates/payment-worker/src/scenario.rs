@@ -1,12 +1,12 @@
 //! The rule of the simulated gateway: what an order's payment scenario means.
 //!
-//! Frozen by the wire contract, except for texts that begin with `sim:`.
+//! Frozen by the wire contract, except for strings that begin with `sim:`.
 
 use crate::gateway::{Charge, Verdict};
 use ofs_events::OrderId;
 use std::time::Duration;
 
-/// What a declined card is told, by the wire contract.
+/// The reason for a declined card, by the wire contract.
 pub const DECLINED: &str = "Card declined (demo)";
 
 /// How the gateway behaves before it comes to a verdict.

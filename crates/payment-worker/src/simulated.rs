@@ -37,7 +37,7 @@ pub struct Simulated {
 
 /// Why the simulated gateway could not be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("open the simulated gateway's ledger {path}: {source}")]
+#[error("cannot open the simulated gateway's ledger {path}: {source}")]
 pub struct OpenError {
     path: String,
     source: std::io::Error,

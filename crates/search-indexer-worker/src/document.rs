@@ -23,7 +23,7 @@ use utoipa::ToSchema;
 pub struct OrderDocument {
     /// The order.
     pub id: OrderId,
-    /// Where the customer is reached; missing until the order's first event is read.
+    /// The customer's address; missing until the order's first event is read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "user@example.com")]
     pub customer_email: Option<String>,

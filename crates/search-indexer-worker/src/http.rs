@@ -39,10 +39,10 @@ pub struct SearchPage {
     pub facets: Facets,
     /// Send it as `cursor` for the next page; null on the last.
     pub next_cursor: Option<String>,
-    /// Since when the oldest event not found yet waits for it; if none does, when that was seen, and
-    /// everything that happened before is found. Null if it cannot be told.
+    /// Every event before this time is searchable, except what the index refuses. Null if it cannot
+    /// be determined.
     pub as_of: Option<Timestamp>,
-    /// Seconds between that and now, 0 if nothing waits; null if that cannot be told.
+    /// Seconds between that and now, 0 if nothing waits; null if it cannot be determined.
     pub lag_seconds: Option<f64>,
 }
 
@@ -57,7 +57,7 @@ pub struct Facets {
 
 /// Search orders.
 ///
-/// Reads the search index, which follows the events: `asOf` and `lagSeconds` say how closely.
+/// Reads the search index, which follows the events: every event before `asOf` is searchable.
 #[utoipa::path(
     get, path = "/orders/search", tag = "orders", operation_id = "searchOrders",
     security(("key" = ["orders:read"])), params(SearchParams),
@@ -82,7 +82,7 @@ async fn search_orders(
 ) -> Result<Json<SearchPage>, Problem> {
     let asked = params.parse().map_err(Problem::invalid_query)?;
     if asked.text.is_some() {
-        // Words are looked for in e-mail addresses, too.
+        // Words are also searched for in e-mail addresses.
         caller.needs(Scope::Pii)?;
     }
     search(&desk, &asked).await.map(Json)

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-/// Orders on a page, unless told otherwise.
+/// Orders on a page, by default.
 pub const DEFAULT_LIMIT: usize = 50;
 /// The most orders on a page.
 pub const MAX_LIMIT: usize = 200;
@@ -60,7 +60,7 @@ pub struct SearchParams {
     pub cursor: Option<String>,
 }
 
-/// Collects what is wrong, so that all of it can be told at once.
+/// Collects what is wrong, so that all of it can be reported at once.
 #[derive(Default)]
 struct Wrong(Vec<Invalid>);
 
@@ -127,7 +127,7 @@ impl SearchParams {
                 .unwrap_or(DEFAULT_LIMIT),
             after: None,
         };
-        // With other parameters wrong, a cursor that does not fit them is no news.
+        // If other parameters are wrong, a cursor that does not fit them is not worth reporting.
         if wrong.0.is_empty() {
             let fingerprint = fingerprint(&search);
             let parse = |text: &str| decode(text, fingerprint);

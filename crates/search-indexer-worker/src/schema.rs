@@ -1,6 +1,6 @@
 //! What the search index is made of: its name, which others rely on, and what of a document can be found.
 //!
-//! An index made with another schema is built anew by itself.
+//! An index made with another schema is rebuilt automatically.
 
 use ofs_runtime::index::{Field, Kind, Schema};
 
@@ -36,7 +36,7 @@ pub const SCHEMA: Schema = Schema::new(
 mod tests {
     use super::SCHEMA;
 
-    /// Another one makes every installation build its index anew: it has to be meant.
+    /// Another one makes every installation rebuild its index, so a change must be intended.
     #[test]
     fn indices_of_earlier_builds_have_this_schema() {
         let known = "f97c5143-8887-534e-bb49-30edeff2bef3";

@@ -1,4 +1,4 @@
-//! What a record holds, member by member and as it is.
+//! The content of a record, member by member and raw.
 
 use crate::words::Moment;
 use serde_json::Value;
@@ -28,12 +28,12 @@ pub struct Content {
     pub cut: bool,
     /// Its headers.
     pub headers: Vec<(String, String)>,
-    /// When the log took it.
+    /// When it was appended to the log.
     pub appended: Option<Moment>,
 }
 
 impl Content {
-    /// Of the JSON text `raw`, of which `most` bytes are shown; of any other text there are no members.
+    /// Of the JSON text `raw`, of which `most` bytes are shown; any other text has no members.
     #[must_use]
     pub fn of(raw: &str, most: usize) -> Self {
         let value = serde_json::from_str::<Value>(raw).unwrap_or_default();

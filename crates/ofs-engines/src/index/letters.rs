@@ -114,16 +114,16 @@ fn is_in(ranges: &[RangeInclusive<char>], character: char) -> bool {
     ranges.iter().any(|range| range.contains(&character))
 }
 
-/// Goes through a text and tells where something begins that may be looked for.
+/// Goes through a string and finds where a searchable term begins.
 pub(super) struct Reader {
-    /// What the last character was that is no mark.
+    /// What the last character was that is not a mark.
     before: Part,
     joined: bool,
     in_flag: bool,
 }
 
 impl Reader {
-    /// At the start of a text.
+    /// At the start of a string.
     pub(super) fn new() -> Self {
         Self { before: Part::Gap, joined: false, in_flag: false }
     }

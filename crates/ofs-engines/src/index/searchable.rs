@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use std::borrow::Cow;
 
 /// The number of the way in which documents of a schema are indexed, for all engines. A generation with
-/// another one is built anew by itself, so count on whenever what is made of a schema changes.
+/// another one is rebuilt automatically, so increment this when what is made of a schema changes.
 pub(super) const LAYOUT: u32 = 4;
 
 /// Ids of one list that can be searched for; bounds what a hostile document can cause.
@@ -120,7 +120,7 @@ fn text<'a>(body: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>,
     match body.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(format!("`{name}` is not a text")),
+        Some(_) => Err(format!("`{name}` is not a string")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! How a text is cut into what can be found, and what somebody typed into what to look for.
+//! How a string is split into the terms that find it, and what a user typed into the terms to look for.
 //!
 //! Every engine uses this, so that a word is found on one exactly if it is found on the other.
 
@@ -28,7 +28,7 @@ pub(super) fn beginnings(text: &str) -> impl Iterator<Item = &str> {
         .take(WORDS_PER_TEXT)
 }
 
-/// What to look for when somebody types `text`: its words, folded, without the quotes, brackets and
+/// What to look for when a user types `text`: its words, folded, without the quotes, brackets and
 /// commas around them, a full stop behind them, and dashes that stand alone. None if nothing can
 /// match: there is nothing to look for though something was typed, or there are too many words.
 pub(super) fn typed_words(text: &str) -> Option<Vec<String>> {

@@ -21,7 +21,9 @@ const WAL_BYTES: i64 = 16 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The directory cannot be made or written to.
-    #[error("write to directory {path}: {source}; check that it exists and belongs to this user")]
+    #[error(
+        "cannot write to directory {path}: {source}; check that it exists and belongs to this user"
+    )]
     Directory {
         /// The directory.
         path: PathBuf,
@@ -29,13 +31,17 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// Another process has it.
-    #[error("open {0}: another ofs process is using it; stop that one, or use another directory")]
+    #[error("cannot open {0}: another ofs process is using it; stop it, or use another directory")]
     InUse(PathBuf),
     /// The file is not ours.
-    #[error("open {0}: this is some other program's file; move it away, or use another directory")]
+    #[error(
+        "cannot open {0}: it is another program's file; move it away, or use another directory"
+    )]
     Foreign(PathBuf),
     /// A newer build has migrated it.
-    #[error("open {path}: schema {found} is newer than this build's {known}; use a newer ofs")]
+    #[error(
+        "cannot open {path}: its schema {found} is newer than this build's {known}; use a newer ofs"
+    )]
     Newer {
         /// The file.
         path: PathBuf,
@@ -45,7 +51,7 @@ pub enum OpenError {
         known: i32,
     },
     /// A migration failed, or one already applied was changed.
-    #[error("migrate {path}: {reason}")]
+    #[error("cannot migrate {path}: {reason}")]
     Migration {
         /// The file.
         path: PathBuf,
@@ -53,7 +59,7 @@ pub enum OpenError {
         reason: String,
     },
     /// It opened, but could not be read or written.
-    #[error("use {path}: {reason}")]
+    #[error("cannot use {path}: {reason}")]
     Unusable {
         /// The file.
         path: PathBuf,
@@ -61,7 +67,7 @@ pub enum OpenError {
         reason: String,
     },
     /// SQLite failed.
-    #[error("open {path}: {source}")]
+    #[error("cannot open {path}: {source}")]
     Engine {
         /// The file.
         path: PathBuf,

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 thread_local! {
-    /// Statements that this thread has run and whose plans nobody has looked at yet.
+    /// Statements that this thread has run and whose plans have not been checked yet.
     static NEW: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 

@@ -34,7 +34,7 @@ pub trait Engine: Send + Sync {
     /// Opens it.
     async fn open(&self) -> Arc<dyn Log>;
 
-    /// A group name that nobody else uses.
+    /// A group name that no other test uses.
     fn group(&self, name: &str) -> String {
         name.to_owned()
     }

@@ -120,12 +120,12 @@ pub struct Finding {
     pub wrong: String,
 }
 
-/// What looking through the trail came to.
+/// The result of checking the trail.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Verified {
-    /// Entries looked at.
+    /// Entries checked.
     pub entries: u64,
-    /// The newest entry's hash, in hexadecimal; kept elsewhere, it tells later whether the trail
+    /// The newest entry's hash, in hexadecimal; kept elsewhere, it shows later whether the trail
     /// still holds everything up to here.
     pub hash: String,
     /// What is wrong.

@@ -29,20 +29,20 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Somebody of whom nothing is known, and who may do this.
+    /// An unidentified caller with these scopes.
     #[must_use]
     pub const fn unknown(scopes: Scopes, from: Option<IpAddr>) -> Self {
         Self { who: Who::Anyone, scopes, from }
     }
 
-    /// Whoever holds `key`.
+    /// The holder of `key`.
     #[must_use]
     pub fn of(key: &ApiKey, from: Option<IpAddr>) -> Self {
         let name = Arc::from(key.name.as_str());
         Self { who: Who::Key(key.id, name), scopes: key.scopes, from }
     }
 
-    /// Whoever is called `subject` by `issuer`, and may do this.
+    /// The caller that `issuer` calls `subject`, with these scopes.
     #[must_use]
     pub fn subject(issuer: &str, subject: &str, scopes: Scopes, from: Option<IpAddr>) -> Self {
         // Neither holds a NUL, so no two pairs are the same bytes.

@@ -19,10 +19,10 @@ const MOST: usize = 10_000;
 /// How often the times of last use are written.
 const WRITTEN: Duration = Duration::from_secs(5);
 
-/// Why somebody is not let in.
+/// Why a caller is not admitted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoEntry {
-    /// It is no key, or there is no such key.
+    /// It is not a key, or the key does not exist.
     #[error("the key is unknown here; check that it was copied whole")]
     Unknown,
     /// It has expired.
@@ -76,7 +76,7 @@ impl Keyring {
         Ok(key)
     }
 
-    /// Makes sure that the key `id`, with which somebody was let in, may still be used.
+    /// Makes sure that the key `id`, with which a caller was admitted, may still be used.
     ///
     /// # Errors
     /// [`NoEntry`].
@@ -109,7 +109,7 @@ impl Keyring {
     /// Makes a key; where it is to be the `first`, none if there is one. `entry` is noted with it.
     ///
     /// # Errors
-    /// If the store cannot take it now. Then there may be a key that nobody knows the text of.
+    /// If the store cannot take it now. It may then hold a key whose secret was never shown.
     pub async fn create(
         &self,
         name: &str,
@@ -137,7 +137,7 @@ impl Keyring {
         Ok(added.then_some((key, secret)))
     }
 
-    /// Revokes a key, and answers with it; none if there is no such key. `entry` is noted with it,
+    /// Revokes a key, and returns it; none if it does not exist. `entry` is noted with it,
     /// unless it was revoked before.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
-//! Masking: what is shown of e-mail addresses to those who may not see them, which is nothing.
+//! Masking: hides e-mail addresses from callers who may not see them.
 //!
-//! What is taken for an address may be any text, so members that hold one are known by their names, too.
+//! An address may be any string, so members that hold one are also known by their names.
 
 use crate::log::Position;
 use serde_json::Value;

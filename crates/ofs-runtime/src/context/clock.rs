@@ -1,5 +1,5 @@
-//! The clock of a process. The time of day is for people, and jumps when somebody sets it; what waits
-//! or ages goes by time that has passed.
+//! The clock of a process. The time of day is for people, and jumps when it is set; waiting
+//! and aging go by elapsed time.
 
 use ofs_events::Timestamp;
 use std::sync::OnceLock;
@@ -57,8 +57,8 @@ impl Clock {
         Self(Box::leak(Box::new(State::new())))
     }
 
-    /// Sets the time of day, forward or back, as if somebody had set the machine's clock; before the
-    /// process started, if nobody has looked at it yet.
+    /// Sets the time of day, forward or back, as if the machine's clock had been set; before the
+    /// process started, if it has not been read yet.
     pub fn set(self, by_seconds: i64) {
         self.0.set.fetch_add(by_seconds.saturating_mul(1_000_000), Ordering::Relaxed);
     }

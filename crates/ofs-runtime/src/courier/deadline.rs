@@ -106,7 +106,7 @@ impl Lane for DeadlineLane {
             }
         }
         metrics::delivered(books.owner(), Self::NAME, metrics::Delivered::Settled, done);
-        // Nobody may be waiting for it.
+        // The receiver may be gone.
         let _ = receipts.send(receipt);
     }
 }

@@ -1,4 +1,4 @@
-//! What is under way: deliveries whose receipts come bit by bit, and how many there may be at once.
+//! Deliveries in progress, whose receipts come bit by bit, and how many there may be at once.
 
 use super::{Receipt, Receipts};
 use crate::budget::{self, BATCH_BYTES};

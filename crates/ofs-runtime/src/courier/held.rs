@@ -1,5 +1,5 @@
-//! The keys that a courier leaves out when it looks for what is owed: those under way, and those
-//! that failed, each for a time of its own, so that what was not tried yet goes ahead of them.
+//! The keys that a courier leaves out when it looks for what is owed: those being delivered, and
+//! those that failed, each for its own time, so that items not delivered before go ahead of them.
 
 use crate::backoff::Backoff;
 use ofs_events::Key;
@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A failed key that is owed no more (somebody else delivered it) is forgotten after this time.
+/// A failed key that is no longer owed (another process delivered it) is forgotten after this time.
 const FORGET: Duration = Duration::from_mins(1);
 
 struct Hold {

@@ -58,7 +58,7 @@ impl IndexLane {
 struct Missed {
     /// Not now.
     failed: HashMap<Key, String>,
-    /// Whatever happens: pushed again when a person asks for it, or the record changes.
+    /// Whatever happens: pushed again when an operator requests it, or the record changes.
     refused: HashMap<Key, String>,
 }
 
@@ -96,7 +96,7 @@ impl Lane for IndexLane {
     }
 
     async fn deliver(&self, books: &Books, items: Vec<Record>, receipts: &Receipts) {
-        // Nobody may be waiting for it.
+        // The receiver may be gone.
         let _ = receipts.send(self.push_all(books, items).await);
     }
 }

@@ -119,7 +119,7 @@ impl Lane for OutboxLane {
             }
         }
         if !unreadable.failed.is_empty() {
-            // Nobody may be waiting for it.
+            // The receiver may be gone.
             let _ = receipts.send(unreadable);
         }
         crash::point("append.before");

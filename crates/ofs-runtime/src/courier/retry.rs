@@ -3,7 +3,7 @@
 use super::{Lane, Receipt, Receipts};
 use crate::books::Books;
 use crate::metrics;
-use crate::parked::Redrive;
+use crate::parked::Retrier;
 use crate::store::{Error, Parked};
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -13,19 +13,19 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 /// How long a claimed event is ours: longer than a gateway call should take, and as long as others
-/// wait for it if we die. Should two try it at once, the gateway knows the key and one commit fails.
+/// wait for it if we die. Should two retry it at once, the gateway knows the key and one commit fails.
 pub(crate) const HOLD: Duration = Duration::from_secs(10);
 
 /// Carries parked events back to their handler when they are due.
 pub struct RetryLane {
-    redrive: Redrive,
+    retrier: Retrier,
 }
 
 impl RetryLane {
-    /// The lane into the handlers that `redrive` knows.
+    /// The lane to the handlers that `retrier` knows.
     #[must_use]
-    pub fn new(redrive: Redrive) -> Self {
-        Self { redrive }
+    pub fn new(retrier: Retrier) -> Self {
+        Self { retrier }
     }
 }
 
@@ -51,13 +51,13 @@ impl Lane for RetryLane {
     }
 
     async fn deliver(&self, _: &Books, items: Vec<Parked>, receipts: &Receipts) {
-        let attempts = items.into_iter().map(|item| async move {
+        let retries = items.into_iter().map(|item| async move {
             let key = Self::key(&item);
-            self.redrive.attempt(item).await.err().map(|error| (key, error.to_string()))
+            self.retrier.retry_claimed(item).await.err().map(|error| (key, error.to_string()))
         });
-        let failed: Vec<_> = futures::stream::iter(attempts).buffer_unordered(64).collect().await;
+        let failed: Vec<_> = futures::stream::iter(retries).buffer_unordered(64).collect().await;
         let failed = failed.into_iter().flatten().collect();
-        // Nobody may be waiting for it.
+        // The receiver may be gone.
         let _ = receipts.send(Receipt { failed, ..Receipt::default() });
     }
 }

@@ -86,7 +86,9 @@ impl Query {
                 By::Times(..) => matches!(kind(field), Some(Kind::Time { .. })),
             };
             if !fits {
-                return Err(Error::Rejected(format!("it does not filter by `{field}` like this")));
+                return Err(Error::Rejected(format!(
+                    "it does not support this filter by `{field}`"
+                )));
             }
         }
         match kind(self.sort_by) {

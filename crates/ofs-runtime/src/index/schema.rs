@@ -38,7 +38,7 @@ pub enum Kind {
     Name,
     /// One of a set of values. Filters find exactly these.
     Keyword {
-        /// How many values are counted in an answer, the most frequent ones; none if it is no facet.
+        /// How many of the most frequent values are counted in a result; none if it is not a facet.
         facet: Option<usize>,
     },
     /// An RFC 3339 time. Filters find what lies between two.

@@ -1,9 +1,9 @@
-//! What an older build could not read: found and tried again by a build that can.
+//! What an older build could not read: found and retried by a build that can.
 //!
 //! Older processes go on parking such events while newer ones run, so one look at the start is not
 //! enough. What this build can read does not change, so every event needs one look only.
 
-use super::{Redrive, Retried, read_again};
+use super::{Retried, Retrier, read_again};
 use crate::backoff::Backoff;
 use crate::store::{Error, ParkedFilter, ParkedState};
 use std::time::Duration;
@@ -16,7 +16,7 @@ const EVERY: Duration = Duration::from_secs(15);
 
 const PAGE: usize = 200;
 
-/// How far one service's parked events have been looked at.
+/// How far one service's parked events have been examined.
 #[derive(Default)]
 struct Looked {
     /// The last number of the last look.
@@ -25,8 +25,8 @@ struct Looked {
     before: u64,
 }
 
-impl Redrive {
-    /// Tries again, until `stop`, what another build of `service` could not read and this one can.
+impl Retrier {
+    /// Retries, until `stop`, what another build of `service` could not read and this one can.
     pub async fn retry_readable(self, service: &'static str, stop: CancellationToken) {
         let mut looked = Looked::default();
         let mut backoff = Backoff::world();

@@ -33,13 +33,13 @@ pub struct TopicView {
     /// When the oldest of them was appended; null if there is none, or it is unknown.
     #[schema(required)]
     pub oldest: Option<Timestamp>,
-    /// Since when the log does not answer; absent while it does.
+    /// Since when the log has not answered; absent while it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub unreachable_since: Option<Timestamp>,
 }
 
-/// How much waits in the store.
+/// The backlog in the store.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Waiting {
@@ -52,7 +52,7 @@ pub struct Waiting {
     /// Seconds the oldest has waited, 0 if nothing waits; null while the store is unreachable.
     #[schema(required, example = 0.0)]
     pub age_seconds: Option<f64>,
-    /// Since when the store does not answer; absent while it does.
+    /// Since when the store has not answered; absent while it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub unreachable_since: Option<Timestamp>,
@@ -69,9 +69,9 @@ pub struct ServiceView {
     pub topics: Vec<TopicView>,
     /// Events it decided on that are not in the log yet.
     pub outbox: Waiting,
-    /// Records of its that the search index has not got yet.
+    /// Its records that the search index does not have yet.
     pub index: Waiting,
-    /// Records of its that the search index refuses; `GET /index/refused` lists them.
+    /// Its records that the search index refuses; `GET /index/refused` lists them.
     pub refused: Waiting,
     /// Events it could not handle, still open.
     pub parked: Waiting,
@@ -90,7 +90,7 @@ pub struct Stuck {
     /// How many; not all are counted where there are more than 10,000.
     #[schema(example = 1)]
     pub rows: u64,
-    /// Since when the first of them is overdue.
+    /// When the first of them became overdue.
     pub oldest: Timestamp,
     /// The first of them.
     #[schema(value_type = Uuid)]
@@ -99,13 +99,13 @@ pub struct Stuck {
     pub reasons: Vec<String>,
 }
 
-/// Everything that waits anywhere.
+/// The backlog of all services.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PipelineView {
-    /// When this was looked at.
+    /// When this was measured.
     pub at: Timestamp,
-    /// Every service of the house, running here or elsewhere.
+    /// Every service, running here or elsewhere.
     pub services: Vec<ServiceView>,
 }
 

@@ -36,7 +36,7 @@ pub struct Overdue {
     pub name: String,
     /// How many, at most [`OVERDUE_LOOK`] of all.
     pub rows: u64,
-    /// Since when the first of them is overdue.
+    /// When the first of them became overdue.
     pub oldest: Timestamp,
     /// The key of that one.
     pub key: Key,

@@ -5,12 +5,12 @@ use bytes::Bytes;
 use ofs_events::{EventId, Key, Timestamp};
 use std::time::Duration;
 
-/// An event that could not be handled, with everything needed to try again.
+/// An event that could not be handled, with everything needed to retry it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parking {
     /// Where it stands in the log; an owner parks a position once.
     pub at: Position,
-    /// The key whose later events on this topic wait behind it; none if no key can be told.
+    /// The key whose later events on this topic wait behind it; none if the key is unknown.
     pub key: Option<Key>,
     /// The event, where it could be read.
     pub event_id: Option<EventId>,
@@ -24,7 +24,7 @@ pub struct Parking {
     pub reason: String,
     /// Whether a newer build may know better (unknown type or version).
     pub unknown_type: bool,
-    /// When to try again, from now on the store's clock; none waits for a person.
+    /// When to retry, from now on the store's clock; none waits for an operator.
     pub retry_in: Option<Duration>,
 }
 
@@ -35,7 +35,7 @@ pub enum ParkedState {
     Parked,
     /// Handled by a retry.
     Resolved,
-    /// Given up by a person.
+    /// Discarded by an operator.
     Discarded,
 }
 
@@ -52,7 +52,7 @@ pub struct Parked {
     pub attempts: u32,
     /// When it was parked.
     pub parked_at: Timestamp,
-    /// When it is tried again; none waits for a person.
+    /// When it is retried; none waits for an operator.
     pub next_at: Option<Timestamp>,
     /// Parked, resolved or discarded.
     pub state: ParkedState,
@@ -97,7 +97,7 @@ pub enum Claim {
     Claimed(Box<Parked>),
     /// Another one has to go first.
     Behind(u64),
-    /// Somebody is trying it right now.
+    /// It is being retried right now.
     Busy,
     /// It is not open any more, or never was.
     Closed(Option<ParkedState>),

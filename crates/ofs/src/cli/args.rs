@@ -23,14 +23,14 @@ Examples:
   ofs run --demo                         everything in one process, with orders coming in
   ofs order create --email ada@example.com --product Phone --country GB --watch
   ofs order search --status PaymentFailed
-  ofs pipeline                           what waits where
-  ofs parked list --state parked         events that need somebody
+  ofs pipeline                           the backlog of each service
+  ofs parked list --state parked         events that could not be handled
 
 Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 conflict, 5 unreachable, 6 timeout,
 10 the watched order ended in failure."
 )]
 pub struct Cli {
-    /// Configuration file; else OFS_CONFIG, else ofs.toml in the current directory.
+    /// Configuration file [default: OFS_CONFIG, else ofs.toml in the current directory].
     #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
     pub config: Option<PathBuf>,
     /// Server that client commands talk to; else OFS_SERVER, else http://127.0.0.1:8080.
@@ -50,16 +50,16 @@ pub struct Cli {
 /// Every command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run services; all of them, unless told otherwise.
+    /// Run services; all of them by default.
     #[command(before_help = "\
 Examples:
   ofs run                                everything in one process, data in ./ofs-data
   ofs run --demo=5                       with five made-up orders a second
   ofs run --service payment-worker       one service; the others run elsewhere
-  ofs run --migrate                      after making the tables and topics it needs
+  ofs run --migrate                      after creating the tables and topics it needs
   ofs run --listen 127.0.0.1:9000 --data-dir /var/lib/ofs")]
     Run(RunArgs),
-    /// Make, read, search and watch orders.
+    /// Create, read, search and watch orders.
     #[command(before_help = "\
 Examples:
   ofs order create --email ada@example.com --product Phone --country GB
@@ -69,7 +69,7 @@ Examples:
         #[command(subcommand)]
         command: OrderCommand,
     },
-    /// Follow the events; see, move or forget the positions of consumer groups among them.
+    /// Follow events; show, move or forget the positions of consumer groups.
     #[command(before_help = "\
 Examples:
   ofs events tail --topic payments.events.v1
@@ -80,7 +80,7 @@ Examples:
         #[command(subcommand)]
         command: EventsCommand,
     },
-    /// Events that could not be handled: look at them, try them again, give them up.
+    /// Events that could not be handled: list, show, retry and discard them.
     #[command(before_help = "\
 Examples:
   ofs parked list --service payment-worker --state parked
@@ -90,7 +90,7 @@ Examples:
         #[command(subcommand)]
         command: ParkedCommand,
     },
-    /// What waits where: lag, owed, parked, for each service.
+    /// The backlog of each service: lag, owed, parked.
     #[command(before_help = "\
 Examples:
   ofs pipeline
@@ -108,7 +108,7 @@ Examples:
 
 The orders stay in the server: use one that is there to be tried.")]
     Bench(Box<BenchArgs>),
-    /// The search index: its state, building it anew, comparing it with the orders.
+    /// The search index: show its state, rebuild it, compare it with the orders.
     #[command(before_help = "\
 Examples:
   ofs index status
@@ -141,7 +141,7 @@ Examples:
         #[command(subcommand)]
         command: AuditCommand,
     },
-    /// Make or update the tables of the store and the topics of the log.
+    /// Create or update the tables of the store and the topics of the log.
     #[command(before_help = "\
 Examples:
   ofs migrate
@@ -174,7 +174,7 @@ Examples:
   ofs repair                             says what is missing where; changes nothing
   ofs repair --apply")]
     Repair(RepairArgs),
-    /// What is configured, and by whom.
+    /// The configuration, and where each value comes from.
     #[command(before_help = "\
 Examples:
   ofs config show                        every key, its value, and where it comes from
@@ -213,11 +213,11 @@ pub struct RunArgs {
     #[arg(long = "service", value_name = "NAME",
         value_parser = clap::builder::PossibleValuesParser::new(NAMES))]
     pub services: Vec<String>,
-    /// Make up orders, this many a second.
+    /// Place made-up orders, this many per second.
     #[arg(long, value_name = "ORDERS_PER_SECOND", num_args = 0..=1, require_equals = true,
         default_missing_value = "2", value_parser = rate)]
     pub demo: Option<f64>,
-    /// First make or update the tables of the store and the topics of the log.
+    /// First create or update the tables of the store and the topics of the log.
     #[arg(long)]
     pub migrate: bool,
     /// If requests need a key and there is none yet, make one that may do everything, and print it.
@@ -252,17 +252,17 @@ Examples:
   ofs events reset --group search-indexer-worker-v1 --to earliest
   ofs events reset --group payment-worker-v1 --to 2026-01-31T12:00:00Z --topic orders.events.v1
 
-What was handled already is recognized and not handled again.")]
+What was already handled is recognized and not handled again.")]
     Reset(ResetArgs),
-    /// The consumer groups that have a position, whose they are, and what they have still to read. On
-    /// the embedded engines, it needs a stopped server.
+    /// List the consumer groups that have a position, with the service each belongs to and what it has
+    /// still to read. On the embedded engines, this needs a stopped server.
     #[command(before_help = "\
 Examples:
   ofs events groups
   ofs events groups --json | jq '.groups[] | select(.service == null)'")]
     Groups,
-    /// Forget a consumer group that was given up or renamed. The SQLite log keeps all that a group has
-    /// still to read, for as long as it knows the group.
+    /// Forget a consumer group that is no longer used or was renamed. The SQLite log keeps everything a
+    /// group has still to read, for as long as it knows the group.
     #[command(before_help = "\
 Examples:
   ofs events groups
@@ -273,7 +273,7 @@ Examples:
 /// `ofs repair`.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct RepairArgs {
-    /// Do it; else only say what would be done.
+    /// Make the changes; without it, only say what would be done.
     #[arg(long)]
     pub apply: bool,
 }
@@ -287,7 +287,7 @@ pub struct ResetArgs {
     /// `earliest`, `latest`, or a time such as 2026-01-31T12:00:00Z.
     #[arg(long, value_name = "WHERE", value_parser = reset_to)]
     pub to: ResetTo,
-    /// Only this topic; may be given more than once. Else all that the group reads.
+    /// Only this topic; may be given more than once. By default all that the group reads.
     #[arg(long = "topic", value_name = "TOPIC", value_parser = topic)]
     pub topics: Vec<Topic>,
 }

@@ -34,7 +34,7 @@ impl Client {
     /// Talks to `server`, an `http://` or `https://` URL, and sends it `key`; nothing is connected yet.
     ///
     /// # Errors
-    /// [`Exit::Usage`] if it is no URL or the key is none, [`Exit::Failed`] if the system has no usable certificates.
+    /// [`Exit::Usage`] if the URL or the key is invalid, [`Exit::Failed`] if the system has no usable certificates.
     pub fn new(server: &str, key: Option<&str>) -> Result<Self, Failure> {
         let usage = |error| Failure::new(Exit::Usage, format!("server `{server}`: {error}"));
         let server = Url::parse(server).map_err(usage)?;
@@ -70,7 +70,7 @@ impl Client {
     /// `GET path`, whatever the status: that and the body, as JSON or else as text.
     ///
     /// # Errors
-    /// [`Failure`] if there is no answer.
+    /// [`Failure`] if there is no response.
     pub async fn answer(&self, path: &[&str]) -> Result<(u16, Value), Failure> {
         let request = self.request(Method::GET, path, &[])?.timeout(self.patience);
         let response = request.send().await.map_err(|error| self.failure(&error))?;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub(super) enum Door {
     /// A server, asked with the configured key.
     Server(Client),
-    /// The store itself: whoever can open it needs no key.
+    /// The store itself: a process that can open it needs no key.
     Store(Arc<dyn Access>),
 }
 

@@ -61,7 +61,7 @@ pub(super) async fn tail(format: Format, client: &Client, args: &TailArgs) -> an
     Ok(())
 }
 
-/// Not among the events: whoever counts or pipes those counts no partitions.
+/// Not among the events, so that a program that counts or pipes those sees no partitions.
 fn missing(places: &Value) {
     let places: Vec<String> = places.as_array().into_iter().flatten().map(output::plain).collect();
     let text = match places.as_slice() {

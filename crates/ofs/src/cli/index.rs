@@ -20,7 +20,7 @@ Examples:
   ofs index status
   ofs index status --json | jq .owed")]
     Status,
-    /// Build the index anew beside the old one, which answers until the new one is complete.
+    /// Rebuild the index beside the old one, which answers searches until the new one is complete.
     #[command(before_help = "\
 Examples:
   ofs index rebuild                      begin, and leave it to the server

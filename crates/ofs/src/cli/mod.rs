@@ -53,7 +53,7 @@ pub fn main() -> ExitCode {
             runtime.shutdown_background();
             done
         }
-        Err(error) => Err(anyhow::Error::from(error).context("start the runtime")),
+        Err(error) => Err(anyhow::Error::from(error).context("cannot start the runtime")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -70,7 +70,7 @@ fn report(format: Format, failure: &Failure) -> ExitCode {
             format!("error: {}", lines.join("\n"))
         }
     };
-    // Where stderr is closed there is nobody left to tell.
+    // If stderr is closed, the message cannot be shown.
     let _ = writeln!(std::io::stderr(), "{text}");
     ExitCode::from(failure.exit as u8)
 }

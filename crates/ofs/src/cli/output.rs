@@ -14,7 +14,7 @@ pub enum Format {
     Json,
 }
 
-/// Writes `text` to stdout; a reader that has gone away is no error.
+/// Writes `text` to stdout; a reader that has gone away is not an error.
 ///
 /// # Errors
 /// Whatever else the system says.
@@ -53,11 +53,11 @@ pub fn json_line(value: &Value) -> io::Result<()> {
 
 /// Writes a line to stderr: progress, hints, anything that is not the answer.
 pub fn note(text: &str) {
-    // Where stderr is closed there is nobody left to tell.
+    // If stderr is closed, the line cannot be shown.
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// A bar on a terminal's stderr, for work of this `length`; nothing where that is no terminal.
+/// A bar on a terminal's stderr, for work of this `length`; nothing if stderr is not a terminal.
 #[must_use]
 pub fn progress(length: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:40} {percent:>3} %  {msg}  {eta} left");
@@ -86,7 +86,7 @@ pub fn list(format: Format, value: &Value, heads: &[&str], rows: &[Vec<String>])
     }
 }
 
-/// The member of `value` at the JSON pointer `at` as plain text; a dash if there is none.
+/// The member of `value` at the JSON pointer `at` as plain text; a dash if it is absent.
 #[must_use]
 pub fn text(value: &Value, at: &str) -> String {
     value.pointer(at).map_or_else(|| "-".to_owned(), plain)

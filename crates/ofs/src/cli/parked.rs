@@ -29,7 +29,7 @@ Examples:
   ofs parked retry 17
   ofs parked retry --all --service payment-worker --reason gateway")]
     Retry(RetryArgs),
-    /// Give an event up; what waits behind it goes on.
+    /// Discard an event; events that wait behind it go on.
     #[command(before_help = "\
 Examples:
   ofs parked discard 17 --reason 'test order, never to be shipped'")]
@@ -43,7 +43,7 @@ pub enum State {
     Parked,
     /// Handled by a retry.
     Resolved,
-    /// Given up by a person.
+    /// Discarded by an operator.
     Discarded,
 }
 

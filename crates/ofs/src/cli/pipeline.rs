@@ -1,4 +1,4 @@
-//! `ofs pipeline`: what waits where, one line for each service and topic.
+//! `ofs pipeline`: the backlog, one line for each service and topic.
 
 use super::client::Client;
 use super::order::items;

@@ -30,7 +30,7 @@ pub(super) async fn watch(
         Err(_) => {
             let waited = humantime::format_duration(timeout);
             let detail = format!(
-                "order {id} is not final after {waited}; `ofs pipeline` shows what waits, \
+                "order {id} is not final after {waited}; `ofs pipeline` shows the backlog, \
                  `ofs parked list --order {id}` whether it is held up"
             );
             Err(Failure::new(Exit::Timeout, detail).into())

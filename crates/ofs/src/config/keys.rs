@@ -40,7 +40,7 @@ pub enum Kind {
 pub struct Key {
     /// Its name, kebab-case, with dots between tables.
     pub name: &'static str,
-    /// Its value where nobody sets one; none means "not set".
+    /// Its value if it is not set; none means "not set".
     pub default: Option<&'static str>,
     /// What it does, in one line.
     pub doc: &'static str,

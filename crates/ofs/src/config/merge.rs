@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
-/// The file that is read where nobody names another, if it is there.
+/// The file that is read by default, if it exists.
 const DEFAULT_FILE: &str = "ofs.toml";
 
 /// Where a value comes from.
@@ -42,9 +42,9 @@ impl fmt::Display for Source {
 pub struct Setting {
     /// The key.
     pub key: &'static Key,
-    /// Its value; none if nobody set one and there is no default.
+    /// Its value; none if it is not set and has no default.
     pub value: Option<String>,
-    /// Who said so.
+    /// Where it comes from.
     pub source: Source,
 }
 

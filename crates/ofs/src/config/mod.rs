@@ -12,11 +12,11 @@ pub use value::{AuthMode, Config, CrashAt, LogFormat, TlsMode};
 
 use std::path::PathBuf;
 
-/// Why there is no configuration.
+/// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be read.
-    #[error("read {path}: {reason}", path = path.display())]
+    #[error("cannot read {path}: {reason}", path = path.display())]
     File {
         /// Which file.
         path: PathBuf,
@@ -24,14 +24,14 @@ pub enum Error {
         reason: String,
     },
     /// The file is not TOML.
-    #[error("parse {path}: {reason}", path = path.display())]
+    #[error("cannot parse {path}: {reason}", path = path.display())]
     Syntax {
         /// Which file.
         path: PathBuf,
         /// What the parser says, with the line.
         reason: String,
     },
-    /// The file has keys that mean nothing.
+    /// The file has unknown keys.
     #[error("{}", unknown(.path, .keys))]
     Unknown {
         /// Which file.

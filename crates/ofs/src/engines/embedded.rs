@@ -57,7 +57,7 @@ pub(super) async fn damage(config: &Config) -> anyhow::Result<BTreeMap<&'static 
             continue;
         }
         let looked = tokio::task::spawn_blocking(move || sqlite::check(&path)).await?;
-        let wrong = looked.with_context(|| format!("look through {name}"))?;
+        let wrong = looked.with_context(|| format!("cannot check {name}"))?;
         if !wrong.is_empty() {
             damage.insert(name, wrong);
         }

@@ -43,12 +43,12 @@ struct Asked {
     /// Only this order's records.
     order: Option<OrderId>,
     /// `earliest` (the default), `latest`, or a position such as `orders.events.v1/0@17`, which
-    /// narrows the answer to its partition. With the time at which the record there was appended,
-    /// `orders.events.v1/0@17~2026-01-31T09:30:00.000000Z`, it is refused where another record
-    /// stands in its place: in a log that was restored or made again.
+    /// narrows the response to its partition. With the time at which the record there was appended,
+    /// `orders.events.v1/0@17~2026-01-31T09:30:00.000000Z`, it is refused if another record
+    /// is in its place: in a log that was restored or recreated.
     #[param(example = "earliest")]
     from: Option<String>,
-    /// Go on with new records instead of ending where the log ends now. Default: `true` for
+    /// Continue with new records instead of ending where the log ends now. Default: `true` for
     /// server-sent events, else `false`.
     follow: Option<bool>,
 }
@@ -60,7 +60,7 @@ pub(super) struct Line {
     /// Where it stands.
     #[schema(value_type = String, example = "orders.events.v1/0@17")]
     position: Position,
-    /// When the log took it.
+    /// When it was appended to the log.
     appended_at: Timestamp,
     /// Its key, an order id; null if it has none, or one that is not UTF-8 (then see `rawKey`).
     #[schema(required)]
@@ -72,15 +72,15 @@ pub(super) struct Line {
     /// Its headers.
     #[schema(value_type = std::collections::HashMap<String, String>)]
     headers: Map<String, Value>,
-    /// The event's envelope, with all its members; absent if the record is no event.
+    /// The event's envelope, with all its members; absent if the record is not an event.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Object)]
     pub(super) event: Option<Value>,
-    /// The record's value, if it is no event.
+    /// The record's value, if it is not an event.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     raw: Option<Raw>,
-    /// Why it is no event.
+    /// Why it is not an event.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(super) error: Option<String>,
@@ -114,7 +114,7 @@ impl From<Received> for Line {
     }
 }
 
-/// The partitions that cannot be read now, because no broker leads them; what they hold is missing.
+/// The partitions that cannot be read now, because no broker leads them; their records are missing.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Leaderless {
@@ -123,7 +123,7 @@ pub(super) struct Leaderless {
     leaderless: Vec<String>,
 }
 
-/// A line of the answer.
+/// A line of the response.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub(super) enum Told {
@@ -139,30 +139,30 @@ impl Told {
     }
 }
 
-/// Records of the log, oldest first; records that are no events are shown with the reason.
+/// Records of the log, oldest first; records that are not events are shown with the reason.
 ///
-/// Answers one JSON object per line, from `from` to where the log ends now, or server-sent events if
-/// asked with `Accept: text/event-stream`. An event's `id` is its position and time; where several
-/// partitions are read, those of the others follow, so that a reader who reconnects with
-/// `Last-Event-ID` misses nothing. What cannot be resumed is refused: with a problem, or, as
-/// server-sent events, with a single event `refused` whose data is the problem. An answer that
-/// breaks off ends with an aborted connection.
+/// Returns one JSON object per line, from `from` to where the log ends now, or server-sent events if
+/// requested with `Accept: text/event-stream`. An event's `id` is its position and time, followed by
+/// those of the other partitions if several are read, so that a reader that reconnects with
+/// `Last-Event-ID` misses nothing. A position that reading cannot resume from is refused: with a
+/// problem, or, in server-sent events, with a single event `refused` whose data is the problem. If
+/// reading fails halfway, the connection is aborted.
 ///
 /// While a partition has no leader, the others are read: a line, or an event `leaderless` without an
-/// `id`, names those that are missing, and again when they change. A reader who follows is given what
-/// they hold once they are led again.
+/// `id`, names those that are missing, and again when they change. A reader that follows receives
+/// their records once they have a leader again.
 ///
 /// `curl 'localhost:8080/events?topic=orders.events.v1'`,
 /// `curl -N -H 'Accept: text/event-stream' 'localhost:8080/events?from=latest'`
 #[utoipa::path(get, path = "/events", tag = "events", operation_id = "readEvents",
     security(("key" = ["events:read"])),
     params(Asked, ("Last-Event-ID" = Option<String>, Header,
-        description = "The `id` of the last server-sent event received; goes on behind it")),
+        description = "The `id` of the last server-sent event received; reading resumes after it")),
     responses((status = 200, description = "Records", content(
             (Told = "application/x-ndjson"), (String = "text/event-stream"))),
         (status = 400, description = "A parameter or Last-Event-ID is unknown or invalid, or the \
-            position is not kept any more"),
-        (status = 503, description = "The log cannot be reached, or too many follow it here already")))]
+            position is no longer kept"),
+        (status = 503, description = "The log cannot be reached, or too many clients follow it here already")))]
 async fn read(
     State(app): State<App>,
     Params(asked): Params<Asked>,

@@ -20,7 +20,7 @@ use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// A step under way for less than this needs no reason.
+/// A step that has taken less than this needs no reason.
 const PATIENCE: f64 = 2.0;
 /// Parked events of one order that are looked at.
 const PARKED: usize = 50;
@@ -35,7 +35,7 @@ pub(super) struct Obstacle {
     /// What it is, in a sentence.
     #[schema(example = "payment-worker could not handle OrderCreatedV1: the gateway is down")]
     pub(super) detail: String,
-    /// A command that shows more or helps; null if it goes away by itself.
+    /// A command that shows more or helps; null if it resolves itself.
     #[schema(required)]
     pub(super) command: Option<String>,
 }
@@ -62,7 +62,7 @@ pub(super) struct Explanation {
     /// The service that acts next; null once it is final.
     #[schema(required)]
     pub(super) next_service: Option<&'static str>,
-    /// What is in the way, nearest first; empty if nothing is to be seen.
+    /// What is in the way, nearest first; empty if nothing is known.
     pub(super) blocked_by: Vec<Obstacle>,
     /// The safe command to try first; null if there is nothing to do.
     #[schema(required)]
@@ -181,8 +181,8 @@ fn summary(
             (status, ..) => format!("Ended as {status}"),
         };
         return match blocked_by.len() {
-            0 => format!("{end}. Nothing more is to come."),
-            _ => format!("{end}; but not every service could handle its events."),
+            0 => format!("{end}. Nothing more is expected."),
+            _ => format!("{end}, but not every service could handle its events."),
         };
     };
     let waited = age(waited.unwrap_or_default());

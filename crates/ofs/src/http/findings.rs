@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 /// What waits less than this is on its way, in seconds.
 const PATIENCE: f64 = 2.0;
-/// What waits longer than this needs somebody.
+/// What waits longer than this needs attention.
 const LATE: f64 = 60.0;
 
 /// One thing that is not as it should be.
@@ -81,9 +81,9 @@ fn unreachable(view: &PipelineView) -> Vec<Finding> {
         found.push(Finding {
             part: "store",
             tone: Tone::Bad,
-            what: format!("The store does not answer since {}.", time(since)),
+            what: format!("The store has not answered since {}.", time(since)),
             cause: "New orders are refused with 503 meanwhile, and no accepted order is lost. \
-                    Everything goes on by itself when it is back."
+                    Everything resumes automatically when it is back."
                 .to_owned(),
             command: Some("ofs health".to_owned()),
         });
@@ -93,9 +93,9 @@ fn unreachable(view: &PipelineView) -> Vec<Finding> {
         found.push(Finding {
             part: "log",
             tone: Tone::Bad,
-            what: format!("The log does not answer since {}.", time(since)),
+            what: format!("The log has not answered since {}.", time(since)),
             cause: "Orders are still accepted and wait in the outbox; how far services are behind \
-                    is not known. Everything catches up by itself when it is back."
+                    is not known. Everything catches up automatically when it is back."
                 .to_owned(),
             command: Some("ofs health".to_owned()),
         });
@@ -115,7 +115,7 @@ fn behind(about: &About, service: &ServiceView) -> Vec<Finding> {
                 tone: Tone::Bad,
                 what: format!("No broker leads {topic}, partition {partitions}."),
                 cause: "Their broker is gone and no other has a copy. Bring it back; what waits \
-                        is sent and read by itself."
+                        is then sent and read automatically."
                     .to_owned(),
                 command: None,
             });
@@ -129,17 +129,20 @@ fn behind(about: &About, service: &ServiceView) -> Vec<Finding> {
         let reads_here = topic.assigned.as_ref().is_some_and(|assigned| !assigned.is_empty());
         let (cause, command) = if reads_here {
             (
-                "It reads them, but not as fast as they come: add processes, or look at its log lines.",
+                "It reads them, but not as fast as they arrive: add processes, or look at its log lines.",
                 None,
             )
         } else if runs_here {
             (
                 "It runs in this process and reads none of them: look at its log lines, or another \
-              process of it has them.",
+              process of the service reads them.",
                 Some("ofs health".to_owned()),
             )
         } else {
-            ("It does not run in this process, and maybe nowhere.", Some(start(about, name)))
+            (
+                "It does not run in this process, and may not be running anywhere.",
+                Some(start(about, name)),
+            )
         };
         found.push(Finding {
             part: name,
@@ -177,7 +180,7 @@ fn unsent(service: &ServiceView) -> Option<Finding> {
             "{events} of {name} are not in the log yet, the oldest for {}.",
             age(seconds)
         ),
-        cause: format!("The log takes nothing at present, or no process runs {name}."),
+        cause: format!("The log accepts nothing at present, or no process runs {name}."),
         command: Some("ofs health".to_owned()),
     })
 }
@@ -189,11 +192,11 @@ fn unindexed(service: &ServiceView) -> Option<Finding> {
         part: "index",
         tone: tone(seconds),
         what: format!(
-            "{orders} are not in the search index as they are, the oldest for {}.",
+            "{orders} changed and are not updated in the search index yet, the oldest for {}.",
             age(seconds)
         ),
         cause: format!(
-            "The index is being built anew or cannot be reached, or no process runs {}.",
+            "The index is being rebuilt or cannot be reached, or no process runs {}.",
             service.service
         ),
         command: Some("ofs index status".to_owned()),
@@ -220,7 +223,7 @@ fn parked(service: &ServiceView) -> Option<Finding> {
         part: name,
         tone: tone(seconds),
         what: format!("{name} could not handle {events}, the oldest parked for {}.", age(seconds)),
-        cause: "Some are tried again by themselves, others wait for somebody; later events of the \
+        cause: "Some are retried automatically, others wait for an operator; later events of the \
                 same orders wait behind them."
             .to_owned(),
         command: Some(format!("ofs parked list --service {name} --state parked")),

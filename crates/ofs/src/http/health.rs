@@ -21,10 +21,10 @@ pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(live)).routes(routes!(ready))
 }
 
-/// The process lives.
+/// The process is alive.
 #[derive(Serialize, utoipa::ToSchema)]
 struct Live {
-    /// Always true; a process that does not live does not answer.
+    /// Always true; a process that is not alive does not answer.
     live: bool,
 }
 
@@ -43,7 +43,7 @@ enum Answers {
 /// Whether requests should be sent here.
 #[derive(Serialize, utoipa::ToSchema)]
 struct Ready {
-    /// The store is migrated and answers, there is no trouble, and the process is not shutting down.
+    /// The store is migrated and answers, nothing needs an operator, and the process is not shutting down.
     ready: bool,
     /// The store has the tables this build needs; checked before the server starts.
     migrated: bool,
@@ -55,11 +55,11 @@ struct Ready {
     index: Answers,
     /// The process is shutting down.
     draining: bool,
-    /// What does not work until a person acts, and why; empty if all does.
+    /// What does not work until an operator acts, and why; empty if everything works.
     troubles: BTreeMap<String, String>,
 }
 
-/// Whether the process lives; asks no dependency.
+/// Whether the process is alive; checks no dependency.
 #[utoipa::path(get, path = "/health/live", tag = "operations", operation_id = "live",
     security(()),
     responses((status = 200, description = "It lives", body = Live)))]
@@ -72,7 +72,7 @@ async fn live() -> Json<Live> {
     security(()),
     responses((status = 200, description = "Ready", body = Ready),
         (status = 503, description = "Not ready: the store does not answer, something does not \
-            work until a person acts, or the process is shutting down", body = Ready)))]
+            work until an operator acts, or the process is shutting down", body = Ready)))]
 async fn ready(State(app): State<App>) -> (StatusCode, Json<Ready>) {
     let (store, log, index) = tokio::join!(
         answers(app.store.parked_event(0)),

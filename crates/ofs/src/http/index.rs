@@ -1,4 +1,4 @@
-//! The search index: what there is, making it anew, comparing it with the records.
+//! The search index: its state, rebuilding it, comparing it with the records.
 //!
 //! The work is done by `ofs_runtime::rebuild`.
 
@@ -52,7 +52,7 @@ impl From<RebuildState> for IndexView {
     }
 }
 
-/// A rebuild that goes on by itself.
+/// A rebuild in the background.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Building {
     /// The generation being built; searches read the old one until it is complete.
@@ -87,7 +87,7 @@ struct Comparison {
     missing: Vec<OrderId>,
     /// Orders that only the index has.
     extra: Vec<OrderId>,
-    /// Orders of which the index says something else.
+    /// Orders for which the index differs.
     different: Vec<Difference>,
 }
 
@@ -126,12 +126,12 @@ async fn show(State(app): State<App>) -> Result<Json<IndexView>, Problem> {
     app.rebuild.state().await.map(|state| Json(state.into())).map_err(problem)
 }
 
-/// Makes the index anew from the records, beside the old one; search goes on meanwhile.
+/// Rebuilds the index from the records, beside the old one; searches keep working meanwhile.
 ///
-/// Asked again while one is being built, it answers with that one.
+/// If a rebuild is already running, returns that one.
 #[utoipa::path(post, path = "/index/rebuild", tag = "index", operation_id = "rebuildIndex",
     security(("key" = ["operate"])),
-    responses((status = 202, description = "It is being built; GET /index shows how far it is",
+    responses((status = 202, description = "It is being built; GET /index shows its progress",
             body = Building),
         (status = 503, description = "The store cannot be reached")))]
 async fn build(

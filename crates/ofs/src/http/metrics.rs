@@ -13,7 +13,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 
 /// Metrics of this process in the Prometheus text format.
 ///
-/// Gauges of what waits are looked up for the scrape; those that cannot be known are `NaN`.
+/// Gauges of the backlog are looked up for the scrape; those that cannot be determined are `NaN`.
 #[utoipa::path(get, path = "/metrics", tag = "operations", operation_id = "metrics",
     security((), ("key" = ["operate"])),
     responses((status = 200, description = "All metrics", content_type = "text/plain",

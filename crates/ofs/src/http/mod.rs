@@ -59,7 +59,7 @@ use ofs_runtime::books::Books;
 use ofs_runtime::desk::Desk;
 use ofs_runtime::index::Index;
 use ofs_runtime::log::Log;
-use ofs_runtime::parked::Redrive;
+use ofs_runtime::parked::Retrier;
 use ofs_runtime::pipeline::Pipeline;
 use ofs_runtime::rebuild::Rebuild;
 use ofs_runtime::store::Store;
@@ -81,11 +81,11 @@ pub struct App {
     pub index: Arc<dyn Index>,
     /// What waits where.
     pub pipeline: Pipeline,
-    /// Tries parked events of the services in this process.
-    pub redrive: Redrive,
-    /// Makes the index anew.
+    /// Retries parked events of the services in this process.
+    pub retrier: Retrier,
+    /// Rebuilds the index.
     pub rebuild: Rebuild,
-    /// What keeps the process from its work until a person acts.
+    /// What keeps the process from its work until an operator acts.
     pub troubles: Troubles,
     /// Every key there is.
     pub keyring: Keyring,
@@ -109,7 +109,7 @@ pub struct App {
     pub about: Arc<About>,
     /// What was seen in the last hour.
     pub history: History,
-    /// The comparison of the index with the records, as a person asked for it.
+    /// The comparison of the index with the records, requested on the console.
     pub verify: Verify,
 }
 

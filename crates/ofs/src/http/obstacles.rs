@@ -31,7 +31,7 @@ pub(super) fn parked(parked: &[store::Parked], first: Option<&str>) -> Vec<Obsta
 }
 
 fn obstacle(parked: &store::Parked) -> Obstacle {
-    let event = parked.event.event_type.as_deref().unwrap_or("a record that is no event");
+    let event = parked.event.event_type.as_deref().unwrap_or("a record that is not an event");
     let (owner, id, reason) = (&parked.owner, parked.id, &parked.event.reason);
     let tried = counted(u64::from(parked.attempts), "retry", "retries");
     if let Some(head) = parked.behind {
@@ -41,8 +41,8 @@ fn obstacle(parked: &store::Parked) -> Obstacle {
     match parked.next_at {
         Some(at) => Obstacle {
             detail: format!(
-                "{owner} could not handle {event} (parked as {id}): {reason}. It is tried again \
-                 by itself at {}, after {tried} so far.",
+                "{owner} could not handle {event} (parked as {id}): {reason}. It is retried \
+                 automatically at {}, after {tried} so far.",
                 time(at)
             ),
             command: Some(format!("ofs parked show {id}")),
@@ -50,7 +50,7 @@ fn obstacle(parked: &store::Parked) -> Obstacle {
         None => Obstacle {
             detail: format!(
                 "{owner} could not handle {event} (parked as {id}): {reason}. It waits for \
-                 somebody, after {tried} so far."
+                 an operator, after {tried} so far."
             ),
             command: Some(format!("ofs parked retry {id}")),
         },
@@ -80,8 +80,8 @@ pub(super) async fn on_the_way(app: &App, next: &Next<'_>) -> Vec<Obstacle> {
     let lags = match lags {
         Ok(Ok(lags)) => lags,
         Ok(Err(_)) | Err(_) => {
-            let detail = "The log cannot be reached; orders are still accepted, and what they \
-                          are owed is sent when it is back."
+            let detail = "The log cannot be reached; orders are still accepted, and their \
+                          events are sent when it is back."
                 .to_owned();
             return vec![Obstacle { detail, command: Some("ofs health".to_owned()) }];
         }
@@ -89,7 +89,7 @@ pub(super) async fn on_the_way(app: &App, next: &Next<'_>) -> Vec<Obstacle> {
     unread(app, next, &lags).into_iter().collect()
 }
 
-/// The event may still be in the outbox, where nobody has read it and its publisher owes some.
+/// The event may still be in the outbox, if no service has read it and its publisher owes some.
 fn unsent(view: &PipelineView, next: &Next<'_>, topic: Topic) -> Option<Obstacle> {
     if next.cause.position.is_some() {
         return None;
@@ -102,7 +102,7 @@ fn unsent(view: &PipelineView, next: &Next<'_>, topic: Topic) -> Option<Obstacle
     let since = service.topics.iter().chain(view.services.iter().flat_map(|one| &one.topics));
     let down = since.filter_map(|topic| topic.unreachable_since).min();
     let why = match down {
-        Some(since) => format!(" The log does not answer since {}.", time(since)),
+        Some(since) => format!(" The log has not answered since {}.", time(since)),
         None => String::new(),
     };
     let event = &next.cause.event_type;
@@ -128,7 +128,7 @@ fn unread(app: &App, next: &Next<'_>, lags: &[Lag]) -> Option<Obstacle> {
     }
     let read = |at: Position| lag.position.is_some_and(|position| position > at.offset);
     if next.cause.position.is_some_and(read) {
-        let detail = format!("{service} has read {event} and is not done with it.");
+        let detail = format!("{service} has read {event} and is still handling it.");
         return Some(Obstacle { detail, command: None });
     }
     let waiting = counted(lag.events.max(1), "event", "events");

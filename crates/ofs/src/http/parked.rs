@@ -1,4 +1,4 @@
-//! Parked events: list, look at, try again, give up. The routes; wire types are in `parked_view`.
+//! Parked events: list, show, retry, discard. The routes; wire types are in `parked_view`.
 //!
 //! Trying is done by `ofs_runtime::parked`, in tasks that a disconnecting client cannot cancel.
 
@@ -37,7 +37,8 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 
 /// Parked events of all services, oldest first; those that are closed stay visible for 30 days.
 ///
-/// For one page 10,000 are looked at: a page may be short, with filters also empty, and have a next one.
+/// At most 10,000 are examined for one page: a page may be short or, with filters, empty, and still have
+/// a next one.
 #[utoipa::path(get, path = "/parked", tag = "parked", operation_id = "listParked",
     security(("key" = ["operate"])),
     params(Listing),
@@ -87,12 +88,12 @@ pub(super) async fn event(app: &App, id: u64) -> Result<store::Parked, Problem> 
     app.store.parked_event(id).await?.ok_or_else(|| unknown(id))
 }
 
-/// Tries one parked event now, due or not, and says what came of it.
+/// Retries one parked event now, due or not, and returns the outcome.
 #[utoipa::path(post, path = "/parked/{id}/retry", tag = "parked", operation_id = "retryParked",
     security(("key" = ["operate"])),
     params(("id" = u64, Path, description = "Its number", example = 1,
         maximum = 9223372036854775807i64)),
-    responses((status = 200, description = "It was tried: resolved, or failed again", body = Tried),
+    responses((status = 200, description = "It was retried: resolved, or failed again", body = Tried),
         (status = 400, description = "The path holds no number"),
         (status = 404, description = "No such parked event"),
         (status = 409, description = "Another one has to go first (the problem names it), it is \
@@ -108,8 +109,8 @@ async fn retry(
 /// Tries the parked event `id` now, whatever becomes of the request.
 pub(super) async fn retry_one(app: &App, caller: &Caller, id: u64) -> Result<Tried, Problem> {
     app.audit.note(&Entry::by(caller, "parked.retry").with(id)).await?;
-    let redrive = app.redrive.clone();
-    let retried = detached(async move { redrive.retry(id).await }).await??;
+    let retrier = app.retrier.clone();
+    let retried = detached(async move { retrier.retry(id).await }).await??;
     match retried {
         Retried::Resolved => Ok(Tried::resolved(id)),
         Retried::Failed { reason } => Ok(Tried::failed(id, reason)),
@@ -126,17 +127,17 @@ pub(super) async fn retry_one(app: &App, caller: &Caller, id: u64) -> Result<Tri
     }
 }
 
-/// Gives up one parked event; what waits behind it goes on.
+/// Discards one parked event; events that wait behind it go on.
 #[utoipa::path(post, path = "/parked/{id}/discard", tag = "parked", operation_id = "discardParked",
     security(("key" = ["operate"])),
     params(("id" = u64, Path, description = "Its number", example = 1,
         maximum = 9223372036854775807i64)),
     request_body(content = Discard, description = "Why", content_type = "application/json"),
-    responses((status = 200, description = "It is given up", body = Done),
+    responses((status = 200, description = "It is discarded", body = Done),
         (status = 400, description = "The reason is missing, blank or longer than 1000 characters, \
             or the path holds no number"),
         (status = 404, description = "No such parked event"),
-        (status = 409, description = "It is closed, or being tried right now"),
+        (status = 409, description = "It is closed, or being retried right now"),
         (status = 413, description = "The body is larger than 64 KiB"),
         (status = 415, description = "The body is not declared as JSON")))]
 async fn discard(
@@ -157,8 +158,8 @@ pub(super) async fn discard_one(
 ) -> Result<Done, Problem> {
     let reason = checked(reason)?;
     app.audit.note(&Entry::by(caller, "parked.discard").with(id).because(&reason)).await?;
-    let redrive = app.redrive.clone();
-    match detached(async move { redrive.discard(id, reason).await }).await?? {
+    let retrier = app.retrier.clone();
+    match detached(async move { retrier.discard(id, reason).await }).await?? {
         Discarded::Done => Ok(Done::discarded(id)),
         Discarded::Busy => Err(busy(id)),
         Discarded::Closed(state) => Err(closed(id, state)),
@@ -176,9 +177,9 @@ fn checked(reason: &str) -> Result<String, Problem> {
     Ok(reason)
 }
 
-/// Tries every parked event that is first in its queue; those behind follow by themselves.
+/// Retries every parked event that is first in its queue; those behind it follow automatically.
 ///
-/// Only services of this process are tried. Stops after 20 seconds; `more` says that it did.
+/// Only events of services in this process are retried. Stops after 20 seconds; `more` says that it did.
 #[utoipa::path(post, path = "/parked/retry", tag = "parked", operation_id = "retryAllParked",
     security(("key" = ["operate"])),
     params(Chosen),
@@ -241,11 +242,11 @@ pub(super) async fn discard_chosen(
     }
     let entry = Entry::by(caller, "parked.discard").with(subject(&filter)).because(&reason);
     app.audit.note(&entry).await?;
-    let redrive = app.redrive.clone();
+    let retrier = app.retrier.clone();
     let work = async move {
         let mut done = 0;
         for id in ids {
-            let discarded = redrive.discard(id, reason.clone()).await?;
+            let discarded = retrier.discard(id, reason.clone()).await?;
             done += u64::from(discarded == Discarded::Done);
         }
         Ok::<u64, store::Error>(done)
@@ -263,7 +264,7 @@ async fn retry_heads(app: App, mut filter: ParkedFilter) -> Result<Bulk, store::
                 bulk.more = true;
                 return Ok(bulk);
             }
-            bulk.count(&app.redrive.retry(parked.id).await?);
+            bulk.count(&app.retrier.retry(parked.id).await?);
         }
         if page.next.is_none() {
             return Ok(bulk);

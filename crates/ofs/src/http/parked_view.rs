@@ -20,7 +20,7 @@ pub(super) enum ParkedState {
     Parked,
     /// Handled by a retry.
     Resolved,
-    /// Given up by a person.
+    /// Discarded by an operator.
     Discarded,
 }
 
@@ -58,7 +58,7 @@ pub(super) struct ParkedView {
     state: ParkedState,
     /// The topic it was read from.
     topic: Topic,
-    /// Where it stands in the log.
+    /// Its position in the log.
     #[schema(value_type = String, example = "orders.events.v1/0@17")]
     position: Position,
     /// The order it belongs to; null if its key names none.
@@ -75,11 +75,11 @@ pub(super) struct ParkedView {
     reason: String,
     /// A newer build may know its type or version.
     unknown_type: bool,
-    /// How often it was tried since it was parked.
+    /// How often it was retried since it was parked.
     attempts: u32,
     /// When it was parked.
     parked_at: Timestamp,
-    /// When it is tried again by itself; null if it waits for a person.
+    /// When it is retried automatically; null if it waits for an operator.
     #[schema(required)]
     next_at: Option<Timestamp>,
     /// The number of the event of the same order that has to go first; null if it is the first.
@@ -202,7 +202,7 @@ impl Listing {
     }
 }
 
-/// Which parked events to try again.
+/// Which parked events to retry.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -231,7 +231,7 @@ fn owner(service: ServiceName) -> String {
     service.name().to_owned()
 }
 
-/// What an attempt came to.
+/// How a retry ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Attempt {
@@ -241,7 +241,7 @@ enum Attempt {
     Failed,
 }
 
-/// What a retry came to.
+/// The outcome of a retry.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct Tried {
     /// The event's number.
@@ -270,11 +270,11 @@ impl Tried {
     }
 }
 
-/// Why a parked event is given up.
+/// Why a parked event is discarded.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Discard {
-    /// In words, for those who come after; not blank, at most 1000 characters.
+    /// An explanation for later readers; not blank, at most 1000 characters.
     #[schema(
         pattern = "^[\\t-\\r ]*[^\\s\\u0000]([^\\u0000]{0,998}[^\\s\\u0000])?[\\t-\\r ]*$",
         example = "test order, never to be shipped"
@@ -282,7 +282,7 @@ pub(super) struct Discard {
     pub(super) reason: String,
 }
 
-/// A parked event that is given up.
+/// A parked event that was discarded.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct Done {
     /// The event's number.
@@ -298,18 +298,18 @@ impl Done {
     }
 }
 
-/// What a bulk retry came to.
+/// The outcome of a bulk retry.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub(super) struct Bulk {
     /// Handled.
     pub(super) resolved: u64,
     /// Failed again.
     pub(super) failed: u64,
-    /// Being tried by somebody else, or behind another one by now.
+    /// Being retried by another process or caller, or behind another one by now.
     pub(super) busy: u64,
-    /// Belong to services that run in another process; ask there.
+    /// Belong to services that run in another process; retry them there.
     pub(super) elsewhere: u64,
-    /// Whether it stopped before the end; ask again.
+    /// Whether it stopped before the end; repeat the request.
     pub(super) more: bool,
 }
 
@@ -320,7 +320,7 @@ impl Bulk {
             Retried::Failed { .. } => self.failed += 1,
             Retried::Busy | Retried::Behind(_) => self.busy += 1,
             Retried::Elsewhere { .. } => self.elsewhere += 1,
-            // Closed or dropped by somebody else in the meantime: nothing is left to count.
+            // Closed or dropped by another process in the meantime: nothing is left to count.
             Retried::Closed(_) | Retried::Unknown => {}
         }
     }

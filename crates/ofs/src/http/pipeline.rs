@@ -12,12 +12,12 @@ pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(show))
 }
 
-/// What waits where, for every service, wherever it runs.
+/// The backlog of every service, wherever it runs.
 ///
 /// A part that cannot be reached is `null` and says `unreachableSince`; it is never shown as 0.
 #[utoipa::path(get, path = "/pipeline", tag = "operations", operation_id = "pipeline",
     security(("key" = ["operate"])),
-    responses((status = 200, description = "What waits where", body = PipelineView)))]
+    responses((status = 200, description = "The backlog", body = PipelineView)))]
 async fn show(State(app): State<App>) -> Json<PipelineView> {
     let mut view = PipelineView::clone(&*app.pipeline.sample().await);
     for service in &mut view.services {

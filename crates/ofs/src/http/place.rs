@@ -130,7 +130,7 @@ pub(super) enum NoStart {
     /// The log failed.
     #[error(transparent)]
     Log(#[from] Error),
-    /// There is no such place any more, or never was.
+    /// The position no longer exists, or never did.
     #[error("{0}")]
     Place(String),
 }

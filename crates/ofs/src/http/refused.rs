@@ -116,7 +116,7 @@ async fn list(
 
 /// Has every refused document pushed again, by the process that feeds the index.
 ///
-/// A changed order is pushed again by itself.
+/// A changed order is pushed again automatically.
 #[utoipa::path(post, path = "/index/refused/retry", tag = "index", operation_id = "retryRefused",
     security(("key" = ["operate"])),
     responses((status = 202, description = "They are being pushed; GET /index/refused lists those \

@@ -168,7 +168,7 @@ impl Tail {
         Ok(tail)
     }
 
-    /// Reads all but this partition, until somebody leads it.
+    /// Reads all but this partition, until a broker leads it.
     fn leave_out(&mut self, place: Place, start: &Start) {
         let (topic, partition) = place;
         self.leaderless.insert(place);

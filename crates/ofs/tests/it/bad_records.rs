@@ -1,4 +1,4 @@
-//! Records in the log that nobody can use: each is parked with its bytes and a reason, and delays
+//! Records in the log that cannot be used: each is parked with its bytes and a reason, and delays
 //! nothing but its own order.
 
 use crate::scrape::Watch;
@@ -131,7 +131,7 @@ async fn every_kind_of_bad_record_is_parked_with_its_bytes_and_a_reason_and_dela
 ) {
     drop(system.start());
     let kinds = each_kind();
-    // An event with a member that nobody knows is a good one, however deep that is.
+    // An event with an unknown member is valid, however deep the member is.
     let deep = format!("{}{}", "[".repeat(50_000), "]".repeat(50_000));
     let good = text(50).replace("{\"eventId\"", &format!("{{\"trace\":{deep},\"eventId\""));
     let mut records: Vec<Message> = kinds.iter().map(|bad| bad.record.clone()).collect();

@@ -33,7 +33,7 @@ async fn read(answer: reqwest::Response) -> Page {
     }
 }
 
-/// Loads the page at `url` anew until it says `text`.
+/// Reloads the page at `url` until it says `text`.
 pub async fn until_page(url: &str, text: &str) -> Page {
     let began = Instant::now();
     loop {

@@ -167,9 +167,9 @@ async fn orders_are_told_of_found_and_followed_without_loading_a_page() {
     browser.run("window.stays = true").await;
     browser.until_says("Awaiting payment").await;
     until_status(&server.url, &id, "FulfillmentScheduled").await;
-    browser.until_says("Nothing more is to come").await;
+    browser.until_says("Nothing more is expected").await;
     browser.until_says("FulfillmentScheduledV1").await;
-    assert_eq!(browser.run("return window.stays").await, true, "the page was loaded anew");
+    assert_eq!(browser.run("return window.stays").await, true, "the page was reloaded");
     browser.press("gp").await;
     browser.until_at("/ui/pipeline").await;
     browser.press("go").await;
@@ -179,7 +179,7 @@ async fn orders_are_told_of_found_and_followed_without_loading_a_page() {
     browser.press("nobody").await;
     browser.until_says("No order matches").await;
     assert_eq!(browser.run("return location.search").await, "?q=nobody");
-    assert_eq!(browser.run("return window.stays").await, true, "the page was loaded anew");
+    assert_eq!(browser.run("return window.stays").await, true, "the page was reloaded");
     browser.visit(&format!("{}/ui/orders", server.url)).await;
     browser.press("j").await;
     browser.press("\u{e007}").await;

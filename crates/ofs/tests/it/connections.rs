@@ -1,4 +1,4 @@
-//! Clients that send half a request, or never read: they hold nobody up, and not the end either.
+//! Clients that send half a request, or never read: they delay neither other clients nor shutdown.
 
 use crate::server::{Server, order, place, until_status};
 use crate::system::System;

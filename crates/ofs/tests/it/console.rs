@@ -220,7 +220,7 @@ async fn a_parked_event_is_found_understood_and_given_up(system: System) {
     let id = page["parked"][0]["id"].to_string();
     let event = list.click(&id).await;
     let text = event.text();
-    assert!(text.contains("Where reading stopped {\"eventId\": < oops>}"), "{text}");
+    assert!(text.contains("Where parsing stopped {\"eventId\": < oops>}"), "{text}");
     assert!(text.contains(order_id), "{text}");
     let again = event.press("Retry", &[]).await;
     assert!(again.text().contains("1 failed again"), "{}", again.text());
@@ -232,9 +232,9 @@ async fn a_parked_event_is_found_understood_and_given_up(system: System) {
     assert!(list.text().contains("Nothing is parked here"), "{}", list.text());
     let closed = list.click("Discarded").await;
     assert!(closed.text().contains(order_id), "{}", closed.text());
-    // What the indexer has parked of it is given up by its filter, counted by the person.
+    // What the indexer has parked of it is discarded by its filter, counted by the operator.
     let list = format!("{parked}?service=search-indexer-worker");
-    let list = until_page(&list, "Waits for somebody").await;
+    let list = until_page(&list, "Waits for an operator").await;
     let wrong = list.press("Discard all that match", &[("why", "by hand"), ("count", "7")]).await;
     assert_eq!(wrong.status, 409, "{}", wrong.text());
     let done = list.press("Discard all that match", &[("why", "by hand"), ("count", "1")]).await;
@@ -247,7 +247,7 @@ async fn a_parked_event_is_retried_until_it_is_gone() {
     let server = system.start_with(&[], &[("OFS_PAYMENT_GATEWAY_TIMEOUT", "50ms")]);
     let id = place(&server.url, &order(Some("sim:timeout:2"))).await.expect("201");
     let list = until_page(&format!("{}/ui/parked", server.url), &id).await;
-    assert!(list.text().contains("Tried again by itself"), "{}", list.text());
+    assert!(list.text().contains("Retried automatically"), "{}", list.text());
     let mut page: Page = list.press("Retry all that match", &[]).await;
     let order = format!("{}/orders/{id}", server.url);
     while get(&order).await.1["status"] != "FulfillmentScheduled" {
@@ -285,13 +285,13 @@ async fn the_log_and_the_index_can_be_looked_at(system: System) {
     assert!(failed.text().contains("Card declined (demo)"), "{}", failed.text());
     assert!(!failed.text().contains("customerEmail"), "{}", failed.text());
     let order = failed.press("Show", &[("order", "0198c0de-0000-7000-8000-000000000001")]).await;
-    assert!(order.text().contains("No event here"), "{}", order.text());
+    assert!(order.text().contains("No events here"), "{}", order.text());
     let wrong = failed.press("Show", &[("from", "somewhere")]).await;
     assert_eq!(wrong.status, 400, "{}", wrong.text());
     let index = visit(&format!("{}/ui/index", server.url)).await;
     index.press("Compare now", &[]).await;
     until_page(&format!("{}/ui/index", server.url), "All 1 orders agree").await;
-    let built = index.press("Build anew", &[]).await;
+    let built = index.press("Rebuild", &[]).await;
     assert_eq!(built.url.path(), "/ui/index");
     let settings = visit(&format!("{}/ui/settings", server.url)).await;
     let text = settings.text();

@@ -46,13 +46,13 @@ fn a_file_of_another_program_is_refused_and_left_as_it_is() {
         }
         let diary = "dear diary, ".repeat(1000);
         std::fs::write(&path, &diary).expect("written");
-        assert_says(&refused(&system, &[]), &[file, "some other program's file"]);
+        assert_says(&refused(&system, &[]), &[file, "another program's file"]);
         assert_eq!(std::fs::read_to_string(&path).expect("read"), diary);
         std::fs::remove_file(&path).expect("removed");
         let theirs = rusqlite::Connection::open(&path).expect("theirs");
         theirs.execute_batch("CREATE TABLE diary (entry TEXT)").expect("made");
         drop(theirs);
-        assert_says(&refused(&system, &[]), &[file, "some other program's file"]);
+        assert_says(&refused(&system, &[]), &[file, "another program's file"]);
     }
 }
 
@@ -93,7 +93,7 @@ fn a_directory_that_cannot_be_written_to_is_refused_by_name() {
     let file = system.data().join("file");
     std::fs::write(&file, "").expect("written");
     let below = file.join("data");
-    // On Linux nobody, not even root, can make a directory there.
+    // On Linux no user, not even root, can make a directory there.
     let unwritable = ["/proc/ofs-data", below.to_str().expect("text")];
     for path in unwritable
         .into_iter()

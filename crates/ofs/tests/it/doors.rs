@@ -346,7 +346,7 @@ async fn keys_of_a_running_server_are_made_through_it_and_never_behind_it() {
     let system = System::new();
     let admin = key(&system, &["admin"]);
     let server = system.start_with(&[], &[REQUIRED]);
-    // Nobody says where the server is, and it is not where servers are by default.
+    // The server's address is not given, and it is not the default one.
     let args = ["keys", "create", "--name", "x", "--scope", "pii"];
     let mut nowhere = system.command();
     nowhere.args(args).env_remove("OFS_SERVER");

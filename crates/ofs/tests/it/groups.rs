@@ -1,4 +1,4 @@
-//! Consumer groups that nobody is a member of any more: seen, and forgotten when somebody says so.
+//! Consumer groups without members: listed, and forgotten on request.
 
 use crate::server::{place_all, until_status};
 use crate::system::{System, json};

@@ -26,7 +26,7 @@ const EVENTS: u128 = 150;
 /// The same of records that no service can read, which costs less time.
 const UNREADABLE: u128 = 1_500;
 
-/// The first event of order `number`, made large by what nobody has limited.
+/// The first event of order `number`, made large by what has no limit.
 fn large(number: u128) -> Message {
     let mut event = created(number);
     if let Payload::Orders(OrderEvent::OrderCreatedV1(order)) = &mut event.payload {
@@ -107,7 +107,7 @@ async fn a_worker_whose_decisions_are_slow_holds_a_bounded_number_of_bytes() {
     assert!(most <= (BATCHES + 1) * BATCH_BYTES + LARGE, "{most} bytes in hand");
 }
 
-/// The memory of process `id` that is no file's, in KiB.
+/// The memory of process `id` that does not belong to a file, in KiB.
 pub fn memory(id: u32) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("a process");
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("a line");

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 
 const CANARY: &str = "canary.bird@cage.example";
 
-/// Records that nobody can use and that hold the canary in every place there is.
+/// Records that cannot be used and that hold the canary in every possible place.
 fn bad_records() -> Vec<Message> {
     let good = String::from_utf8(created(1).encode()).expect("JSON");
     let good = good.replace("user@example.com", CANARY);

@@ -222,7 +222,11 @@ async fn record(rig: &Rig, service: usize, order: Key) -> Option<Record> {
 
 async fn assert_all_is_well(rig: &Rig, placed: &[&str], orders: &[Key]) {
     let history = history(rig).await;
-    assert_eq!(history.len(), orders.len(), "orders that nobody placed, or none for two clients");
+    assert_eq!(
+        history.len(),
+        orders.len(),
+        "orders that no client placed, or none for two clients"
+    );
     for (scenario, order) in placed.iter().zip(orders) {
         let (statuses, kinds): ([Option<&str>; 4], &[&str]) = match *scenario {
             "declined" => (

@@ -1,4 +1,4 @@
-//! PostgreSQL and Kafka that are of different moments, because one was restored or made anew: it is named
+//! PostgreSQL and Kafka from different points in time, because one was restored or recreated: it is named
 //! at the start, nothing is ready until it is repaired, and then nothing is missing.
 
 use crate::repair::{
@@ -69,7 +69,7 @@ async fn a_postgres_that_was_restored_from_an_older_dump_is_missed_at_the_start(
     let mut server = system.start();
     until_the_index_agrees(&server).await;
     assert_eq!(server.stop(), Some(0));
-    assert_eq!(system.charges().len(), 40, "nobody is charged again");
+    assert_eq!(system.charges().len(), 40, "no customer is charged again");
 }
 
 #[tokio::test]
@@ -94,5 +94,5 @@ async fn topics_that_were_made_anew_are_missed_at_the_start() {
     let found = repair(&system, &[]);
     assert_eq!(found["republished"].as_array().map(Vec::len), Some(10), "{found}");
     until_missed_and_repaired(&system, "the log has lost", &placed).await;
-    assert_eq!(system.charges().len(), 30, "nobody is charged again");
+    assert_eq!(system.charges().len(), 30, "no customer is charged again");
 }

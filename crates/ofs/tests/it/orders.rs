@@ -54,7 +54,7 @@ async fn services_started_one_after_the_other_each_move_an_order_one_step(system
     let (_, timeline) = get(&format!("{}/orders/{id}/timeline", server.url)).await;
     let [created] = members(&timeline, "events") else { panic!("{timeline}") };
     assert_eq!(created["eventType"], "OrderCreatedV1");
-    assert_eq!(created["position"], Value::Null, "nobody has read it");
+    assert_eq!(created["position"], Value::Null, "it has not been read yet");
     assert_eq!(server.stop(), Some(0));
     for (service, topic) in [("payment-worker", "payments"), ("fulfillment-worker", "fulfillment")]
     {

@@ -136,7 +136,7 @@ async fn the_first_order_works_as_printed_with_curl_and_with_ofs() {
     }
 }
 
-/// `ofs run …` as somebody starts it who has configured nothing.
+/// `ofs run …` as started by a user who has configured nothing.
 fn demo(system: &System, rate: &str) -> Server {
     let mut command = system.plain_command();
     command.args(["run", rate, "--listen", "127.0.0.1:0"]);

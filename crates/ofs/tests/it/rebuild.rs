@@ -1,4 +1,4 @@
-//! The index made anew without a gap, and compared with the records.
+//! The index rebuilt without a gap, and compared with the records.
 
 use crate::crashes::wait_for_end;
 use crate::server::{Server, get, http, order, place_all, post, search_all, until};
@@ -149,8 +149,9 @@ async fn an_index_that_another_build_made_in_another_way_is_made_anew_by_itself(
     assert!(layout.exists(), "it says how it is made");
     std::fs::write(layout, "1").expect("written");
     let server = system.start();
-    let anew = |_: u16, now: &Value| now["active"].is_string() && now["active"] != before["active"];
-    until(&format!("{}/index", server.url), "the new one", anew).await;
+    let rebuilt =
+        |_: u16, now: &Value| now["active"].is_string() && now["active"] != before["active"];
+    until(&format!("{}/index", server.url), "the new one", rebuilt).await;
     assert_eq!(found(&server).await, all);
 }
 

@@ -78,7 +78,7 @@ async fn an_order_that_only_the_log_knows_is_stored_again(system: System) {
     assert_eq!(order["createdAt"], created.occurred_at.to_string());
     until_status(&server.url, &known, SCHEDULED).await;
     assert_eq!(server.stop(), Some(0));
-    assert_eq!(system.charges().len(), 2, "nobody is charged again");
+    assert_eq!(system.charges().len(), 2, "no customer is charged again");
 }
 
 on_every_set! { an_order_that_only_the_log_knows_is_stored_again }
@@ -118,7 +118,7 @@ async fn events_that_a_lost_log_held_are_published_again() {
     let search = format!("{}/orders/search?status={SCHEDULED}", server.url);
     until(&search, "three documents", |_, body| body["total"] == 3).await;
     assert_eq!(server.stop(), Some(0));
-    assert_eq!(system.charges().len(), 4, "nobody is charged again");
+    assert_eq!(system.charges().len(), 4, "no customer is charged again");
     let found = repair(&system, &[]);
     assert_eq!(found["republished"], serde_json::json!([]), "{found}");
 }
@@ -160,7 +160,7 @@ async fn a_store_older_than_its_log_catches_up() {
     until(&search, "all documents", |_, body| body["total"] == 10).await;
     until_the_index_agrees(&server).await;
     assert_eq!(server.stop(), Some(0));
-    assert_eq!(system.charges().len(), 10, "nobody is charged again");
+    assert_eq!(system.charges().len(), 10, "no customer is charged again");
 }
 
 #[tokio::test]

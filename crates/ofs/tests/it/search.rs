@@ -41,7 +41,7 @@ async fn orders(url: &str) -> Vec<Value> {
 }
 
 fn text<'a>(order: &'a Value, member: &str) -> &'a str {
-    order[member].as_str().expect("a text")
+    order[member].as_str().expect("a string")
 }
 
 fn ids<'a>(orders: impl IntoIterator<Item = &'a Value>) -> Vec<&'a str> {

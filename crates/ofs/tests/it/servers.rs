@@ -64,7 +64,7 @@ impl Urls {
         said(&Command::new("pg_dump").arg(&self.store).output().expect("pg_dump"))
     }
 
-    /// Makes the database anew, as it was when `dump` was taken.
+    /// Recreates the database as it was when `dump` was taken.
     pub fn restore(&self, dump: &str) {
         let (server, name) = self.store.rsplit_once('/').expect("a database in the URL");
         let elsewhere = Urls { store: format!("{server}/postgres"), ..self.clone() };

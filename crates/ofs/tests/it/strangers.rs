@@ -36,7 +36,7 @@ fn succeeds(command: &mut Command) {
     assert!(output.status.success(), "{}", said.join("\n"));
 }
 
-/// A server with events that nobody can read, set as `variables` say.
+/// A server with events that cannot be decoded, set as `variables` say.
 async fn server(system: &System, variables: &[(&str, &str)]) -> Server {
     drop(system.start());
     let unreadable = || record(Topic::Orders, Some(b"no id"), b"{garbage");

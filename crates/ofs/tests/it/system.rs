@@ -104,7 +104,7 @@ impl System {
         command
     }
 
-    /// `ofs` in an empty directory, as somebody finds it who has configured nothing.
+    /// `ofs` in an empty directory, as found by a user who has configured nothing.
     pub fn plain_command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ofs"));
         command.current_dir(self.dir());

@@ -115,7 +115,7 @@ async fn clients_that_are_not_ours_read_and_write_what_the_contract_says() {
     assert_curl_finds(&servers, &server.url, &paid).await;
 }
 
-/// A record by another producer: members in another order, a time with an offset, members that nobody
+/// A record by another producer: members in another order, a time with an offset, members that no build
 /// knows, no headers. It lands where our records of the same key land, and is handled.
 async fn a_foreign_record_is_taken(servers: &Servers, url: &str, ours: &[String; 4]) {
     let [partition, _, key, _] = ours;

@@ -35,7 +35,7 @@ pub(super) struct Client {
     origin: String,
 }
 
-/// Why there is no usable answer.
+/// Why a request has no usable response.
 #[derive(Debug)]
 pub(super) struct Failure {
     /// None if there was no answer at all; "408 request timeout" if there was none in time.
@@ -260,7 +260,7 @@ impl Failure {
         self.is(MISSING)
     }
 
-    /// What was searched has not the fields that are sorted by: it is an index of somebody else.
+    /// What was searched does not have the fields to sort by: it is another program's index.
     pub(super) fn is_foreign_mapping(&self) -> bool {
         self.is("query_shard_exception") && self.text.contains("No mapping found for")
     }

@@ -41,7 +41,7 @@ struct There {
     /// The schema of the generations that this program can use.
     schema: Schema,
     generations: Vec<Generation>,
-    /// The indices that searches read. One that has the alias for a name is somebody else's.
+    /// The indices that searches read. One that has the alias as its name is another program's.
     searched: Vec<String>,
 }
 
@@ -137,7 +137,7 @@ pub(super) async fn begin(
     match client.send::<IgnoredAny>(Method::PUT, &generation.index, Some(&request)).await {
         Ok(_) => Ok(()),
         Err(failure) if failure.is("resource_already_exists_exception") => {
-            // Another process was faster, or it belongs to somebody else.
+            // Another process was faster, or it belongs to another program.
             let there = There::load(client, names, schema).await?;
             let found = there.find(target).is_some_and(|found| found.about.instance == instance);
             found.then_some(()).ok_or_else(|| {

@@ -19,11 +19,11 @@ const SEARCH: &str = "search";
 /// thousand with a refresh for each put. A single one waits 60, 110, 210 or 6 ms; but one refresh
 /// for each put makes hundreds of tiny segments a second just when the server is busy.
 const REFRESH: &str = "100ms";
-/// Letters of a text from which on it is not indexed as a whole (it is still shown): a longer one
-/// may exceed the longest term there can be, and the document would be refused.
+/// A string of more letters than this is not indexed as a whole (it is still shown): it may exceed
+/// the longest possible term, and the document would be refused.
 pub(super) const LONGEST: usize = 8_191;
 
-/// The schema of generations that say nothing of theirs: there was but this one.
+/// The schema of generations that do not name theirs: this was the only one.
 const UNSAID: Uuid = uuid!("f97c5143-8887-534e-bb49-30edeff2bef3");
 
 /// What a generation says of itself, in its mapping's `_meta.ofs`.

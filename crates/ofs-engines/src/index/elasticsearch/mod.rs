@@ -29,29 +29,31 @@ use serde_json::Value;
 use uuid::Uuid;
 use way::Way;
 
-/// Why an index cannot be opened. No text holds a password or key.
+/// Why an index cannot be opened. No message holds a password or key.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// It is no URL, or none with a host.
-    #[error("read the URL of the index: {0}")]
+    /// It is not a URL, or it has no host.
+    #[error("cannot use the URL of the index: {0}")]
     Url(String),
     /// Another scheme than `http` or `https`.
-    #[error("use `{0}:` for the index: write http://host:9200 or https://host:9200")]
+    #[error(
+        "the URL of the index has the scheme `{0}:`; write http://host:9200 or https://host:9200"
+    )]
     Scheme(String),
     /// A parameter this engine does not have.
-    #[error("use the parameter `{0}` for the index: there are `prefix` and `api-key`")]
+    #[error("the URL of the index has an unknown parameter `{0}`; it takes `prefix` and `api-key`")]
     Parameter(String),
     /// A prefix that no index can have.
     #[error(
-        "use the prefix `{0}` for the index: write at most 100 lower-case letters, digits, `-`, `_` \
-         or `.`, beginning with a letter or digit"
+        "the URL of the index has the invalid prefix `{0}`; write at most 100 lower-case letters, digits, \
+         `-`, `_` or `.`, beginning with a letter or digit"
     )]
     Prefix(String),
     /// A key that fits into no header, or one beside a user.
-    #[error("use the API key for the index: {0}")]
+    #[error("cannot use the API key in the URL of the index: {0}")]
     ApiKey(&'static str),
     /// The HTTP client, most likely for want of the system's certificates.
-    #[error("set up HTTP for the index: {0}")]
+    #[error("cannot set up HTTP for the index: {0}")]
     Http(String),
     /// The server does not answer, or cannot serve us now.
     #[error("reach Elasticsearch at {at}: {reason}")]

@@ -50,7 +50,7 @@ impl Names {
     pub(super) fn generation(&self, target: &Target) -> Result<Generation, Error> {
         let name = &target.0;
         if !is_name(name) || name == self.index {
-            return Err(Error::Unavailable(format!("`{name}` is no name of a target")));
+            return Err(Error::Unavailable(format!("`{name}` is not a valid name for a target")));
         }
         Ok(Generation { index: format!("{}{name}", self.prefix), writing: self.writing(name) })
     }

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 /// How long a person waits for a search.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// After this the server gives up by itself, so that searches nobody waits for do not pile up.
+/// After this the server gives up, so that searches without a waiting client do not pile up.
 const SERVER_PATIENCE: &str = "4s";
 /// How long a page of a scan may take.
 const SCAN: Duration = Duration::from_secs(30);
@@ -127,7 +127,7 @@ fn request(schema: &Schema, query: &Query) -> Value {
         "query": {"bool": {"filter": filters(schema, query)}},
         "sort": [
             {sort: {"order": direction, "missing": 0}},
-            // Somebody else's document has no id of ours, and must not break the pages.
+            // Another program's document has no id of ours, and must not break the pages.
             {"search.id": {"order": direction, "missing": Uuid::nil()}},
         ],
         "size": size,
@@ -219,7 +219,7 @@ impl Facet {
 }
 
 impl Hit {
-    /// The id that it is sorted by, which is the last value of the sort. Somebody else's document may
+    /// The id that it is sorted by, which is the last value of the sort. Another program's document may
     /// have none.
     fn sorted_id(&self) -> Option<Key> {
         self.sort.last()?.as_str()?.parse().ok()
@@ -233,7 +233,7 @@ impl Hit {
 }
 
 /// Documents behind `after`, by ascending id. All puts that were answered are seen, because they wait
-/// for that; so are documents that somebody else wrote, if they have the id of a record.
+/// for that; so are documents that another program wrote, if they have the id of a record.
 pub(super) async fn scan(
     client: &Client,
     writing: &str,
@@ -285,7 +285,11 @@ async fn strays(client: &Client, writing: &str, telling: bool) -> Result<Vec<Doc
     let found: Vec<Document> = hits.into_iter().filter_map(Hit::document).collect();
     if telling && found.len() < all {
         let documents = all - found.len();
-        tracing::warn!(documents, index = writing, "somebody put documents with ids of no record");
+        tracing::warn!(
+            documents,
+            index = writing,
+            "another program put documents whose ids belong to no record"
+        );
     }
     Ok(found)
 }

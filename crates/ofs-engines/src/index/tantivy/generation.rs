@@ -24,7 +24,7 @@ use uuid::Uuid;
 const INSTANCE: &str = "instance";
 /// Tells how its documents are indexed, and by which schema; the first generations did not have it.
 const LAID_OUT: &str = "layout";
-/// tantivy's list of segments; without it there is no index.
+/// tantivy's list of segments; without it the index does not exist.
 const META: &str = "meta.json";
 /// Blocks of stored documents kept unpacked for a searcher.
 const CACHED_BLOCKS: usize = 32;
@@ -33,13 +33,13 @@ const CACHED_BLOCKS: usize = 32;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     /// A file operation.
-    #[error("{doing} {path}: {source}")]
+    #[error("cannot {doing} {path}: {source}")]
     File { doing: &'static str, path: PathBuf, source: io::Error },
     /// The file that names its store.
-    #[error("read {0}: it holds no id of a store")]
+    #[error("cannot use {0}: it does not hold the id of a store")]
     Instance(PathBuf),
     /// It was made by another version of this program, or of a schema.
-    #[error("open {0}: its documents are indexed in another way")]
+    #[error("cannot open {0}: its documents were indexed in another way")]
     Layout(PathBuf),
     /// Anything inside tantivy.
     #[error(transparent)]

@@ -75,7 +75,7 @@ struct Active {
 
 impl TantivyIndex {
     /// Opens the index of `schema` in `dir`, making the directory if needed. Generations that cannot be
-    /// read, or are of another schema, are left out, so that they are built anew. Blocks on the disk.
+    /// read, or are of another schema, are left out, so that they are rebuilt. Blocks on the disk.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if `dir` cannot be made or listed.
@@ -345,7 +345,11 @@ fn check_name(name: &str) -> Result<(), Error> {
         && name.len() <= 100
         && !name.starts_with('.')
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-    if fits { Ok(()) } else { Err(Error::Unavailable(format!("`{name}` is no name of a target"))) }
+    if fits {
+        Ok(())
+    } else {
+        Err(Error::Unavailable(format!("`{name}` is not a valid name for a target")))
+    }
 }
 
 /// Replaces the file `path` by one with `content`: the old or the new one, whenever the power fails.

@@ -127,7 +127,7 @@ impl Writer {
             self.abandon();
         }
         for (puts, answer) in waiting {
-            // Nobody waits any more if the put was cancelled.
+            // The receiver is gone if the put was cancelled.
             let _ = answer.send(answers(puts, outcome.as_ref().err()));
         }
     }
@@ -209,8 +209,8 @@ impl Open {
             .memory_budget_per_thread(memory)
             .build();
         let mut writer = index.writer_with_options(options)?;
-        // The last commit may be one whose outcome was never known: it is there to be read, but
-        // nobody has seen it reach the disk. Commit it again before its versions are trusted.
+        // The last commit may be one whose outcome was never known: it can be read, but
+        // may not have reached the disk. Commit it again before its versions are trusted.
         commit(&mut writer, index)?;
         reader.reload()?;
         let committed = Committed::new(reader, fields)?;

@@ -55,7 +55,7 @@ impl Groups {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a member; it owns what nobody before it reads.
+    /// Adds a member; it owns what no earlier member reads.
     pub fn join(&self, group: &str, topics: &[Topic]) -> u64 {
         let mut state = self.lock();
         state.next_member += 1;
@@ -83,7 +83,7 @@ impl Groups {
         reading.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Whether somebody reads `topic` for the group.
+    /// Whether a member reads `topic` for the group.
     pub fn is_read(&self, group: &str, topic: Topic) -> bool {
         self.lock().groups.get(group).is_some_and(|group| group.owner(topic).is_some())
     }

@@ -143,7 +143,7 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // So that the task that writes acks sees that there is no log any more.
+        // So that the task that writes acks sees that the log is gone.
         self.shared.acked.notify_one();
     }
 }

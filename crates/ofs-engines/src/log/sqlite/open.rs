@@ -27,7 +27,7 @@ pub enum OpenError {
     #[error(transparent)]
     File(#[from] sqlite::OpenError),
     /// The file cannot be read or written.
-    #[error("open {path}: {failure}")]
+    #[error("cannot open {path}: {failure}")]
     Failed {
         /// The file.
         path: PathBuf,
@@ -36,8 +36,8 @@ pub enum OpenError {
     },
     /// The log was made for another store.
     #[error(
-        "open {path}: this log belongs to store {found}, not to store {asked}; store and log are \
-         one data directory: restore both from the same backup"
+        "cannot open {path}: this log belongs to store {found}, not to store {asked}; store and log \
+         belong together: restore both from the same backup"
     )]
     OtherInstance {
         /// The file.

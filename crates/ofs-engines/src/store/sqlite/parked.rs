@@ -25,7 +25,7 @@ const PARKED: &str = r#"SELECT id, owner, topic, partition, "offset", key, event
      AND h.topic = p.topic AND h.state = 'parked') AS head
     FROM parked_events p"#;
 
-/// Heads that are due and held by nobody; parameters: owner, the steady time, how many, the topics this build knows.
+/// Heads that are due and not held; parameters: owner, the steady time, how many, the topics this build knows.
 const DUE: &str = "SELECT id FROM parked_events p
     WHERE owner = ?1 AND state = 'parked' AND next_at <= ?2
     AND (held_until IS NULL OR held_until <= ?2)
@@ -170,7 +170,7 @@ fn wanted(filter: &ParkedFilter, row: &Row<'_>) -> rusqlite::Result<bool> {
         && filter.reason.as_ref().is_none_or(holds))
 }
 
-/// A parked event, and whether somebody holds it.
+/// A parked event, and whether a process holds it.
 struct Found {
     event: Parked,
     is_held: bool,

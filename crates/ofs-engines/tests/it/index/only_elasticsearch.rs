@@ -101,7 +101,7 @@ async fn the_data_view_for_kibana_fits_the_index() {
     assert_eq!(view["title"], "orders-v1");
     for json in ["fieldAttrs", "fieldFormatMap", "fields", "sourceFilters", "typeMeta"] {
         let text = view[json].as_str().unwrap();
-        assert!(serde_json::from_str::<Value>(text).is_ok(), "{json} is JSON in a text");
+        assert!(serde_json::from_str::<Value>(text).is_ok(), "{json} is JSON in a string");
     }
     let time = view["timeFieldName"].as_str().unwrap().to_owned();
     on_engine(async |engine: &Elasticsearch| {
@@ -166,7 +166,7 @@ async fn an_index_in_the_place_of_the_alias_is_named_and_then_replaced() {
         assert!(text.contains(&told) && text.contains("action.auto_create_index"), "{text}");
         assert!(
             engine.is_there(&engine.alias()).await,
-            "what somebody wrote is not ours to delete"
+            "what another program wrote is not ours to delete"
         );
         engine.delete(&engine.alias()).await;
         index.finish(&one).await.unwrap();
@@ -189,7 +189,7 @@ async fn an_alias_that_was_given_to_another_index_is_taken_back() {
         let status = index.status().await.unwrap();
         assert_eq!((status.active, status.targets), (Some(target("two")), vec![target("two")]));
         assert_eq!(index.search(&everything()).await.unwrap().total, 0);
-        assert!(engine.is_there(&other).await, "it is somebody else's");
+        assert!(engine.is_there(&other).await, "it is another program's");
     })
     .await;
 }
@@ -219,7 +219,7 @@ async fn a_put_never_makes_an_index() {
         let puts = index.put(&target("never"), &[order(1)]).await;
         assert!(matches!(puts, Err(Error::Missing(_))), "{puts:?}");
         assert!(!engine.is_there(&engine.concrete("never")).await);
-        // Somebody deletes the index while it is written.
+        // Another program deletes the index while it is written.
         let deleted = Arc::new(AtomicBool::new(false));
         let writers: Vec<_> = (0..4_u128)
             .map(|writer| {

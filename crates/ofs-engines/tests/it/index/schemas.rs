@@ -47,7 +47,7 @@ pub async fn a_generation_of_another_schema_is_built_anew(engine: &impl Engine) 
     let counted = |value: &str, count| FacetCount { value: value.to_owned(), count };
     assert!(found.facets.keys().eq(&["shop", "status"]), "{:?}", found.facets);
     assert_eq!(found.facets["shop"], [counted("B", 2), counted("C", 2)], "the two largest");
-    assert_eq!(typed(&*index, "phone").await, [], "the product is no field of it");
+    assert_eq!(typed(&*index, "phone").await, [], "the product is not one of its fields");
     assert_eq!(typed(&*index, "user2@").await, [id(2)]);
     drop(index);
 
@@ -104,6 +104,6 @@ pub async fn ids_are_found_wherever_the_schema_has_them(engine: &impl Engine) {
     }
     let refused = with(order(5), "correlationId", 7);
     let puts = index.put(&target("one"), &[refused]).await.unwrap();
-    assert_eq!(puts, [Put::Refused("`correlationId` is not a text".to_owned())]);
+    assert_eq!(puts, [Put::Refused("`correlationId` is not a string".to_owned())]);
     assert_eq!(SCHEMA.field("correlation").map(|field| field.member), Some("correlationId"));
 }

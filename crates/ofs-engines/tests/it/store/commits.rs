@@ -171,7 +171,7 @@ pub async fn of_many_writers_of_one_version_one_wins(engine: &impl Engine) {
 
 pub async fn many_commits_at_once_are_all_written(engine: &impl Engine) {
     let store = engine.open().await;
-    // Two rounds in opposite orders: rows are locked in key order, so nobody waits for ever.
+    // Two rounds in opposite orders: rows are locked in key order, so there is no deadlock.
     let keys: Vec<Key> = (0..256).map(order).collect();
     let chunks = keys.chunks(4);
     let first = chunks

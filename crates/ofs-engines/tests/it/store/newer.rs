@@ -40,7 +40,7 @@ pub async fn what_a_newer_build_has_written_is_left_out_row_by_row(engine: &impl
     assert_eq!(due.iter().map(|parked| parked.id).collect::<Vec<_>>(), ids[1..]);
     let loaded = load(&store, &[order(3), order(4)]).await;
     assert_eq!(loaded.queues.len(), 1, "what is of another topic blocks nothing here");
-    // Nobody has tried it: when the newer build comes back to it, it is due.
+    // It was not retried: when the newer build comes back to it, it is due.
     drop(store);
     engine.execute("UPDATE parked_events SET topic = 'orders.events.v1'").await;
     let due = engine.open().await.due(OWNER, LONG, 10).await.unwrap();

@@ -1,8 +1,8 @@
 //! `ofs repair`: makes store and log agree again after one of them has lost something.
 //!
 //! An order that only the log knows is stored again; an event that the log has lost is owed again, if
-//! its order is not finished. Then all services read the log from its beginning, and the index is built
-//! anew.
+//! its order is not finished. Then all services read the log from its beginning, and the index is
+//! rebuilt.
 
 use crate::engines::Engines;
 use crate::told::told;
@@ -136,10 +136,10 @@ impl Examination<'_> {
                 .log
                 .read(topic, bounds.partition, at, PAGE)
                 .await
-                .context("read the log")?;
+                .context("cannot read the log")?;
             let Some(last) = records.last() else { return Ok(()) };
             at = last.at.offset + 1;
-            // What cannot be read is parked by whoever reads it.
+            // What cannot be read is parked by the service that reads it.
             let events: Vec<Event> = records.iter().filter_map(decode).collect();
             self.in_log.extend(events.iter().map(|event| event.id));
             if topic == Topic::Orders {
@@ -166,7 +166,7 @@ impl Examination<'_> {
                     records.push(record);
                 }
                 None => {
-                    let reason = "neither the store nor an OrderCreatedV1 in the log tells of it, \
+                    let reason = "neither the store nor an OrderCreatedV1 in the log knows it, \
                                   only later events";
                     self.repair.unrepairable.insert(id, reason.to_owned());
                 }
@@ -209,7 +209,7 @@ impl Examination<'_> {
             let told = told(order, payment, shipment);
             if told.is_empty() && !self.begun.contains(&id) {
                 let reason =
-                    "it is not finished, and its record does not say which event told of it";
+                    "it is not finished, and its record does not say which event announced it";
                 self.repair.unrepairable.insert(id, reason.to_owned());
             }
             for (owner, record, event) in told {

@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 const MAX_COOKIE: usize = 3_500;
 const TOO_LONG: &str = "the token is too long for a browser's cookie; sign in with a key";
 
-/// What each page needs of whoever asks. A page that is not here is not served.
+/// What each page requires of the caller. A page that is not here is not served.
 pub(in crate::http) fn rules(rules: Rules) -> Rules {
     let needs = Needs::Scope;
     let posts = [
@@ -46,7 +46,7 @@ pub(in crate::http) fn rules(rules: Rules) -> Rules {
 /// Pages that show addresses of customers, wherever on them.
 const PERSONAL: [&str; 3] = ["/ui/orders", "/ui/parked", "/ui/events"];
 
-/// Refuses pages with addresses to those who may not see them.
+/// Refuses pages with addresses to callers who may not see them.
 pub(super) fn check(request: &Request) -> Result<(), Problem> {
     let path = request.uri().path();
     let is_personal = PERSONAL.iter().any(|page| path.starts_with(page));
@@ -128,7 +128,7 @@ pub(super) async fn sign_out(State(app): State<App>, sent: HeaderMap) -> Respons
     ([(header::SET_COOKIE, forget)], Redirect::to("sign-in")).into_response()
 }
 
-/// Where somebody wanted to go; never to another site.
+/// The page that was requested; never on another site.
 fn home(next: Option<&str>) -> Redirect {
     let own = |next: &&str| {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~%/?&=@+".contains(&byte);

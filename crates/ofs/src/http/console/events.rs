@@ -106,7 +106,7 @@ fn shown(app: &App, record: Received, now: Timestamp) -> Record {
     Record {
         position: at.to_string(),
         at: Clock(appended_at, now),
-        event_type: member("eventType").unwrap_or_else(|| "no event".to_owned()),
+        event_type: member("eventType").unwrap_or_else(|| "not an event".to_owned()),
         order: order.map(|order| order.to_string()),
         correlation: member("correlationId"),
         cause: member("causationId"),

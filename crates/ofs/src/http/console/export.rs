@@ -58,7 +58,7 @@ fn file(
 
 /// Why an export ends before its end; the connection breaks, so that no half file looks whole.
 #[derive(Debug, thiserror::Error)]
-#[error("export orders: {0}")]
+#[error("cannot export orders: {0}")]
 struct Broken(String);
 
 /// Every page of orders; the first is read before there is an answer, so that it can be refused.

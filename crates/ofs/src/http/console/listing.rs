@@ -14,7 +14,7 @@ use search_indexer_worker::query::SearchParams;
 use search_indexer_worker::search::Search;
 use serde_json::Value;
 
-/// After this long under way, an order needs attention.
+/// An order that has been open for this long needs attention.
 const LATE_SECONDS: i64 = 300;
 
 /// A built-in view.

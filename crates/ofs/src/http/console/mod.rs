@@ -96,7 +96,7 @@ async fn nowhere(request: Request) -> Problem {
 async fn asset(Path(name): Path<String>) -> Result<Response, Problem> {
     let asset = assets::find(&name);
     let asset =
-        asset.ok_or_else(|| Problem::not_found("there is no such file; load the page anew"))?;
+        asset.ok_or_else(|| Problem::not_found("there is no such file; reload the page"))?;
     let headers = [(header::CONTENT_TYPE, asset.media), (header::CACHE_CONTROL, FOR_EVER)];
     Ok((headers, asset.text).into_response())
 }

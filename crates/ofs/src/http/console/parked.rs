@@ -150,15 +150,15 @@ fn filters(pairs: &Pairs) -> Vec<(String, String)> {
 }
 
 fn event_type(parked: &Parked) -> String {
-    parked.event.event_type.clone().unwrap_or_else(|| "no event".to_owned())
+    parked.event.event_type.clone().unwrap_or_else(|| "not an event".to_owned())
 }
 
 fn row(parked: &Parked, now: Timestamp) -> Row {
     let state = match parked.state {
         ParkedState::Parked if parked.next_at.is_some() => {
-            Badge { tone: Tone::Waiting, word: "Tried again by itself" }
+            Badge { tone: Tone::Waiting, word: "Retried automatically" }
         }
-        ParkedState::Parked => Badge { tone: Tone::Bad, word: "Waits for somebody" },
+        ParkedState::Parked => Badge { tone: Tone::Bad, word: "Waits for an operator" },
         ParkedState::Resolved => Badge { tone: Tone::Good, word: "Resolved" },
         ParkedState::Discarded => Badge { tone: Tone::Plain, word: "Discarded" },
     };

@@ -162,7 +162,7 @@ fn reader(service: &'static str, runs: bool, topic: &TopicView) -> Reader {
     }
 }
 
-/// The number of findings that need somebody, as last seen.
+/// The number of findings that need attention, as last seen.
 pub(super) fn last_seen(app: &App) -> (Option<Count>, usize) {
     let Some(view) = app.history.latest() else { return (None, 0) };
     let rows = |waiting: &Waiting| waiting.rows.unwrap_or_default();

@@ -15,7 +15,7 @@ use ofs_runtime::books::Books;
 use ofs_runtime::context::Context;
 use ofs_runtime::log::{Bounds, Lag, Layout, Log, Message, Position, Received, Reset};
 use ofs_runtime::log::{Error, Subscription};
-use ofs_runtime::parked::Redrive;
+use ofs_runtime::parked::Retrier;
 use ofs_runtime::pipeline::{Pipeline, Station};
 use ofs_runtime::rebuild::Rebuild;
 use ofs_runtime::service::{Delivery, Fault, Handler, Reaction};
@@ -118,12 +118,12 @@ pub(super) async fn house_with(change: impl FnOnce(Arc<dyn Log>) -> Arc<dyn Log>
     let index = Arc::new(index.expect("index"));
     let station = |service| Station { service, topics: &[Topic::Orders], indexed: false };
     let stations = vec![station(SERVICE), station(ELSEWHERE)];
-    let mut redrive = Redrive::default();
-    redrive.add(Books::new(SERVICE, Arc::clone(&store)), Arc::new(Ignores));
+    let mut retrier = Retrier::default();
+    retrier.add(Books::new(SERVICE, Arc::clone(&store)), Arc::new(Ignores));
     let indexer = Books::new("search-indexer-worker", Arc::clone(&store));
     let app = App {
         pipeline: Pipeline::new(Arc::clone(&store), Arc::clone(&log), stations),
-        redrive,
+        retrier,
         rebuild: Rebuild::new(indexer, index.clone()),
         troubles: Troubles::default(),
         keyring: Keyring::new(Arc::clone(&access)),

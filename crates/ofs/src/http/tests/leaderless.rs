@@ -1,4 +1,4 @@
-//! Reading the log while nobody leads one of its partitions: the SQLite log, of which the payments can
+//! Reading the log while one of its partitions has no leader: the SQLite log, of which the payments can
 //! be taken away, because it never loses any by itself.
 
 use super::house::{House, house_with, order};
@@ -79,7 +79,7 @@ impl Log for Led {
     }
 }
 
-/// A house with `payments`, and whether somebody leads them, as it is at first.
+/// A house with `payments`, and whether they have a leader, as at first.
 async fn led_house(payments: u128) -> (House, Arc<AtomicBool>) {
     let is_led = Arc::new(AtomicBool::new(true));
     let own = Arc::clone(&is_led);

@@ -173,7 +173,7 @@ impl Store for Fated<dyn Store> {
         self.meets(self.engine.due(owner, hold, max)).await
     }
 
-    /// A claim that keeps nobody away: nothing may be wrong without it.
+    /// A claim that excludes no other process: nothing may be wrong without it.
     async fn claim(&self, id: u64, _: Duration) -> Result<Claim, store::Error> {
         self.meets(self.engine.claim(id, Duration::ZERO)).await
     }

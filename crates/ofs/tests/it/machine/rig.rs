@@ -19,7 +19,7 @@ use ofs_runtime::courier::{Courier, DeadlineLane, IndexLane, OutboxLane};
 use ofs_runtime::desk::Desk;
 use ofs_runtime::index::Index;
 use ofs_runtime::log::{Log, Received};
-use ofs_runtime::parked::Redrive;
+use ofs_runtime::parked::Retrier;
 use ofs_runtime::pipeline::Pipeline;
 use ofs_runtime::rebuild::Rebuild;
 use ofs_runtime::service::Service;
@@ -55,7 +55,7 @@ pub struct Rig {
     _dir: TempDir,
 }
 
-/// Where a service's group is on a topic, and how often somebody began to read there.
+/// Where a service's group is on a topic, and how often a reader began there.
 #[derive(Clone, Copy, Default)]
 struct Group {
     at: u64,
@@ -151,7 +151,7 @@ impl Rig {
         true
     }
 
-    /// Nothing where somebody else has begun to read meanwhile.
+    /// Nothing if another reader has begun meanwhile.
     fn acknowledge(&mut self, acks: Acks) {
         for (service, topic, reader, end) in acks {
             let group = self.groups.entry((service, topic)).or_default();
@@ -270,16 +270,16 @@ impl Rig {
     /// All parked events are tried again.
     pub async fn retry(&mut self, trouble: Option<Trouble>) {
         let process = self.fated(trouble);
-        let mut redrive = Redrive::default();
+        let mut retrier = Retrier::default();
         for (nth, service) in self.services.iter().enumerate() {
-            redrive.add(self.books(nth, &process.store), Arc::clone(&service.handler));
+            retrier.add(self.books(nth, &process.store), Arc::clone(&service.handler));
         }
         let open = ParkedFilter { state: Some(ParkedState::Parked), ..ParkedFilter::default() };
         let parked = self.store.parked(&open, 1000).await.expect("the store").events;
         let life = async move {
             for parked in parked {
-                // Refused: somebody will try it again.
-                let _ = redrive.retry(parked.id).await;
+                // Refused: it will be retried.
+                let _ = retrier.retry(parked.id).await;
             }
         };
         self.live(process.fate, Acks::new(), life).await;
@@ -294,7 +294,7 @@ impl Rig {
         self.live(process.fate, Acks::new(), courier.run(stopped())).await;
     }
 
-    /// The index is built anew, and what is owed to it is carried meanwhile.
+    /// The index is rebuilt, and what is owed to it is delivered meanwhile.
     pub async fn rebuild(&mut self, trouble: Option<Trouble>) {
         let process = self.fated(trouble);
         let books = self.books(SEARCH_INDEXER, &process.store);

@@ -53,7 +53,7 @@ impl Copies {
         let verdict = match (agree, open) {
             (true, _) => (Tone::Good, "All three say the same.".to_owned()),
             (false, true) => {
-                (Tone::Waiting, "They differ while the order is under way.".to_owned())
+                (Tone::Waiting, "They differ while the order is in progress.".to_owned())
             }
             (false, false) => {
                 let text = "They differ. If they still do in a few seconds, `ofs index verify` \

@@ -125,13 +125,13 @@ fn happened(event: &Entry, cause: Option<&Entry>, record: Option<&Received>, spa
 }
 
 fn set_aside(parked: &Parked, span: &Span, now: Timestamp) -> Step {
-    let event = parked.event.event_type.as_deref().unwrap_or("a record that is no event");
+    let event = parked.event.event_type.as_deref().unwrap_or("a record that is not an event");
     let tried = counted(u64::from(parked.attempts), "retry", "retries");
     let what = match (parked.state, parked.next_at) {
-        (ParkedState::Parked, Some(at)) => format!("{tried}, tried again at {}", time(at)),
-        (ParkedState::Parked, None) => format!("{tried}, waits for somebody"),
+        (ParkedState::Parked, Some(at)) => format!("{tried}, next at {}", time(at)),
+        (ParkedState::Parked, None) => format!("{tried}, waits for an operator"),
         (ParkedState::Resolved, _) => format!("{tried}, handled since"),
-        (ParkedState::Discarded, _) => format!("{tried}, given up since"),
+        (ParkedState::Discarded, _) => format!("{tried}, discarded since"),
     };
     let until = parked.closed_at.unwrap_or(now);
     Step {

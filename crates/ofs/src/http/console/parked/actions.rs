@@ -100,8 +100,8 @@ pub(super) fn notice(pairs: &Pairs) -> Option<Notice> {
     let mut said = vec![format!("{} handled", events(resolved.unwrap_or_default()))];
     for (name, words) in [
         ("failed", "failed again"),
-        ("busy", "being tried by somebody else"),
-        ("elsewhere", "of services that run in another process; retry them there"),
+        ("busy", "being retried elsewhere"),
+        ("elsewhere", "belong to services that run in another process; retry them there"),
     ] {
         said.extend(count(name).filter(|count| *count > 0).map(|count| format!("{count} {words}")));
     }
