@@ -93,7 +93,7 @@ fn wrong_usage_ends_with_2_and_names_the_nearest() {
             "payment-worker-v1",
         ),
         (vec!["events", "tail", "--topic", "order.events.v1"], "orders.events.v1"),
-        (vec!["run", "--demo=-1"], "above 0"),
+        (vec!["run", "--demo=-1"], "from 0.001 to 100000"),
         (vec!["order", "search", "--status", "Paid"], "PaymentAuthorized"),
     ] {
         let output = ofs(&arguments);

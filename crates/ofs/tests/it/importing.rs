@@ -1,6 +1,6 @@
 //! Many orders at once: `POST /orders/batch`, and `ofs order import` through every interruption.
 
-use crate::server::{PATIENCE, http, order, until};
+use crate::server::{PATIENCE, Server, http, order, until};
 use crate::system::{System, json, lines};
 use ofs_events::Key;
 use serde_json::Value;
@@ -117,7 +117,9 @@ async fn a_file_is_imported_once_whatever_is_killed(system: System) {
         assert!(importing.try_wait().expect("a status").is_none(), "it is done already");
         importing.kill().expect("killed");
         importing.wait().expect("an end");
-        server = system.start_with(&["--listen", &address], &[]);
+        let mut again = system.command();
+        again.args(["run", "--listen", &address]);
+        server = Server::start(again).expect("a server");
     }
     let done = import(&system, &server.url, &file).output().expect("an end");
     assert_eq!(done.status.code(), Some(1), "{:?}", lines(&done.stderr));
