@@ -53,7 +53,7 @@ pub(crate) fn text(bytes: usize, seed: usize) -> String {
 
 /// Why it could not be measured.
 #[derive(Debug, thiserror::Error)]
-#[error("measure what {engine} does bare: {reason}")]
+#[error("cannot measure what {engine} does bare: {reason}")]
 pub struct Error {
     engine: &'static str,
     reason: String,

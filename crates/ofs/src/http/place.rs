@@ -53,21 +53,59 @@ pub(super) enum Reached {
     Given(Place),
     /// It was given none; this is the next.
     Next(Position),
+    /// It was given none, and no broker has led the partition since, so the next is not known: the
+    /// oldest that is kept, or the first that was appended at this time or later.
+    Unseen { topic: Topic, partition: u32, since: Option<Timestamp> },
 }
 
 impl Reached {
-    fn position(&self) -> Position {
+    pub(super) const fn place(&self) -> (Topic, u32) {
         match self {
-            Self::Given(place) => place.at,
-            Self::Next(next) => *next,
+            Self::Given(Place { at, .. }) | Self::Next(at) => (at.topic, at.partition),
+            Self::Unseen { topic, partition, .. } => (*topic, *partition),
         }
     }
 
-    pub(super) fn next(&self) -> u64 {
+    /// The offset of the next record; 0 while it is not known.
+    pub(super) const fn next(&self) -> u64 {
         match self {
             Self::Given(place) => place.at.offset.saturating_add(1),
             Self::Next(next) => next.offset,
+            Self::Unseen { .. } => 0,
         }
+    }
+
+    /// The same once a broker leads the partition, which has these `bounds`.
+    pub(super) async fn seen(self, log: &dyn Log, bounds: Bounds) -> Result<Self, Error> {
+        let Self::Unseen { topic, partition, since } = self else { return Ok(self) };
+        let (mut offset, mut end) = (bounds.first, since.map_or(bounds.first, |_| bounds.end));
+        while offset < end {
+            let middle = offset.midpoint(end);
+            match log.read(topic, partition, middle, 1).await?.first() {
+                Some(record) if record.at.offset < end && Some(record.appended_at) < since => {
+                    offset = record.at.offset + 1;
+                }
+                _ => end = middle,
+            }
+        }
+        Ok(Self::Next(Position { topic, partition, offset }))
+    }
+
+    /// Reads what `Display` writes.
+    fn read(text: &str) -> Option<Self> {
+        if let Some((place, "first")) = text.rsplit_once('@') {
+            return Self::unseen(place, None);
+        }
+        if let Some((place, since)) = text.split_once("@since~") {
+            return Self::unseen(place, Some(since.parse().ok()?));
+        }
+        let place: Place = text.parse().ok()?;
+        Some(if place.appended_at.is_some() { Self::Given(place) } else { Self::Next(place.at) })
+    }
+
+    fn unseen(place: &str, since: Option<Timestamp>) -> Option<Self> {
+        let (topic, partition) = place.split_once('/')?;
+        Some(Self::Unseen { topic: topic.parse().ok()?, partition: partition.parse().ok()?, since })
     }
 }
 
@@ -76,6 +114,12 @@ impl fmt::Display for Reached {
         match self {
             Self::Given(place) => place.fmt(f),
             Self::Next(next) => next.fmt(f),
+            Self::Unseen { topic, partition, since: None } => {
+                write!(f, "{topic}/{partition}@first")
+            }
+            Self::Unseen { topic, partition, since: Some(time) } => {
+                write!(f, "{topic}/{partition}@since~{time}")
+            }
         }
     }
 }
@@ -93,11 +137,7 @@ pub(super) fn resume(cursor: &str) -> Option<Vec<Reached>> {
     given.at.offset.checked_add(1)?;
     let mut reached = vec![Reached::Given(given)];
     for text in others.split(',').map(str::trim).filter(|text| !text.is_empty()) {
-        let place: Place = text.parse().ok()?;
-        reached.push(match place.appended_at {
-            Some(_) => Reached::Given(place),
-            None => Reached::Next(place.at),
-        });
+        reached.push(Reached::read(text)?);
     }
     Some(reached)
 }
@@ -151,15 +191,14 @@ impl Start {
         topic: Topic,
         bounds: Bounds,
     ) -> Result<Option<Reached>, NoStart> {
-        let own = |place: &Position| (place.topic, place.partition) == (topic, bounds.partition);
-        if self.only().is_some_and(|only| !own(&only.at)) {
+        let own = (topic, bounds.partition);
+        if self.only().is_some_and(|only| (only.at.topic, only.at.partition) != own) {
             return Ok(None);
         }
         let at = |offset| Position { topic, partition: bounds.partition, offset };
-        let reached = self.reached.iter().find(|reached| own(&reached.position()));
-        let (reached, place) = match (reached, self.from) {
-            (Some(Reached::Given(place)), _) => (Reached::Given(*place), Some(*place)),
-            (Some(next), _) => (*next, None),
+        let (reached, place) = match (self.before(own), self.from) {
+            (Some(Reached::Given(place)), _) => (Reached::Given(place), Some(place)),
+            (Some(next), _) => (next.seen(log, bounds).await?, None),
             (None, From::Place(place)) => (Reached::Next(place.at), Some(place)),
             (None, From::Latest) if self.reached.is_empty() => {
                 (Reached::Next(at(bounds.end)), None)
@@ -175,31 +214,36 @@ impl Start {
         }
     }
 
-    /// How far the reader had come in a partition whose bounds are not known.
-    pub(super) fn before(&self, topic: Topic, partition: u32) -> Option<Reached> {
-        let own = |place: Position| (place.topic, place.partition) == (topic, partition);
-        self.reached.iter().find(|reached| own(reached.position())).copied()
+    /// How far the reader had come in a partition.
+    fn before(&self, place: (Topic, u32)) -> Option<Reached> {
+        self.reached.iter().find(|reached| reached.place() == place).copied()
+    }
+
+    /// Where to begin in a partition that no broker leads, asked at `now`.
+    pub(super) fn later(&self, (topic, partition): (Topic, u32), now: Timestamp) -> Reached {
+        let latest = matches!(self.from, From::Latest) && self.reached.is_empty();
+        let since = latest.then_some(now);
+        self.before((topic, partition)).unwrap_or(Reached::Unseen { topic, partition, since })
     }
 
     /// Refuses partitions that the log does not have, and topics that are not read or were not.
     pub(super) fn check(&self, topic: Topic, partitions: &[u32]) -> Result<(), NoStart> {
-        let named = self.reached.iter().map(Reached::position);
-        let mut named = named.chain(self.only().map(|place| place.at)).peekable();
-        if !self.reached.is_empty() && !self.reached.iter().any(|r| r.position().topic == topic) {
+        let named = self.reached.iter().map(Reached::place);
+        let only = self.only().map(|place| (place.at.topic, place.at.partition));
+        let mut named = named.chain(only);
+        if !self.reached.is_empty() && !self.reached.iter().any(|r| r.place().0 == topic) {
             return Err(NoStart::Place(format!(
                 "belongs to a reading without {topic}; ask as you asked then"
             )));
         }
-        if let Some(foreign) = named.clone().find(|place| !self.topics.contains(&place.topic)) {
-            let topic = foreign.topic;
+        if let Some((topic, _)) = named.clone().find(|(topic, _)| !self.topics.contains(topic)) {
             return Err(NoStart::Place(format!(
                 "belongs to a reading with {topic}; ask as you asked then"
             )));
         }
-        let missing =
-            named.find(|place| place.topic == topic && !partitions.contains(&place.partition));
-        missing.map_or(Ok(()), |place| {
-            Err(NoStart::Place(format!("{topic} has no partition {}", place.partition)))
+        let missing = named.find(|place| place.0 == topic && !partitions.contains(&place.1));
+        missing.map_or(Ok(()), |(_, partition)| {
+            Err(NoStart::Place(format!("{topic} has no partition {partition}")))
         })
     }
 }
@@ -212,8 +256,7 @@ fn within(reached: &Reached, first: Position, end: Position) -> Result<(), NoSta
     if next > end.offset {
         let Position { topic, partition, offset } = end;
         return Err(other(&format!(
-            "{topic}/{partition} ends at offset {offset}, before {}",
-            reached.position()
+            "{topic}/{partition} ends at offset {offset}, before {reached}"
         )));
     }
     Ok(())
@@ -243,6 +286,10 @@ mod tests {
         let reached = resume(written).expect("a cursor");
         assert_eq!(reached.iter().map(Reached::next).collect::<Vec<_>>(), [18, 4]);
         assert_eq!(cursor(&reached[0], reached[1..].iter().copied()), written);
+        let unseen = "orders.events.v1/0@17~2026-01-02T03:04:05.000006Z;payments.events.v1/0@first,\
+                      payments.events.v1/1@since~2026-01-02T03:04:05.000006Z";
+        let reached = resume(unseen).expect("a cursor");
+        assert_eq!(cursor(&reached[0], reached[1..].iter().copied()), unseen);
         let plain = resume("orders.events.v1/0@17;payments.events.v1/0@4").expect("a cursor");
         assert_eq!(plain.iter().map(Reached::next).collect::<Vec<_>>(), [18, 4]);
         for wrong in [

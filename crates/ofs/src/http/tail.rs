@@ -2,9 +2,10 @@
 //!
 //! The order between partitions is that of appending, as well as it can be told while reading.
 
-use super::place::{self, From, NoStart, Reached, Start};
+use super::place::{self, NoStart, Reached, Start};
 use ofs_events::{Key, Timestamp, Topic};
 use ofs_runtime::budget::{BATCH_BYTES, Budget, Weight};
+use ofs_runtime::context::Context;
 use ofs_runtime::log::{Bounds, Error, Log, Position, Received};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Records held per partition, as far as all that is held weighs no more than a batch; at least one.
 const CHUNK: usize = 64;
+/// How far clocks may be apart, where only the time tells what is new.
+pub(super) const SKEW: Duration = Duration::from_secs(1);
 /// How often a tail that follows looks for new records.
 const POLL: Duration = Duration::from_millis(200);
 
@@ -116,8 +119,6 @@ pub(super) struct Tail {
     order: Option<Key>,
     /// A partition that is added later, or led later, is read, too.
     whole: bool,
-    /// Those that are read from where they end when they are first seen.
-    from_end: BTreeSet<Place>,
     follow: bool,
     stop: CancellationToken,
     /// Those that cannot be read now.
@@ -137,13 +138,15 @@ impl Tail {
         stop: CancellationToken,
     ) -> Result<Tail, NoStart> {
         let only = start.only().map(|place| (place.at.topic, place.at.partition));
+        // Producers' clocks may be somewhat behind ours.
+        let now = Context::new("http").now();
+        let now = Timestamp::from_micros(now.as_micros() - SKEW.as_micros() as i64);
         let mut tail = Tail {
             log,
             topics: start.topics.clone(),
             parts: Vec::new(),
             order,
             whole: only.is_none(),
-            from_end: BTreeSet::new(),
             follow,
             stop,
             leaderless: BTreeSet::new(),
@@ -161,7 +164,7 @@ impl Tail {
                 match only {
                     Some(only) if only != place => continue,
                     Some(_) => return Err(NoStart::Log(without_leader(place))),
-                    None => tail.leave_out(place, start),
+                    None => tail.leave_out(place, start.later(place, now)),
                 }
             }
         }
@@ -169,19 +172,11 @@ impl Tail {
     }
 
     /// Reads all but this partition, until a broker leads it.
-    fn leave_out(&mut self, place: Place, start: &Start) {
+    fn leave_out(&mut self, place: Place, reached: Reached) {
         let (topic, partition) = place;
+        let (first, end) = (reached.next(), reached.next());
         self.leaderless.insert(place);
-        match start.before(topic, partition) {
-            Some(reached) => {
-                let (first, end) = (reached.next(), reached.next());
-                self.parts.push(Part::new(topic, Bounds { partition, first, end }, reached));
-            }
-            None if matches!(start.from, From::Latest) && start.reached.is_empty() => {
-                self.from_end.insert(place);
-            }
-            None => {}
-        }
+        self.parts.push(Part::new(topic, Bounds { partition, first, end }, reached));
     }
 
     /// What comes next; none at the end.
@@ -258,22 +253,24 @@ impl Tail {
                 self.leaderless.extend(self.whole.then_some(place));
             }
             for bounds in bounds {
-                self.extend(topic, bounds)?;
+                self.extend(topic, bounds).await?;
             }
         }
         Ok(())
     }
 
     /// Reads on up to where the partition ends now.
-    fn extend(&mut self, topic: Topic, bounds: Bounds) -> Result<(), Error> {
+    async fn extend(&mut self, topic: Topic, bounds: Bounds) -> Result<(), Error> {
         let partition = bounds.partition;
         if let Some(part) = self.parts.iter_mut().find(|part| part.is(topic, partition)) {
+            if matches!(part.reached, Reached::Unseen { .. }) {
+                part.reached = part.reached.seen(&*self.log, bounds).await?;
+                part.next = part.reached.next();
+            }
             part.within(bounds)?;
             part.end = bounds.end;
         } else if self.whole {
-            let at_end = self.from_end.remove(&(topic, partition));
-            let offset = if at_end { bounds.end } else { bounds.first };
-            let next = Position { topic, partition, offset };
+            let next = Position { topic, partition, offset: bounds.first };
             self.parts.push(Part::new(topic, bounds, Reached::Next(next)));
         }
         Ok(())

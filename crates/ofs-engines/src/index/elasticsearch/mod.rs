@@ -56,7 +56,7 @@ pub enum OpenError {
     #[error("cannot set up HTTP for the index: {0}")]
     Http(String),
     /// The server does not answer, or cannot serve us now.
-    #[error("reach Elasticsearch at {at}: {reason}")]
+    #[error("cannot reach Elasticsearch at {at}: {reason}")]
     Unreachable {
         /// Scheme, host and port.
         at: String,
@@ -65,7 +65,7 @@ pub enum OpenError {
     },
     /// The server does not let us in.
     #[error(
-        "log in to Elasticsearch at {at}: {reason}; check the user and the password, or the API key, \
+        "cannot log in to Elasticsearch at {at}: {reason}; check the user and the password, or the API key, \
          in the URL"
     )]
     Login {
@@ -76,7 +76,7 @@ pub enum OpenError {
     },
     /// No secure connection came about.
     #[error(
-        "speak TLS with Elasticsearch at {at}: {reason}; check the host name in the URL, and name a \
+        "cannot speak TLS with Elasticsearch at {at}: {reason}; check the host name in the URL, and name a \
          certificate authority of your own in SSL_CERT_FILE"
     )]
     Tls {

@@ -38,6 +38,10 @@ pub(super) struct Cluster {
 impl Cluster {
     /// The cluster at `address`, which `url` says.
     pub fn new(address: Address, url: ServerUrl) -> Self {
+        // Before the library does it, which would have OpenSSL cleaned up when the process exits, under the
+        // threads of clients that are still there: it would end by a signal instead of its exit code.
+        #[cfg(feature = "kafka-tls")]
+        openssl_sys::init();
         let names = Names::new(&address.prefix);
         let identity = Identity::new(url, address.login.clone());
         Self { address, names, identity }

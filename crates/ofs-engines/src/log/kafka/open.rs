@@ -19,15 +19,15 @@ pub(super) const READERS: &str = "ofs-reader";
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The URL, or something it names, is wrong.
-    #[error("read the Kafka URL: {0}")]
+    #[error("cannot read the Kafka URL: {0}")]
     Url(String),
     /// The URL asks for what this build cannot do.
     #[error(
-        "open the log on Kafka: this build speaks no {0}; build it with `--features kafka-tls`"
+        "cannot open the log on Kafka: this build does not support {0}; build it with `--features kafka-tls`"
     )]
     NeedsTls(&'static str),
     /// No broker answers.
-    #[error("reach Kafka at {brokers}: {reason}")]
+    #[error("cannot reach Kafka at {brokers}: {reason}")]
     Unreachable {
         /// Whom it asked.
         brokers: String,
@@ -36,7 +36,7 @@ pub enum OpenError {
     },
     /// No secure connection came about.
     #[error(
-        "speak TLS with Kafka at {brokers}: {reason}; check the host names in the URL, and name a \
+        "cannot speak TLS with Kafka at {brokers}: {reason}; check the host names in the URL, and name a \
          certificate authority of your own with `?ca=`"
     )]
     Tls {
@@ -47,7 +47,7 @@ pub enum OpenError {
     },
     /// The cluster does not let us in.
     #[error(
-        "log in to Kafka at {brokers} as {user}: {reason}; check the user and the {secret} in the URL"
+        "cannot log in to Kafka at {brokers} as {user}: {reason}; check the user and the {secret} in the URL"
     )]
     LoginRefused {
         /// Whom it asked.

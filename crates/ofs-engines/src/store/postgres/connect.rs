@@ -26,11 +26,13 @@ const SILENCE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
     /// The URL cannot be read.
-    #[error("read the PostgreSQL URL: {0}; write postgresql://USER:PASSWORD@HOST:5432/DATABASE")]
+    #[error(
+        "cannot read the PostgreSQL URL: {0}; write postgresql://USER:PASSWORD@HOST:5432/DATABASE"
+    )]
     Url(String),
     /// The server does not answer, or cannot take us now.
     #[error(
-        "reach PostgreSQL at {at}: {reason}; check that it is running and that the URL is \
+        "cannot reach PostgreSQL at {at}: {reason}; check that it is running and that the URL is \
          right"
     )]
     Unreachable {
@@ -41,7 +43,7 @@ pub enum OpenError {
     },
     /// The server does not let this user in.
     #[error(
-        "log in to PostgreSQL at {at}: {reason}; check the user and the password in \
+        "cannot log in to PostgreSQL at {at}: {reason}; check the user and the password in \
          the URL"
     )]
     Login {
@@ -52,7 +54,7 @@ pub enum OpenError {
     },
     /// There is no such database.
     #[error(
-        "open PostgreSQL at {at}: there is no such database; make it with `createdb`, or name \
+        "cannot open PostgreSQL at {at}: there is no such database; make it with `createdb`, or name \
          another one in the URL"
     )]
     NoDatabase {
@@ -61,7 +63,7 @@ pub enum OpenError {
     },
     /// No secure connection came about.
     #[error(
-        "speak TLS with PostgreSQL at {at}: {reason}; check `sslmode` in the URL, and name a \
+        "cannot speak TLS with PostgreSQL at {at}: {reason}; check `sslmode` in the URL, and name a \
          certificate authority of your own in SSL_CERT_FILE"
     )]
     Tls {
@@ -72,7 +74,7 @@ pub enum OpenError {
     },
     /// The schema is not there, or an older build's.
     #[error(
-        "open PostgreSQL at {at}: its schema {found} is older than this build's {known}; run \
+        "cannot open PostgreSQL at {at}: its schema {found} is older than this build's {known}; run \
          `ofs migrate`, or start with --migrate"
     )]
     Older {
@@ -85,7 +87,7 @@ pub enum OpenError {
     },
     /// A newer build has migrated it.
     #[error(
-        "open PostgreSQL at {at}: its schema {found} is newer than this build's {known}; use a \
+        "cannot open PostgreSQL at {at}: its schema {found} is newer than this build's {known}; use a \
          newer ofs"
     )]
     Newer {
@@ -97,7 +99,7 @@ pub enum OpenError {
         known: i32,
     },
     /// A migration failed, or one already applied was changed.
-    #[error("migrate PostgreSQL at {at}: {reason}")]
+    #[error("cannot migrate PostgreSQL at {at}: {reason}")]
     Migration {
         /// Host, port, database and user.
         at: String,
@@ -105,7 +107,7 @@ pub enum OpenError {
         reason: String,
     },
     /// It is there, but it cannot be used.
-    #[error("use PostgreSQL at {at}: {reason}")]
+    #[error("cannot use PostgreSQL at {at}: {reason}")]
     Unusable {
         /// Host, port, database and user.
         at: String,

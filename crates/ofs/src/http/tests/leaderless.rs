@@ -3,9 +3,11 @@
 
 use super::house::{House, house_with, order};
 use super::next_event;
+use crate::http::tail::SKEW;
 use async_trait::async_trait;
 use axum::body::Body;
 use axum::http::Request;
+use bytes::Bytes;
 use futures::StreamExt;
 use ofs_events::Topic;
 use ofs_runtime::log::{
@@ -95,6 +97,11 @@ async fn body(house: &House, path: &str, kind: &str) -> axum::body::BodyDataStre
     house.send(request.body(Body::empty()).expect("a request")).await.into_body().into_data_stream()
 }
 
+/// Until what is there is older than clocks may be apart.
+async fn let_pass() {
+    tokio::time::sleep(SKEW + Duration::from_millis(50)).await;
+}
+
 fn missing() -> Value {
     json!({"leaderless": ["payments.events.v1/0"]})
 }
@@ -132,6 +139,7 @@ async fn a_leader_that_goes_while_records_are_read_ends_only_what_is_its_own() {
 #[tokio::test]
 async fn a_reader_who_follows_is_given_what_comes_once_it_is_led_again() {
     let (house, is_led) = led_house(2).await;
+    let_pass().await;
     is_led.store(false, Ordering::SeqCst);
     let mut body = body(&house, "/events?from=latest", "text/event-stream").await;
     for number in [7, 8] {
@@ -145,4 +153,43 @@ async fn a_reader_who_follows_is_given_what_comes_once_it_is_led_again() {
         assert!(event.contains(&order(number).to_string()), "only what is new: {event}");
         is_led.store(false, Ordering::SeqCst);
     }
+}
+
+/// The live reading of `house` from its end, or from `cursor`.
+async fn follow(house: &House, cursor: Option<&str>) -> axum::body::BodyDataStream {
+    let mut request = Request::get("/events?from=latest").header("host", "x");
+    request = request.header("accept", "text/event-stream");
+    if let Some(cursor) = cursor {
+        request = request.header("last-event-id", cursor);
+    }
+    house.send(request.body(Body::empty()).expect("a request")).await.into_body().into_data_stream()
+}
+
+#[tokio::test]
+async fn a_reader_who_reconnects_is_given_of_the_missing_partition_what_came_since_and_no_more() {
+    let (house, is_led) = led_house(3).await;
+    let_pass().await;
+    is_led.store(false, Ordering::SeqCst);
+    let mut body = follow(&house, None).await;
+    assert!(next_event(&mut body).await.contains("leaderless"));
+    house.append_paid(order(7)).await;
+    let elsewhere = Message {
+        topic: Topic::Orders,
+        key: None,
+        event_id: None,
+        headers: Vec::new(),
+        value: Bytes::from_static(b"{}"),
+    };
+    assert!(house.app.log.append(vec![elsewhere]).await[0].is_ok());
+    let event = next_event(&mut body).await;
+    let cursor = event.lines().find_map(|line| line.strip_prefix("id: ")).expect("a cursor");
+    assert!(cursor.contains("payments.events.v1/0@since~"), "{cursor}");
+    drop(body);
+    is_led.store(true, Ordering::SeqCst);
+    let mut body = follow(&house, Some(cursor)).await;
+    let event = next_event(&mut body).await;
+    assert!(
+        event.contains(&order(7).to_string()),
+        "what came meanwhile, and nothing older: {event}"
+    );
 }
