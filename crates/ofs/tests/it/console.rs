@@ -35,6 +35,8 @@ async fn the_first_order_is_seen_and_followed_to_its_end(system: System) {
     assert!(list.text().contains("user@example.com Phone US"), "{}", list.text());
     let page = list.click(&id).await;
     assert_eq!(page.url.path(), format!("/ui/orders/{id}"));
+    // Store, log and index agree after each step, not only after the last.
+    until_status(&server.url, &id, "FulfillmentScheduled").await;
     let done = until_page(page.url.as_str(), "All three say the same").await;
     let text = done.text();
     for step in ["OrderCreatedV1", "PaymentAuthorizedV1", "FulfillmentScheduledV1"] {
