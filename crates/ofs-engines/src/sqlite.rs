@@ -161,20 +161,41 @@ impl Database {
         self.damage.known()
     }
 
-    /// Runs `job` on the writer, in its own savepoint of a transaction it may share with other
-    /// jobs; answers when it is durable. Once handed in it runs even if the caller is gone.
+    /// Runs `job` on the writer, in a transaction that it may share with other jobs; once it is durable,
+    /// answers with what `then` makes of it on the writer's thread, where it must not block. `job` runs
+    /// twice if another job of the transaction is undone. Once handed in, both run even if the caller
+    /// is gone.
     ///
     /// # Errors
     /// What the job answered, or [`Abort::Failed`] if the group could not be committed.
-    pub async fn write<T, E>(
+    pub async fn write<T, A, E>(
         &self,
-        job: impl FnOnce(&Connection) -> Result<T, Abort<E>> + Send + 'static,
-    ) -> Result<T, Abort<E>>
+        job: impl FnMut(&Connection) -> Result<T, Abort<E>> + Send + 'static,
+        then: impl FnOnce(T) -> A + Send + 'static,
+    ) -> Result<A, Abort<E>>
     where
         T: Send + 'static,
+        A: Send + 'static,
         E: Send + 'static,
     {
-        self.writer.write(job).await
+        self.writer.write(job, then).await
+    }
+
+    /// Like [`Database::write`], but waits a moment for a job to share the transaction with.
+    ///
+    /// # Errors
+    /// As [`Database::write`].
+    pub async fn write_along<T, A, E>(
+        &self,
+        job: impl FnMut(&Connection) -> Result<T, Abort<E>> + Send + 'static,
+        then: impl FnOnce(T) -> A + Send + 'static,
+    ) -> Result<A, Abort<E>>
+    where
+        T: Send + 'static,
+        A: Send + 'static,
+        E: Send + 'static,
+    {
+        self.writer.write_along(job, then).await
     }
 
     /// Like [`Database::write`], but answers by calling `then` on the writer thread, once `job` is
@@ -184,7 +205,7 @@ impl Database {
     /// If the job could not be handed in; neither `job` nor `then` will be called.
     pub async fn write_then<T, E>(
         &self,
-        job: impl FnOnce(&Connection) -> Result<T, Abort<E>> + Send + 'static,
+        job: impl FnMut(&Connection) -> Result<T, Abort<E>> + Send + 'static,
         then: impl FnOnce(Result<T, Abort<E>>) + Send + 'static,
     ) -> Result<(), Failure>
     where

@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::crash;
 use crate::metrics;
-use crate::store::{Commit, Error, Loaded, Store, Wanted};
+use crate::store::{Commit, Error, Loaded, Settled, Store, Wanted};
 use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -86,8 +86,7 @@ impl Books {
     /// # Errors
     /// As [`Store::commit`].
     pub async fn commit(&self, commit: Commit) -> Result<(), Error> {
-        let settles = !commit.settled.is_empty();
-        let (before, after) = if settles {
+        let (before, after) = if !commit.settled.is_empty() {
             ("settle.before", "settle.after")
         } else {
             ("commit.before", "commit.after")
@@ -95,7 +94,7 @@ impl Books {
         let rings = (
             !commit.outgoing.is_empty(),
             !commit.index.is_empty(),
-            settles || !commit.parked.is_empty(),
+            !commit.parked.is_empty() || !commit.settled.iter().all(Settled::is_delivered),
         );
         crash::point(before);
         let started = Instant::now();

@@ -19,11 +19,14 @@ pub use retry::RetryLane;
 
 use crate::backoff::Backoff;
 use crate::books::Books;
-use crate::budget::Weight;
+use crate::budget::{BATCH_BYTES, Weight};
 use crate::metrics::{self, Delivered};
-use crate::store::{Error, Guard, Settled};
+use crate::store::{Commit, Error, Guard, Settled};
 use async_trait::async_trait;
 use delivery::{Deliveries, Told};
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use held::Held;
 use ofs_events::Key;
 use rest::Rest;
@@ -44,6 +47,9 @@ const POLL_LEAST: Duration = Duration::from_millis(5);
 /// is not settled.
 const FINISH: Duration = Duration::from_secs(5);
 
+/// Parts of deliveries that are settled at once.
+const SETTLING: usize = 8;
+
 /// The most keys that are left out when reading on; beyond it nothing is started until one of them
 /// may be tried again.
 const SKIPPED: usize = 8 * 1024;
@@ -63,6 +69,9 @@ pub struct Receipt {
 
 /// Where a lane tells what became of its items.
 pub type Receipts = mpsc::UnboundedSender<Receipt>;
+
+/// What has arrived being settled; answers with its keys.
+type Settling = BoxFuture<'static, Vec<Key>>;
 
 /// What a courier carries, and where to.
 #[async_trait]
@@ -123,13 +132,15 @@ impl<L: Lane> Courier<L> {
     /// back.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut under_way = Deliveries::default();
+        let mut settling = FuturesUnordered::new();
         let mut idle = Backoff::new(POLL_LEAST, POLL_MOST);
         let mut backoff = Backoff::world();
         loop {
             if stop.is_cancelled() {
                 self.end.get_or_insert_with(|| Instant::now() + FINISH);
             }
-            let started = match self.start(&mut under_way).await {
+            let has_room = settling.len() < SETTLING;
+            let started = match self.start(&mut under_way, has_room).await {
                 Ok(started) => started,
                 Err(error) => {
                     warn!(service = self.books.owner(), lane = L::NAME.label(), %error, "cannot see what is owed");
@@ -146,14 +157,16 @@ impl<L: Lane> Courier<L> {
                 continue;
             }
             let ended = self.end.is_some_and(|end| end <= Instant::now());
-            if ended || (under_way.is_empty() && stop.is_cancelled()) {
+            let is_done = under_way.is_empty() && settling.is_empty();
+            if ended || (is_done && stop.is_cancelled()) {
                 break;
             }
             let wait = idle.next_wait();
             tokio::select! {
                 Some(told) = under_way.next(), if !under_way.is_empty() => {
-                    self.settle(told, &stop).await;
+                    settling.extend(self.take_in(told, &stop));
                 }
+                Some(keys) = settling.next(), if !settling.is_empty() => self.held.release(&keys),
                 () = self.lane.bell(&self.books).notified() => idle.reset(),
                 () = tokio::time::sleep(wait) => {}
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
@@ -163,10 +176,15 @@ impl<L: Lane> Courier<L> {
     }
 
     /// Starts one delivery, if something is owed and there is room; `false` if not.
-    async fn start(&mut self, under_way: &mut Deliveries) -> Result<bool, Error> {
+    async fn start(
+        &mut self,
+        under_way: &mut Deliveries,
+        has_room: bool,
+    ) -> Result<bool, Error> {
         self.renew().await?;
         let ended = self.end.is_some_and(|end| end <= Instant::now());
         if ended
+            || !has_room
             || !self.rest.is_over()
             || !under_way.has_room(self.rest.is_failing(), L::BATCH)
             || (L::SLOTS > 0 && self.slots.is_empty())
@@ -183,15 +201,18 @@ impl<L: Lane> Courier<L> {
         }
         let keys: Vec<Key> = items.iter().map(L::key).collect();
         let untried = self.held.take(&keys);
-        let weighed = items.iter().map(|item| (L::key(item), item.weight())).collect();
+        let weighed: Vec<_> = items.iter().map(|item| (L::key(item), item.weight())).collect();
+        let weight: usize = weighed.iter().map(|(_, weight)| weight).sum();
+        let full = items.len() >= L::BATCH || weight >= BATCH_BYTES / 2;
         let (lane, books) = (Arc::clone(&self.lane), self.books.clone());
-        under_way.start(weighed, untried, |receipts| async move {
+        under_way.start(weighed, (untried, full), |receipts| async move {
             lane.deliver(&books, items, &receipts).await;
         });
         Ok(true)
     }
 
-    async fn settle(&mut self, told: Told, stop: &CancellationToken) {
+    /// Notes what became of a part of a delivery; what has arrived is to be settled.
+    fn take_in(&mut self, told: Told, stop: &CancellationToken) -> Option<Settling> {
         let Told { keys, untried, receipt, .. } = told;
         let (arrived, failed) = (!receipt.settled.is_empty(), receipt.failed.len());
         let is_refused = |(_, settled): &&(_, Settled)| matches!(settled, Settled::Refused { .. });
@@ -204,11 +225,7 @@ impl<L: Lane> Courier<L> {
             let n = u64::try_from(n).unwrap_or(u64::MAX);
             metrics::delivered(self.books.owner(), L::NAME, outcome, n);
         }
-        if arrived {
-            let settled = receipt.settled.into_iter().map(|(_, settled)| settled).collect();
-            self.commit(settled, receipt.guards, stop).await;
-        }
-        self.held.settle(&keys, receipt.failed.iter().map(|(key, _)| *key));
+        self.held.fail(receipt.failed.iter().map(|(key, _)| *key));
         if let Some((key, reason)) = receipt.failed.first()
             && let Some(failures) = self.rest.failed(failed)
         {
@@ -220,40 +237,14 @@ impl<L: Lane> Courier<L> {
         } else if failed > 0 && !receipt.left_out && (untried || self.rest.is_failing()) {
             self.rest.begin();
         }
-    }
-
-    /// Settles together; if another process settled some of it, one by one; and if what it was delivered
-    /// under has changed, or the store cannot be reached when the courier stops, not at all: then it
-    /// is still owed, and is delivered again.
-    async fn commit(&self, settled: Vec<Settled>, guards: Vec<Guard>, stop: &CancellationToken) {
-        let mut backoff = Backoff::world();
-        let commit = |settled, guards: &[Guard]| {
-            let mut commit = self.books.blank();
-            commit.settled = settled;
-            commit.guards = guards.to_vec();
-            commit
-        };
-        loop {
-            match self.books.commit(commit(settled.clone(), &guards)).await {
-                Ok(()) => return,
-                Err(Error::Unavailable(_) | Error::Full) => {
-                    if stop.run_until_cancelled(backoff.pause()).await.is_none() {
-                        return;
-                    }
-                }
-                Err(Error::Stale) if settled.len() > 1 => {
-                    for one in settled {
-                        let _ = self.books.commit(commit(vec![one], &guards)).await;
-                    }
-                    return;
-                }
-                Err(Error::Stale) => return,
-                Err(error) => {
-                    error!(service = self.books.owner(), lane = L::NAME.label(), %error, "cannot settle");
-                    return;
-                }
-            }
+        if !arrived {
+            self.held.release(&keys);
+            return None;
         }
+        let settled = receipt.settled.into_iter().map(|(_, settled)| settled).collect();
+        let (books, stop) = (self.books.clone(), stop.clone());
+        let settling = settle::<L>(books, settled, receipt.guards, stop).map(|()| keys);
+        Some(settling.boxed())
     }
 
     async fn renew(&mut self) -> Result<(), Error> {
@@ -283,5 +274,39 @@ impl<L: Lane> Courier<L> {
 
     fn lease_name(&self) -> String {
         format!("{}/{}", L::NAME.label(), self.books.owner())
+    }
+}
+
+/// Settles together; if another process settled some of it, one by one; and if what it was delivered
+/// under has changed, or the store cannot be reached when the courier stops, not at all: then it
+/// is still owed, and is delivered again.
+async fn settle<L: Lane>(
+    books: Books,
+    settled: Vec<Settled>,
+    guards: Vec<Guard>,
+    stop: CancellationToken,
+) {
+    let mut backoff = Backoff::world();
+    let commit = |settled| Commit { settled, guards: guards.clone(), ..books.blank() };
+    loop {
+        match books.commit(commit(settled.clone())).await {
+            Ok(()) => return,
+            Err(Error::Unavailable(_) | Error::Full) => {
+                if stop.run_until_cancelled(backoff.pause()).await.is_none() {
+                    return;
+                }
+            }
+            Err(Error::Stale) if settled.len() > 1 => {
+                for one in settled {
+                    let _ = books.commit(commit(vec![one])).await;
+                }
+                return;
+            }
+            Err(Error::Stale) => return,
+            Err(error) => {
+                error!(service = books.owner(), lane = L::NAME.label(), %error, "cannot settle");
+                return;
+            }
+        }
     }
 }

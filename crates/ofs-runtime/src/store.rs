@@ -91,6 +91,13 @@ pub enum Settled {
     },
 }
 
+impl Settled {
+    /// Whether it only notes that something has arrived, which arrives again without that note.
+    pub(crate) const fn is_delivered(&self) -> bool {
+        matches!(self, Self::Sent(_) | Self::Indexed { .. } | Self::Refused { .. })
+    }
+}
+
 /// A request's idempotency key and the answer it got.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Once {
@@ -139,6 +146,16 @@ pub struct Commit {
 }
 
 impl Commit {
+    /// Whether nothing waits for it to become durable: then a store may commit it along with the next one.
+    #[must_use]
+    pub fn can_wait(&self) -> bool {
+        let Self { seen, records, outgoing, parked, settled, index, deadlines, once, .. } = self;
+        let changes = [seen.len(), records.len(), outgoing.len(), parked.len(), index.len()];
+        changes.iter().sum::<usize>() + deadlines.len() == 0
+            && once.is_none()
+            && settled.iter().all(Settled::is_delivered)
+    }
+
     /// Everything that changes in this one and in `other`, which is about other keys.
     pub(crate) fn join(&mut self, other: Commit) {
         self.seen.extend(other.seen);

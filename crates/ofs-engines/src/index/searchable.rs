@@ -73,18 +73,23 @@ impl<'a> Searchable<'a> {
         })
     }
 
-    /// What free text finds by a beginning of it: texts and names from each of their words on, and ids;
-    /// some may come twice.
+    /// What free text finds by a beginning of it: texts and names from each of their words on; some may
+    /// come twice.
     pub(super) fn words(&self) -> impl Iterator<Item = &str> {
         let texts = self.parts.iter().filter_map(|(_, part)| match part {
             Part::Text(text) | Part::Name(text) => Some(text.as_str()),
             Part::Ids(_) | Part::Keyword(_) | Part::Time(_) => None,
         });
+        texts.flat_map(beginnings)
+    }
+
+    /// Ids, which free text finds by a beginning of them, too.
+    pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
         let ids = self.parts.iter().filter_map(|(_, part)| match part {
             Part::Ids(ids) => Some(ids.iter().map(|id| cut(id))),
             Part::Text(_) | Part::Name(_) | Part::Keyword(_) | Part::Time(_) => None,
         });
-        texts.flat_map(beginnings).chain(ids.flatten())
+        ids.flatten()
     }
 }
 

@@ -4,6 +4,7 @@ use super::{Options, Schema};
 use ofs_events::Timestamp;
 use ofs_runtime::context::Clock;
 use refinery::{Migration, Runner};
+use rusqlite::config::DbConfig;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, ErrorCode};
 use rustix::io::Errno;
@@ -163,6 +164,8 @@ pub(super) fn tune(connection: &Connection, clock: Clock) -> rusqlite::Result<()
     tell_time(connection, clock)?;
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(64);
+    // Else SQLite plans a statement anew each time a value is bound that might change its plan.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cache_size", -16_384)
 }

@@ -16,7 +16,7 @@ thread_local! {
 static KNOWN: Mutex<Option<HashSet<String>>> = Mutex::new(None);
 
 /// What may be read from end to end, as the beginning of a line of a plan, and why.
-const MAY: [(&str, &str); 15] = [
+const MAY: [(&str, &str); 18] = [
     ("SCAN CONSTANT ROW", "no table"),
     ("SCAN json_each", "the topics this build knows"),
     ("SCAN meta", "a row for each thing to know"),
@@ -31,6 +31,9 @@ const MAY: [(&str, &str); 15] = [
     ("SCAN parked_events USING COVERING INDEX parked_events_due", "those that are not closed"),
     ("SCAN deadlines USING COVERING INDEX deadlines_overdue", "not beyond a limit"),
     ("SCAN deadlines", "once, when the store is opened"),
+    ("SCAN outbox USING COVERING INDEX", "once, when the store is opened"),
+    ("SCAN owed_index USING COVERING INDEX", "once, when the store is opened"),
+    ("SCAN refused_documents USING COVERING INDEX", "once, when the store is opened"),
     ("SCAN sqlite_sequence", "a row for each table"),
 ];
 

@@ -6,10 +6,14 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream, SelectAll};
 use ofs_events::Key;
 use std::collections::HashMap;
+use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// Deliveries at once of which nothing is known yet.
 const DELIVERIES: usize = 4;
+/// How long a delivery keeps one that is not full waiting, so that what comes meanwhile goes together.
+const GATHER: Duration = Duration::from_millis(250);
 /// Batches at once of which a part is known: what is quick does not wait for what is slow.
 const BATCHES: usize = 8;
 /// Bytes at once.
@@ -37,6 +41,8 @@ pub(super) struct Deliveries {
     items: usize,
     /// What these weigh.
     bytes: usize,
+    /// When the last one started, and whether it took all that there was room for.
+    last: Option<(Instant, bool)>,
 }
 
 impl Deliveries {
@@ -46,17 +52,20 @@ impl Deliveries {
 
     /// Whether another one may start. While all fails, one at a time is enough to find out.
     pub fn has_room(&self, is_failing: bool, batch: usize) -> bool {
-        let most = if is_failing { 1 } else { DELIVERIES };
+        let gathers = self.last.is_some_and(|(at, full)| !full && at.elapsed() < GATHER);
+        let most = if is_failing || gathers { 1 } else { DELIVERIES };
         self.unknown < most && self.items + batch <= BATCHES * batch && self.bytes < BYTES
     }
 
-    /// Starts the delivery of items with these keys and weights, some of which may be `untried`.
+    /// Starts the delivery of items with these keys and weights, some of which may be `untried`; it is
+    /// `full` if more of them may be owed.
     pub fn start<F: Future<Output = ()> + Send + 'static>(
         &mut self,
         items: Vec<(Key, usize)>,
-        untried: bool,
+        (untried, full): (bool, bool),
         deliver: impl FnOnce(Receipts) -> F,
     ) {
+        self.last = Some((Instant::now(), full));
         let delivery = Delivery::start(items, untried, deliver);
         self.unknown += 1;
         self.items += delivery.rest.len();
@@ -155,7 +164,7 @@ mod tests {
     async fn what_is_slow_takes_no_place_once_something_is_known() {
         let mut deliveries = Deliveries::default();
         let (go, gone) = tokio::sync::oneshot::channel::<()>();
-        deliveries.start(vec![item(1), item(2)], true, |receipts| async move {
+        deliveries.start(vec![item(1), item(2)], (true, true), |receipts| async move {
             receipts.send(failed(1)).expect("a courier");
             gone.await.expect("a sign");
             receipts.send(failed(2)).expect("a courier");
@@ -172,7 +181,7 @@ mod tests {
     async fn at_the_end_nothing_is_under_way_though_an_order_came_twice() {
         let mut deliveries = Deliveries::default();
         for _ in 0..100 {
-            deliveries.start(vec![item(1), item(1), item(2)], true, |receipts| async move {
+            deliveries.start(vec![item(1), item(1), item(2)], (true, true), |receipts| async move {
                 receipts.send(failed(1)).expect("a courier");
             });
             assert_eq!(all(&mut deliveries).await.concat(), [key(1), key(2)]);
@@ -183,7 +192,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_dead_task_has_not_told_of_has_failed() {
         let mut deliveries = Deliveries::default();
-        deliveries.start(vec![item(1), item(2)], true, |receipts| async move {
+        deliveries.start(vec![item(1), item(2)], (true, true), |receipts| async move {
             receipts.send(failed(1)).expect("a courier");
             panic!("dies");
         });
@@ -197,7 +206,7 @@ mod tests {
     async fn what_is_heavy_takes_the_room_of_many() {
         let mut deliveries = Deliveries::default();
         let (go, gone) = tokio::sync::oneshot::channel::<()>();
-        deliveries.start(vec![(key(1), BYTES), (key(2), 1)], true, |receipts| async move {
+        deliveries.start(vec![(key(1), BYTES), (key(2), 1)], (true, true), |receipts| async move {
             receipts.send(failed(2)).expect("a courier");
             gone.await.expect("a sign");
             receipts.send(failed(1)).expect("a courier");

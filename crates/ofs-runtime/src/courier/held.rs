@@ -38,13 +38,17 @@ impl Held {
         self.0.len() > known
     }
 
-    /// The delivery of `keys` is over, and these of them have `failed`.
-    pub fn settle(&mut self, keys: &[Key], failed: impl Iterator<Item = Key>) {
+    /// These were not delivered.
+    pub fn fail(&mut self, failed: impl Iterator<Item = Key>) {
         for key in failed {
             if let Some(hold) = self.0.get_mut(&key) {
                 hold.until = Some(Instant::now() + hold.backoff.next_wait());
             }
         }
+    }
+
+    /// The delivery of `keys` is over, and settled where they did not fail.
+    pub fn release(&mut self, keys: &[Key]) {
         for key in keys {
             if self.0.get(key).is_some_and(|hold| hold.until.is_none()) {
                 self.0.remove(key);
@@ -69,7 +73,8 @@ mod tests {
             let keys = [ONE, OTHER];
             assert!(held.take(&keys), "the other one is new each time");
             assert_eq!(held.now().len(), 2, "both are under way");
-            held.settle(&keys, [ONE].into_iter());
+            held.fail([ONE].into_iter());
+            held.release(&keys);
             assert!(!held.0.contains_key(&OTHER));
             let until = held.0[&ONE].until.expect("it waits");
             longest = longest.max(until.saturating_duration_since(Instant::now()));

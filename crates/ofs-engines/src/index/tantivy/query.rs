@@ -3,7 +3,7 @@
 //! No query parser: nothing a person types can be a syntax error.
 
 use super::page::{Page, counts};
-use super::schema::{Fields, SHORT_ID, SHORT_WORD, VERSION};
+use super::schema::{Fields, SHORT_ID, SHORT_WORD, VERSION, uuids_beginning};
 use crate::index::searchable::wanted;
 use crate::index::words::typed_words;
 use ofs_events::{Key, Timestamp};
@@ -95,15 +95,18 @@ fn any_beginning(fields: &Fields, word: &str) -> Box<dyn Find> {
         return exactly(fields.starts, word);
     }
     let words = beginning(fields.words, word);
-    if !word.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
-        return words;
-    }
-    let ids = match letters {
+    let Some(range) = uuids_beginning(word) else { return words };
+    let id = match letters {
         // Nothing but ids has starts of this length.
         ..=SHORT_ID => exactly(fields.starts, word),
-        _ => beginning(fields.id, word),
+        _ => within(fields.id, range),
     };
-    Box::new(BooleanQuery::union(vec![words, ids]))
+    Box::new(BooleanQuery::union(vec![words, id, within(fields.ids, range)]))
+}
+
+fn within(field: Field, (low, high): (Uuid, Uuid)) -> Box<dyn Find> {
+    let term = |id: Uuid| Bound::Included(Term::from_field_bytes(field, id.as_bytes()));
+    Box::new(RangeQuery::new(term(low), term(high)))
 }
 
 /// Values that begin with `word`: from it up to the first text no longer beginning with it. UTF-8
@@ -122,11 +125,11 @@ pub(super) fn scan(
     after: Option<Key>,
     max: usize,
 ) -> Result<Vec<Document>, TantivyError> {
-    let after = after.map(|id| id.to_string()).unwrap_or_default();
+    let after = after.map(|id| id.0.as_bytes().to_vec()).unwrap_or_default();
     let mut found: Vec<(Vec<u8>, DocAddress)> = Vec::new();
     for (ordinal, segment) in (0..).zip(searcher.segment_readers()) {
         let ids = segment.inverted_index(fields.id)?;
-        let mut terms = ids.terms().range().gt(after.as_bytes()).into_stream()?;
+        let mut terms = ids.terms().range().gt(&after).into_stream()?;
         let mut taken = 0;
         while taken < max && terms.advance() {
             let mut documents =
@@ -159,7 +162,7 @@ fn document(
     id: &[u8],
     at: DocAddress,
 ) -> Result<(Document, usize), TantivyError> {
-    let id = Uuid::try_parse_ascii(id).map_err(|error| rotten(&error))?;
+    let id = Uuid::from_slice(id).map_err(|error| rotten(&error))?;
     let columns = searcher.segment_reader(at.segment_ord).fast_fields();
     let version = columns.u64(VERSION)?.first(at.doc_id).unwrap_or_default();
     let (body, size) = source(searcher, fields, at)?;

@@ -6,7 +6,7 @@ use crate::index::searchable::Searchable;
 use ofs_events::Key;
 use ofs_runtime::index::{Document, Kind, Schema};
 use std::collections::BTreeSet;
-use tantivy::schema::{FAST, Field, STORED, STRING, Schema as Columns};
+use tantivy::schema::{FAST, Field, INDEXED, STORED, STRING, Schema as Columns};
 use tantivy::{TantivyDocument, Term};
 use uuid::Uuid;
 
@@ -32,8 +32,11 @@ pub(super) struct Fields {
     /// What they are made of.
     pub(super) schema: Schema,
     pub(super) columns: Columns,
-    /// The id as lower-case hyphenated text, to find and to delete by; sorts as the id does.
+    /// The id, to find and to delete by.
     pub(super) id: Field,
+    /// Other ids that a document has. As bytes they are half as long as their texts, and most of what
+    /// the index costs is building and merging terms that no two documents share.
+    pub(super) ids: Field,
     id_high: Field,
     id_low: Field,
     version: Field,
@@ -57,7 +60,8 @@ pub(super) struct Entry {
 impl Fields {
     pub(super) fn new(schema: Schema) -> Self {
         let mut columns = Columns::builder();
-        let id = columns.add_text_field("id", STRING);
+        let id = columns.add_bytes_field("id", INDEXED);
+        let ids = columns.add_bytes_field("ids", INDEXED);
         let id_high = columns.add_u64_field(ID_HIGH, FAST);
         let id_low = columns.add_u64_field(ID_LOW, FAST);
         let version = columns.add_u64_field(VERSION, FAST);
@@ -76,7 +80,7 @@ impl Fields {
             declared.push((field.name, field.kind, column));
         }
         let columns = columns.build();
-        Self { schema, columns, id, id_high, id_low, version, words, starts, source, declared }
+        Self { schema, columns, id, ids, id_high, id_low, version, words, starts, source, declared }
     }
 
     /// The column of the schema's field `name`, and what it holds.
@@ -87,7 +91,7 @@ impl Fields {
 
     /// The term that is in the document with this id and no other.
     pub(super) fn id_term(&self, id: Key) -> Term {
-        Term::from_field_text(self.id, &id.to_string())
+        Term::from_field_bytes(self.id, id.0.as_bytes())
     }
 
     /// Lays `document` out in columns; the error says why it cannot be.
@@ -96,7 +100,7 @@ impl Fields {
         let mut content = TantivyDocument::new();
         let (high, low) = document.id.0.as_u64_pair();
         let id = document.id.to_string();
-        content.add_text(self.id, &id);
+        content.add_bytes(self.id, document.id.0.as_bytes());
         content.add_u64(self.id_high, high);
         content.add_u64(self.id_low, low);
         content.add_u64(self.version, document.version);
@@ -111,6 +115,13 @@ impl Fields {
             content.add_text(self.words, word);
             starts.extend(short_starts(word, SHORT_WORD));
         }
+        for id in searchable.ids() {
+            match canonical(id) {
+                Some(id) => content.add_bytes(self.ids, id.as_bytes()),
+                None => content.add_text(self.words, id),
+            }
+            starts.extend(short_starts(id, SHORT_WORD));
+        }
         starts.iter().for_each(|start| content.add_text(self.starts, start));
         content.add_text(self.source, document.body.to_string());
         Ok(Entry { id: document.id, version: document.version, content })
@@ -122,8 +133,57 @@ pub(super) fn id_of(key: u128) -> Key {
     Key(Uuid::from_u128(key))
 }
 
+/// `id` as a UUID, if that has the same text again.
+fn canonical(id: &str) -> Option<Uuid> {
+    let uuid = Uuid::try_parse(id).ok()?;
+    (uuid.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()) == id).then_some(uuid)
+}
+
+/// The lowest and the highest UUID whose text begins with `word`; none if none does.
+pub(super) fn uuids_beginning(word: &str) -> Option<(Uuid, Uuid)> {
+    const HYPHENS: [usize; 4] = [8, 13, 18, 23];
+    let (mut low, mut digits) = (0, 0);
+    for (at, letter) in word.char_indices() {
+        if HYPHENS.contains(&at) {
+            (letter == '-').then_some(())?;
+        } else {
+            let digit = letter.to_digit(16).filter(|_| !letter.is_ascii_uppercase())?;
+            low = low << 4 | u128::from(digit);
+            digits += 1;
+        }
+    }
+    let open = 4 * 32_u32.checked_sub(digits)?;
+    let rest = 1_u128.checked_shl(open).map_or(u128::MAX, |end| end - 1);
+    let low = low.checked_shl(open).unwrap_or(0);
+    Some((Uuid::from_u128(low), Uuid::from_u128(low | rest)))
+}
+
 /// The beginnings of `word` of 1 to `most` letters.
 fn short_starts(word: &str, most: usize) -> impl Iterator<Item = &str> {
     let ends = word.char_indices().map(|(at, letter)| at + letter.len_utf8());
     ends.take(most).filter_map(move |end| word.get(..end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_beginning_of_an_id_stands_for_a_range_of_ids() {
+        let id = Uuid::from_u128(0x0198_c0de_1234_7abc_8def_0123_4567_89ab);
+        let text = id.to_string();
+        for end in 0..=text.len() {
+            let (low, high) = uuids_beginning(&text[..end]).expect("a range");
+            assert!(low <= id && id <= high, "{}", &text[..end]);
+            for edge in [low, high] {
+                assert!(edge.to_string().starts_with(&text[..end]), "{edge} {}", &text[..end]);
+            }
+        }
+        for other in ["0198C0DE", "0198c0de1", "0198-", "user", &format!("{text}0"), "０198"] {
+            assert_eq!(uuids_beginning(other), None, "{other}");
+        }
+        assert_eq!(canonical(&text), Some(id));
+        assert_eq!(canonical(&text.to_uppercase()), None);
+        assert_eq!(canonical(&id.simple().to_string()), None);
+    }
 }

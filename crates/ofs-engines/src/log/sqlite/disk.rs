@@ -136,18 +136,19 @@ pub(super) enum Inserted {
 /// Adds one record at `offset`, unless its event is there.
 pub(super) fn insert(
     db: &Connection,
-    message: Message,
+    message: &Message,
     offset: u64,
     now: Timestamp,
 ) -> Result<Inserted> {
-    let Message { topic, key, event_id, headers, value } = message;
-    let written = serde_json::to_string(&headers)
+    let &Message { topic, ref key, event_id, ref headers, ref value } = message;
+    let written = serde_json::to_string(headers)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
     let changed = db
         .prepare_cached(
             "INSERT INTO records (place, appended_at, event_id, key, headers, value)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-             ON CONFLICT (event_id, place >> 48) WHERE event_id IS NOT NULL DO NOTHING",
+             ON CONFLICT (ifnull(key, x''), event_id, place >> 48)
+                 WHERE event_id IS NOT NULL DO NOTHING",
         )?
         .execute(params![
             place(topic, offset),
@@ -160,10 +161,17 @@ pub(super) fn insert(
     let at = |offset| Position { topic, partition: 0, offset };
     if changed == 0 {
         let known: i64 = db
-            .prepare_cached("SELECT place FROM records WHERE event_id = ?1 AND place >> 48 = ?2")?
-            .query_row(params![event_id.map(|id| id.0), i64::from(topic.id())], |row| row.get(0))?;
+            .prepare_cached(
+                "SELECT place FROM records WHERE ifnull(key, x'') = ifnull(?1, x'')
+                 AND event_id = ?2 AND place >> 48 = ?3",
+            )?
+            .query_row(
+                params![key.as_deref(), event_id.map(|id| id.0), i64::from(topic.id())],
+                |row| row.get(0),
+            )?;
         return Ok(Inserted::Known(at(offset_of(known))));
     }
+    let (key, headers, value) = (key.clone(), headers.clone(), value.clone());
     Ok(Inserted::New(Received { at: at(offset), appended_at: now, key, headers, value }))
 }
 

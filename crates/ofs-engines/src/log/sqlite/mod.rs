@@ -79,7 +79,7 @@ impl Inner {
     /// later job's is, even if this future is dropped.
     async fn write<T: Send + 'static, A: Send + 'static>(
         &self,
-        job: impl FnOnce(&Connection) -> Result<T, Broken> + Send + 'static,
+        mut job: impl FnMut(&Connection) -> Result<T, Broken> + Send + 'static,
         then: impl FnOnce(T) -> A + Send + 'static,
     ) -> Result<A, Error> {
         let along = Along::new(&self.shared);
@@ -177,9 +177,8 @@ impl Log for SqliteLog {
         let clock = self.inner.shared.clock;
         let share = self.inner.room.take(messages.iter().map(Weight::weight).sum()).await;
         let append = move |db: &Connection| {
-            let appended = shared::append(db, clock, messages);
-            drop(share);
-            appended
+            let _held = &share;
+            shared::append(db, clock, &messages)
         };
         let appended = self.inner.write(append, publish).await;
         appended.unwrap_or_else(|error| vec![Err(error); count])

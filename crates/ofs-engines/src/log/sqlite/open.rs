@@ -17,7 +17,10 @@ const APPLICATION_ID: i32 = 0x6f66_734c;
 
 const SCHEMA: Schema = Schema {
     application_id: APPLICATION_ID,
-    migrations: &[("V1__init", include_str!("../../../migrations/sqlite-log/V1__init.sql"))],
+    migrations: &[
+        ("V1__init", include_str!("../../../migrations/sqlite-log/V1__init.sql")),
+        ("V2__events_by_key", include_str!("../../../migrations/sqlite-log/V2__events_by_key.sql")),
+    ],
 };
 
 /// Why the log cannot be opened.
@@ -56,7 +59,7 @@ pub(super) fn open(
 ) -> Result<(Database, Shared), OpenError> {
     let database = Database::open(path, &SCHEMA, options)?;
     let loaded =
-        futures::executor::block_on(database.write(move |db| load(db, options.clock, instance)));
+        futures::executor::block_on(database.write(move |db| load(db, options.clock, instance), |loaded| loaded));
     match loaded {
         Ok(shared) => Ok((database, shared)),
         Err(Abort::Because(found)) => {

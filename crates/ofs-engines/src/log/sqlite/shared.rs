@@ -51,7 +51,8 @@ impl Along {
     /// Writes what there is to write.
     pub fn write(&self, db: &Connection) -> Result<(), Broken> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        *taken = self.shared.groups.take_dirty();
+        // This job may run for the second time.
+        taken.extend(self.shared.groups.take_dirty());
         taken.iter().try_for_each(|at| disk::write_position(db, at)).map_err(Into::into)
     }
 
@@ -69,7 +70,7 @@ impl Along {
 pub(super) fn append(
     db: &Connection,
     clock: Clock,
-    messages: Vec<Message>,
+    messages: &[Message],
 ) -> Result<(Answers, Vec<Received>), Broken> {
     let now = clock.now();
     let mut ends = [None; Topic::ALL.len()];

@@ -60,7 +60,7 @@ impl Access for SqliteStore {
         self.write(move |connection| {
             let sql = "UPDATE api_keys SET used_at = max(coalesce(used_at, ?1), ?1) WHERE id = ?2";
             let mut set = connection.prepare_cached(sql)?;
-            for (id, at) in used {
+            for (id, at) in &used {
                 set.execute(params![at.as_micros(), id])?;
             }
             Ok(())

@@ -4,6 +4,7 @@
 
 mod access;
 mod deadlines;
+mod depths;
 mod ends;
 mod lease;
 mod load;
@@ -14,6 +15,7 @@ mod write;
 
 use crate::sqlite::{Abort, Database, Failure, OpenError, Options, Schema};
 use async_trait::async_trait;
+use depths::{Counts, Moved};
 use ofs_events::{Key, Timestamp};
 use ofs_runtime::budget::{Room, Weight};
 use ofs_runtime::context::{Clock, Context};
@@ -43,6 +45,10 @@ const SCHEMA: Schema = Schema {
         ("V7__parked_open", include_str!("../../../migrations/sqlite/V7__parked_open.sql")),
         ("V8__deadlines", include_str!("../../../migrations/sqlite/V8__deadlines.sql")),
         ("V9__depths", include_str!("../../../migrations/sqlite/V9__depths.sql")),
+        (
+            "V10__depths_in_memory",
+            include_str!("../../../migrations/sqlite/V10__depths_in_memory.sql"),
+        ),
     ],
 };
 
@@ -54,6 +60,7 @@ type Done<T> = Result<T, Abort<Error>>;
 pub struct SqliteStore {
     database: Database,
     instance: Uuid,
+    counts: Counts,
     clock: Clock,
     /// For commits that wait for the writer.
     room: Room,
@@ -72,9 +79,12 @@ impl SqliteStore {
         let database = opening.map_err(|error| failed(error.to_string()))??;
         let clock = options.clock;
         let drawn = Context::by("store", clock).new_id();
-        let instance = database.write(move |connection| write::instance(connection, drawn)).await;
-        let instance = instance.map_err(|abort| failed(error(abort).to_string()))?;
-        Ok(SqliteStore { database, instance, clock, room: Room::default() })
+        let begin = move |connection: &Connection| {
+            Ok((write::instance(connection, drawn)?, Counts::of(connection)?))
+        };
+        let begun = database.write(begin, |begun| begun).await;
+        let (instance, counts) = begun.map_err(|abort| failed(error(abort).to_string()))?;
+        Ok(SqliteStore { database, instance, counts, clock, room: Room::default() })
     }
 
     async fn read<T: Send + 'static>(
@@ -86,9 +96,9 @@ impl SqliteStore {
 
     async fn write<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&Connection) -> Done<T> + Send + 'static,
+        job: impl FnMut(&Connection) -> Done<T> + Send + 'static,
     ) -> Result<T, Error> {
-        self.database.write(job).await.map_err(error)
+        self.database.write(job, |done| done).await.map_err(error)
     }
 }
 
@@ -113,12 +123,19 @@ impl Store for SqliteStore {
 
     async fn commit(&self, commit: Commit) -> Result<(), Error> {
         let share = self.room.take(commit.weight()).await;
-        let commit = move |connection: &Connection| {
-            let committed = write::commit(connection, commit);
-            drop(share);
-            committed
+        let (can_wait, commit) = (commit.can_wait(), write::ordered(commit));
+        let (counts, owner) = (self.counts.clone(), commit.owner.clone());
+        let write = move |connection: &Connection| {
+            let _held = &share;
+            write::commit(connection, &commit)
         };
-        self.write(commit).await
+        let then = move |moved: Moved| counts.apply(&owner, moved);
+        let written = if can_wait {
+            self.database.write_along(write, then).await
+        } else {
+            self.database.write(write, then).await
+        };
+        written.map_err(error)
     }
 
     async fn outbox(
@@ -216,7 +233,8 @@ impl Store for SqliteStore {
     }
 
     async fn depths(&self) -> Result<Depths, Error> {
-        self.read(owed::depths).await
+        let counts = self.counts.clone();
+        self.read(move |connection| counts.read(connection)).await
     }
 
     async fn lease(

@@ -1,11 +1,11 @@
-//! What is owed: to the log, to the index; and how much of it.
+//! What is owed: to the log, to the index.
 
 use super::load::record;
 use super::{Done, int, limit, uint};
 use bytes::Bytes;
 use ofs_events::{EventId, Key, Timestamp};
 use ofs_runtime::budget::{BATCH_BYTES, Budget, Weight};
-use ofs_runtime::store::{Depth, Depths, Oldest, Outgoing, Record, Refused};
+use ofs_runtime::store::{Oldest, Outgoing, Record, Refused};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::HashSet;
 
@@ -97,7 +97,7 @@ pub(super) fn refused(
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-fn now(connection: &Connection) -> rusqlite::Result<Timestamp> {
+pub(super) fn now(connection: &Connection) -> rusqlite::Result<Timestamp> {
     let now = connection.prepare_cached("SELECT now()")?.query_row([], |row| row.get(0))?;
     Ok(Timestamp::from_micros(now))
 }
@@ -107,43 +107,4 @@ pub(super) fn oldest(connection: &Connection, owner: &str) -> Done<Oldest> {
     let mut oldest = connection.prepare_cached(sql)?;
     let since = oldest.query_row([owner], |row| row.get(0)).optional()?;
     Ok(Oldest { at: now(connection)?, since: since.map(Timestamp::from_micros) })
-}
-
-/// Nothing is counted: the table `depths` has the numbers.
-pub(super) fn depths(connection: &Connection) -> Done<Depths> {
-    let lane = |lane, oldest| depth(connection, lane, oldest);
-    Ok(Depths {
-        at: now(connection)?,
-        outbox: lane(
-            "outbox",
-            "SELECT created_at FROM outbox WHERE owner = d.owner ORDER BY id LIMIT 1",
-        )?,
-        index: lane(
-            "index",
-            "SELECT since FROM owed_index WHERE owner = d.owner ORDER BY since LIMIT 1",
-        )?,
-        refused: lane(
-            "refused",
-            "SELECT since FROM refused_documents WHERE owner = d.owner ORDER BY since LIMIT 1",
-        )?,
-        parked: lane(
-            "parked",
-            "SELECT parked_at FROM parked_events WHERE owner = d.owner AND state = 'parked'
-             ORDER BY id LIMIT 1",
-        )?,
-    })
-}
-
-fn depth(connection: &Connection, lane: &str, oldest: &str) -> rusqlite::Result<Vec<Depth>> {
-    let mut statement = connection.prepare_cached(&format!(
-        "SELECT owner, rows, ({oldest}) FROM depths d WHERE lane = ? AND rows > 0 ORDER BY owner"
-    ))?;
-    let rows = statement.query_map([lane], |row| {
-        Ok(Depth {
-            owner: row.get(0)?,
-            rows: uint(row.get(1)?),
-            oldest: row.get::<_, Option<i64>>(2)?.map(Timestamp::from_micros),
-        })
-    })?;
-    rows.collect()
 }

@@ -1,5 +1,6 @@
 //! The one transaction: everything a commit changes, and the conflicts that undo it.
 
+use super::depths::{Lane, Moved};
 use super::{Done, after, deadlines, int, micros, parked, steady};
 use crate::sqlite::Abort;
 use ofs_events::Key;
@@ -31,25 +32,34 @@ pub(super) fn instance(connection: &Connection, drawn: Uuid) -> Done<Uuid> {
     Ok(connection.query_row(sql, [], |row| row.get(0))?)
 }
 
-pub(super) fn commit(connection: &Connection, mut commit: Commit) -> Done<()> {
+/// `commit`, in the order in which its rows are written best.
+pub(super) fn ordered(mut commit: Commit) -> Commit {
+    commit.records.sort_by_key(|record| record.key);
+    commit.parked.sort_by_key(|parking| parking.at);
+    commit
+}
+
+/// Writes a commit that is [`ordered`].
+pub(super) fn commit(connection: &Connection, commit: &Commit) -> Done<Moved> {
     let owner = commit.owner.as_str();
+    let mut moved = Moved::default();
     guards(connection, &commit.guards)?;
     inbox(connection, owner, &commit.seen)?;
-    commit.records.sort_by_key(|record| record.key);
     records(connection, owner, &commit.records)?;
     let written = commit.records.iter().map(|record| record.key).collect();
     outgoing(connection, owner, &commit.outgoing, &written)?;
-    commit.parked.sort_by_key(|parking| parking.at);
+    moved.add(Lane::Outbox, commit.outgoing.len());
     park(connection, owner, &commit.parked)?;
+    moved.add(Lane::Parked, commit.parked.len());
     for settled in &commit.settled {
-        settle(connection, owner, settled)?;
+        settle(connection, owner, settled, &mut moved)?;
     }
-    owe_index(connection, owner, &commit.index)?;
+    moved.add(Lane::Index, owe_index(connection, owner, &commit.index)?);
     deadlines::set(connection, owner, &commit.deadlines)?;
     if let Some(once) = &commit.once {
         remember(connection, owner, once)?;
     }
-    Ok(())
+    Ok(moved)
 }
 
 fn guards(connection: &Connection, guards: &[Guard]) -> Done<()> {
@@ -156,27 +166,36 @@ fn park(connection: &Connection, owner: &str, parkings: &[Parking]) -> Done<()> 
     Ok(())
 }
 
-fn settle(connection: &Connection, owner: &str, settled: &Settled) -> Done<()> {
+fn settle(connection: &Connection, owner: &str, settled: &Settled, moved: &mut Moved) -> Done<()> {
     match settled {
         Settled::Sent(id) => {
             let sql = "DELETE FROM outbox WHERE id = ? AND owner = ?";
             let gone = connection.prepare_cached(sql)?.execute(params![int(*id)?, owner])?;
+            moved.take(Lane::Outbox, gone);
             expect(gone == 1)
         }
         Settled::Indexed { key, version } => {
-            pushed(connection, owner, *key, *version)?;
+            pushed(connection, owner, (*key, *version), moved)?;
             let sql = "DELETE FROM refused_documents WHERE owner = ? AND key = ? AND version <= ?";
-            connection.prepare_cached(sql)?.execute(params![owner, key.0, int(*version)?])?;
+            let row = params![owner, key.0, int(*version)?];
+            moved.take(Lane::Refused, connection.prepare_cached(sql)?.execute(row)?);
             Ok(())
         }
         Settled::Refused { key, version, reason } => {
-            if pushed(connection, owner, *key, *version)? {
-                refuse(connection, owner, *key, *version, reason)?;
+            if pushed(connection, owner, (*key, *version), moved)? {
+                let is_new = refuse(connection, owner, (*key, *version), reason)?;
+                moved.add(Lane::Refused, usize::from(is_new));
             }
             Ok(())
         }
-        Settled::Resolved(id) => parked::close(connection, owner, *id, None),
-        Settled::Discarded(id, reason) => parked::close(connection, owner, *id, Some(reason)),
+        Settled::Resolved(id) => {
+            moved.take(Lane::Parked, 1);
+            parked::close(connection, owner, *id, None)
+        }
+        Settled::Discarded(id, reason) => {
+            moved.take(Lane::Parked, 1);
+            parked::close(connection, owner, *id, Some(reason))
+        }
         Settled::Deferred { id, reason, retry_in } => {
             parked::defer(connection, owner, *id, reason, *retry_in)
         }
@@ -188,9 +207,15 @@ fn settle(connection: &Connection, owner: &str, settled: &Settled) -> Done<()> {
 
 /// Drops what is owed up to `version`; whether nothing newer is owed. Then that stays owed, and this
 /// push was still a delivery.
-fn pushed(connection: &Connection, owner: &str, key: Key, version: u64) -> Done<bool> {
+fn pushed(
+    connection: &Connection,
+    owner: &str,
+    (key, version): (Key, u64),
+    moved: &mut Moved,
+) -> Done<bool> {
     let sql = "DELETE FROM owed_index WHERE owner = ? AND key = ? AND version <= ?";
     if connection.prepare_cached(sql)?.execute(params![owner, key.0, int(version)?])? == 1 {
+        moved.take(Lane::Index, 1);
         return Ok(true);
     }
     let sql = "SELECT 1 FROM owed_index WHERE owner = ? AND key = ?";
@@ -198,25 +223,44 @@ fn pushed(connection: &Connection, owner: &str, key: Key, version: u64) -> Done<
     Ok(false)
 }
 
-fn refuse(connection: &Connection, owner: &str, key: Key, version: u64, reason: &str) -> Done<()> {
+/// Whether it was not refused before.
+fn refuse(
+    connection: &Connection,
+    owner: &str,
+    (key, version): (Key, u64),
+    reason: &str,
+) -> Done<bool> {
+    let sql = "UPDATE refused_documents SET version = ?, reason = ? WHERE owner = ? AND key = ?";
+    let row = params![int(version)?, reason, owner, key.0];
+    if connection.prepare_cached(sql)?.execute(row)? == 1 {
+        return Ok(false);
+    }
     let sql = "INSERT INTO refused_documents (owner, key, version, reason, since)
-               VALUES (?, ?, ?, ?, now())
-               ON CONFLICT (owner, key) DO UPDATE
-               SET version = excluded.version, reason = excluded.reason";
-    let row = params![owner, key.0, int(version)?, reason];
-    connection.prepare_cached(sql)?.execute(row)?;
-    Ok(())
+               VALUES (?, ?, ?, ?, now())";
+    connection.prepare_cached(sql)?.execute(params![owner, key.0, int(version)?, reason])?;
+    Ok(true)
 }
 
-fn owe_index(connection: &Connection, owner: &str, owed: &[(Key, u64)]) -> Done<()> {
-    let mut statement = connection.prepare_cached(
+/// How many of them were not owed before.
+fn owe_index(connection: &Connection, owner: &str, owed: &[(Key, u64)]) -> Done<usize> {
+    let mut new = connection.prepare_cached(
         "INSERT INTO owed_index (owner, key, version, since) VALUES (?, ?, ?, now())
-         ON CONFLICT (owner, key) DO UPDATE SET version = max(version, excluded.version)",
+         ON CONFLICT (owner, key) DO NOTHING",
     )?;
+    let sql = "UPDATE owed_index SET version = max(version, ?) WHERE owner = ? AND key = ?";
+    let mut newer = connection.prepare_cached(sql)?;
+    let mut added = 0;
     for (key, version) in owed {
-        statement.execute(params![owner, key.0, int(*version)?])?;
+        let version = int(*version)?;
+        match new.execute(params![owner, key.0, version])? {
+            0 => newer.execute(params![version, owner, key.0])?,
+            _ => {
+                added += 1;
+                1
+            }
+        };
     }
-    Ok(())
+    Ok(added)
 }
 
 fn remember(connection: &Connection, owner: &str, once: &Once) -> Done<()> {
