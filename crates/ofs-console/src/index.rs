@@ -7,6 +7,8 @@ use askama::Template;
 /// How far something is.
 #[derive(Clone, Debug)]
 pub struct Progress {
+    /// What is counted.
+    pub what: &'static str,
     /// Done of `of`.
     pub done: Count,
     /// The whole, as far as known.

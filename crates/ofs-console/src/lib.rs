@@ -7,6 +7,7 @@ pub mod events;
 pub mod failure;
 pub mod frame;
 pub mod index;
+pub mod keys;
 pub mod order;
 pub mod orders;
 pub mod parked;

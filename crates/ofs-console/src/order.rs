@@ -9,6 +9,7 @@ pub use payload::{Content, Member};
 use crate::frame::{Copyable, Frame};
 use crate::words::{Age, Badge, Moment, Tone};
 use askama::Template;
+use serde_json::Value;
 
 /// What a row of the waterfall is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,42 @@ pub struct Step {
     pub event_id: Option<String>,
     /// What was recorded.
     pub content: Option<Content>,
+    /// What it changed about the order; none where that is not known.
+    pub changes: Option<Vec<Change>>,
+}
+
+/// One thing about an order that an event changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// What it is.
+    pub name: String,
+    /// What it was.
+    pub before: Option<String>,
+    /// What it became.
+    pub after: Option<String>,
+}
+
+impl Change {
+    /// What is different in `after`.
+    #[must_use]
+    pub fn between(before: &Value, after: &Value) -> Vec<Self> {
+        let members = after.as_object().into_iter().flatten();
+        let changed = members.filter(|(name, value)| before[name.as_str()] != **value);
+        let change = |(name, value): (&String, &Value)| Self {
+            name: name.clone(),
+            before: text(&before[name.as_str()]),
+            after: text(value),
+        };
+        changed.map(change).collect()
+    }
+}
+
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
 }
 
 /// One thing that the three copies say.

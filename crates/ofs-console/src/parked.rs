@@ -1,7 +1,8 @@
 //! What could not be handled: grouped by cause, each event with its bytes, and what became of it.
 
 use crate::frame::{Copyable, Frame};
-use crate::order::Content;
+use crate::index::Progress;
+use crate::order::{Change, Content};
 use crate::orders::Choice;
 use crate::words::{Badge, Clock, Count, Moment, Tone};
 use askama::Template;
@@ -59,14 +60,37 @@ pub struct Notice {
     pub text: String,
 }
 
+/// A job over many events.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// How it goes.
+    pub tone: Tone,
+    /// What it does, and where it is.
+    pub title: String,
+    /// Who began it.
+    pub by: String,
+    /// Why.
+    pub because: String,
+    /// When it began.
+    pub started: Moment,
+    /// What came of it so far.
+    pub outcome: String,
+    /// Whether it goes on.
+    pub running: bool,
+    /// How far it is.
+    pub progress: Progress,
+    /// Events that were not dealt with, and why; the first of them.
+    pub open: Vec<(u64, String)>,
+}
+
 /// The list.
 #[derive(Debug, Template)]
 #[template(path = "parked.html")]
 pub struct ParkedPage {
     /// Around the page.
     pub frame: Frame,
-    /// What was just done.
-    pub notice: Option<Notice>,
+    /// The job that goes on, or the last one.
+    pub job: Option<Job>,
     /// Which states to show.
     pub states: Vec<Choice>,
     /// Filters in force, each with the query without it.
@@ -85,6 +109,32 @@ pub struct ParkedPage {
     pub next: Option<String>,
     /// The same elsewhere.
     pub copy: Vec<Copyable>,
+}
+
+/// What a retry would do.
+#[derive(Clone, Debug)]
+pub struct DryRun {
+    /// How good that is.
+    pub tone: Tone,
+    /// In a sentence.
+    pub text: String,
+    /// What would change in the service's record.
+    pub changes: Vec<Change>,
+    /// The events that would be told: their types, and what they would hold.
+    pub events: Vec<(String, String)>,
+}
+
+/// A member of an event: what an event that can be read says there, and what this one says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// What an event that can be read says.
+    pub example: String,
+    /// What this one says.
+    pub found: Option<String>,
+    /// What is wrong with it.
+    pub fault: Option<String>,
 }
 
 /// One parked event.
@@ -111,6 +161,10 @@ pub struct ParkedEventPage {
     pub size: String,
     /// Where the error points to: the text before it, at it and after it.
     pub marked: Option<(String, String, String)>,
+    /// What it says beside one that can be read; empty if it can be read, too, or is no JSON.
+    pub members: Vec<Member>,
+    /// What a retry would do, if that was asked.
+    pub dry_run: Option<DryRun>,
     /// Events of the same order that wait behind it.
     pub waiting: Vec<Row>,
     /// The same elsewhere.

@@ -68,6 +68,41 @@ pub struct Reader {
     pub unreachable: Option<Moment>,
 }
 
+/// How long orders stayed somewhere.
+#[derive(Clone, Debug)]
+pub struct Stay {
+    /// Where.
+    pub what: &'static str,
+    /// How many orders.
+    pub orders: Count,
+    /// What half, 95 and 99 of 100 of them did not exceed; none if there were none.
+    pub percentiles: Option<[Age; 3]>,
+}
+
+/// Orders that took about as long.
+#[derive(Clone, Debug)]
+pub struct Bar {
+    /// How long, in words.
+    pub label: String,
+    /// How many.
+    pub orders: Count,
+    /// How high it is drawn, of 100.
+    pub height: u64,
+}
+
+/// How long the orders that ended last took.
+#[derive(Clone, Debug)]
+pub struct Took {
+    /// How many they are.
+    pub orders: Count,
+    /// When the first and the last of them ended.
+    pub ended: Option<(Moment, Moment)>,
+    /// In each state, and in all.
+    pub stays: Vec<Stay>,
+    /// From accepted to final.
+    pub bars: Vec<Bar>,
+}
+
 /// The pipeline.
 #[derive(Debug, Template)]
 #[template(path = "pipeline.html")]
@@ -78,6 +113,8 @@ pub struct PipelinePage {
     pub stages: Vec<Stage>,
     /// What is to be said, worst first.
     pub findings: Vec<Told>,
+    /// How long orders took, or why that is not known.
+    pub took: Result<Took, String>,
     /// Who reads what.
     pub readers: Vec<Reader>,
     /// The same elsewhere.

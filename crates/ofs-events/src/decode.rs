@@ -71,6 +71,26 @@ impl DecodeError {
     pub const fn is_unknown_type(&self) -> bool {
         matches!(self, DecodeError::Unknown { .. })
     }
+
+    /// The member that is wrong, such as `occurredAt` or `payload.country`; none where it is not one.
+    #[must_use]
+    pub fn member(&self) -> Option<String> {
+        match self {
+            DecodeError::Envelope(reason) => named(reason),
+            DecodeError::Payload { reason, .. } => {
+                Some(named(reason).map_or("payload".to_owned(), |name| format!("payload.{name}")))
+            }
+            DecodeError::Unknown { .. } | DecodeError::WrongTopic { .. } => {
+                Some("eventType".to_owned())
+            }
+            DecodeError::Empty
+            | DecodeError::TooLarge(_)
+            | DecodeError::NoKey
+            | DecodeError::Key
+            | DecodeError::OtherKey { .. }
+            | DecodeError::Nul => None,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -105,6 +125,16 @@ pub(crate) fn reason<'a, T: Deserialize<'a>>(json: &'a [u8], error: &serde_json:
         Some(member) if member != "." => format!("{member}: {words}"),
         _ => words,
     }
+}
+
+/// The member that a [`reason`] is about, if it is about one.
+fn named(reason: &str) -> Option<String> {
+    if let Some((_, rest)) = reason.split_once("missing field `") {
+        return rest.split_once('`').map(|(name, _)| name.to_owned());
+    }
+    let (name, _) = reason.split_once(": ")?;
+    let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._[]-".contains(&byte));
+    (is_name && !name.is_empty()).then(|| name.to_owned())
 }
 
 /// Serde quotes a string where another type was expected; that type is enough.

@@ -41,6 +41,9 @@ pub trait TopicEvents: Clone + Sized + Send + Sync + 'static {
     /// None for a type that is not of this topic; an error says what is wrong with `json`.
     fn parse(event_type: &str, json: &str) -> Option<Result<Self, String>>;
 
+    /// A whole event of this type as JSON; none for a type that is not of this topic.
+    fn example(event_type: &str) -> Option<&'static str>;
+
     /// The event in `payload`, if it is one of this topic.
     fn of(payload: &Payload) -> Option<&Self>;
 }
@@ -83,6 +86,15 @@ macro_rules! events {
                             .map(Self::$name)
                             .map_err(|error| crate::decode::reason::<$name>(json.as_bytes(), &error)),
                     ),)+
+                    _ => None,
+                }
+            }
+
+            fn example(event_type: &str) -> Option<&'static str> {
+                match event_type {
+                    $(stringify!($name) => Some(include_str!(concat!(
+                        env!("CARGO_MANIFEST_DIR"), "/golden/", stringify!($name), ".json"
+                    ))),)+
                     _ => None,
                 }
             }
@@ -182,6 +194,12 @@ macro_rules! topics {
             #[must_use]
             pub fn fact(&self) -> Option<Fact> {
                 match self { $(Payload::$topic(event) => event.fact()),+ }
+            }
+
+            /// A whole event of this type as JSON; none for a type that is not known.
+            #[must_use]
+            pub fn example(event_type: &str) -> Option<&'static str> {
+                None$(.or_else(|| $events::example(event_type)))+
             }
 
             /// None for a type that is not known; an error says what is wrong with `json`.

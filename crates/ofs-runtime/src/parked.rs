@@ -1,6 +1,9 @@
 //! Parked events: retried automatically or on request, and discarded.
 
 mod readable;
+mod rehearsal;
+
+pub use rehearsal::Rehearsed;
 
 use crate::backoff;
 use crate::books::Books;
@@ -9,9 +12,9 @@ use crate::decide;
 use crate::log::Received;
 use crate::metrics;
 use crate::service::{Delivery, Fault, Handler, Reaction};
-use crate::store::{Claim, Commit, Error, Parked, ParkedState, Settled, Wanted};
+use crate::store::{Claim, Commit, Error, Parked, ParkedState, Record, Settled, Wanted};
 use crate::window::{Item, Named};
-use ofs_events::Timestamp;
+use ofs_events::{Key, Timestamp};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tracing::{debug, error, info};
@@ -22,7 +25,15 @@ const ALERT_AFTER: u32 = 10;
 /// Retries and discards parked events. Knows the handlers of the services in this process.
 #[derive(Clone, Default)]
 pub struct Retrier {
-    services: HashMap<&'static str, (Books, Arc<dyn Handler>)>,
+    services: HashMap<&'static str, Own>,
+}
+
+/// A service of this process.
+#[derive(Clone)]
+struct Own {
+    books: Books,
+    handler: Arc<dyn Handler>,
+    rehearsal: Arc<dyn Handler>,
 }
 
 /// The outcome of a retry.
@@ -64,9 +75,9 @@ pub enum Discarded {
 }
 
 impl Retrier {
-    /// Adds a service of this process.
-    pub fn add(&mut self, books: Books, handler: Arc<dyn Handler>) {
-        self.services.insert(books.owner(), (books, handler));
+    /// Adds a service of this process; its `rehearsal` is asked in a dry run.
+    pub fn add(&mut self, books: Books, handler: Arc<dyn Handler>, rehearsal: Arc<dyn Handler>) {
+        self.services.insert(books.owner(), Own { books, handler, rehearsal });
     }
 
     /// Retries the parked event `id` now, due or not.
@@ -93,7 +104,7 @@ impl Retrier {
         if parked.state != ParkedState::Parked {
             return Ok(Discarded::Closed(parked.state));
         }
-        let any = self.services.values().next().map(|(books, _)| books);
+        let any = self.services.values().next().map(|own| &own.books);
         let Some(books) = books.or(any) else { return Ok(Discarded::Unknown) };
         let commit = Commit {
             owner: parked.owner.clone(),
@@ -120,7 +131,7 @@ impl Retrier {
 
     /// Retries a claimed event once; the outcome is committed.
     pub(crate) async fn retry_claimed(&self, parked: Parked) -> Result<Retried, Error> {
-        let Some((books, handler)) = self.services.get(parked.owner.as_str()) else {
+        let Some(Own { books, handler, .. }) = self.services.get(parked.owner.as_str()) else {
             return Ok(Retried::Elsewhere { owner: parked.owner });
         };
         loop {
@@ -139,9 +150,9 @@ impl Retrier {
     }
 
     async fn find(&self, id: u64) -> Result<Option<(Option<&Books>, Parked)>, Error> {
-        let Some((any, _)) = self.services.values().next() else { return Ok(None) };
+        let Some(Own { books: any, .. }) = self.services.values().next() else { return Ok(None) };
         let Some(parked) = any.store().parked_event(id).await? else { return Ok(None) };
-        let books = self.services.get(parked.owner.as_str()).map(|(books, _)| books);
+        let books = self.services.get(parked.owner.as_str()).map(|own| &own.books);
         Ok(Some((books, parked)))
     }
 }
@@ -164,27 +175,14 @@ async fn retry_once(
 ) -> Result<Retried, Error> {
     let item = read_again(parked);
     let mut commit = books.blank();
-    let result = match &item.event {
-        // A build that could read it has parked it, and looks no more for what others cannot read.
-        Err(error) if error.is_unknown_type() && !parked.event.unknown_type => {
-            Err(Fault::Later(error.to_string()))
+    let result = match react(books, handler, parked, &item).await? {
+        Ok((key, before, Reaction::Decide(decision))) => {
+            let (subject, now) = ((key, before.as_ref()), books.context().now());
+            decision.write(&mut commit, subject, handler.indexed(), now);
+            Ok(())
         }
-        Err(error) => Err(Fault::Event(error.to_string())),
-        Ok(event) => {
-            let wanted = Wanted { keys: vec![event.key()], ..Wanted::default() };
-            let loaded = books.load(wanted).await?;
-            let before = loaded.records.get(&event.key());
-            let delivery = Delivery { at: parked.event.at, event };
-            match decide::handle(books.context(), handler, before, delivery).await {
-                Ok(Reaction::Decide(decision)) => {
-                    let (subject, now) = ((event.key(), before), books.context().now());
-                    decision.write(&mut commit, subject, handler.indexed(), now);
-                    Ok(())
-                }
-                Ok(Reaction::Ignore | Reaction::Known) => Ok(()),
-                Err(fault) => Err(fault),
-            }
-        }
+        Ok((_, _, Reaction::Ignore | Reaction::Known)) => Ok(()),
+        Err(fault) => Err(fault),
     };
     let retried = settle(&mut commit, parked, result);
     match books.commit(commit).await {
@@ -201,6 +199,29 @@ async fn retry_once(
             Ok(retried)
         }
     }
+}
+
+/// What `handler` makes of a parked event now, and over which record.
+async fn react(
+    books: &Books,
+    handler: &dyn Handler,
+    parked: &Parked,
+    item: &Item,
+) -> Result<Result<(Key, Option<Record>, Reaction), Fault>, Error> {
+    let event = match &item.event {
+        // A build that could read it has parked it, and looks no more for what others cannot read.
+        Err(error) if error.is_unknown_type() && !parked.event.unknown_type => {
+            return Ok(Err(Fault::Later(error.to_string())));
+        }
+        Err(error) => return Ok(Err(Fault::Event(error.to_string()))),
+        Ok(event) => event,
+    };
+    let key = event.key();
+    let wanted = Wanted { keys: vec![key], ..Wanted::default() };
+    let before = books.load(wanted).await?.records.remove(&key);
+    let delivery = Delivery { at: parked.event.at, event };
+    let reaction = decide::handle(books.context(), handler, before.as_ref(), delivery).await;
+    Ok(reaction.map(|reaction| (key, before, reaction)))
 }
 
 fn settle(commit: &mut Commit, parked: &Parked, result: Result<(), Fault>) -> Retried {

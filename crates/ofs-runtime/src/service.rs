@@ -181,6 +181,8 @@ pub struct Service {
     pub descriptor: &'static Descriptor,
     /// What it makes of events.
     pub handler: Arc<dyn Handler>,
+    /// The same for a dry run: changes nothing in the world outside.
+    pub rehearsal: Arc<dyn Handler>,
     /// Routes that are answered where it runs, with their documentation, over its own desk.
     pub routes: OpenApiRouter<Desk>,
     /// Routes that only read, answered by every process, whatever it runs.
@@ -192,7 +194,8 @@ impl Service {
     #[must_use]
     pub fn new(descriptor: &'static Descriptor, handler: impl Handler + 'static) -> Self {
         let (routes, reads) = (OpenApiRouter::new(), OpenApiRouter::new());
-        Self { descriptor, handler: Arc::new(handler), routes, reads }
+        let handler: Arc<dyn Handler> = Arc::new(handler);
+        Self { descriptor, rehearsal: Arc::clone(&handler), handler, routes, reads }
     }
 
     /// Its one name.

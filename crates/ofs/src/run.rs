@@ -5,7 +5,9 @@ use crate::config::{AuthMode, Config, Setting, Source};
 use crate::engines::{self, Engines, Set};
 use crate::here::entry;
 use crate::history::History;
-use crate::http::{self, App, Guard, Hosts, Limits, Listeners, Origins, Refusals, Tls, Verify};
+use crate::http::{
+    self, App, Guard, Hosts, Jobs, Limits, Listeners, Origins, Refusals, Times, Tls, Verify,
+};
 use crate::issuer::Issuer;
 use crate::signals::Signals;
 use crate::{demo, services, tidy};
@@ -139,6 +141,8 @@ pub async fn run(config: Config, plan: Launch, metrics: PrometheusHandle) -> any
         about: Arc::new(About::of(&config, &plan.services, address)),
         history: watch(&engines, &pipeline, &stages),
         verify: Verify::default(),
+        jobs: Jobs::default(),
+        times: Times::default(),
     };
     metrics_apart(&config, &app, &stages)?;
     let (router, _) = http::router(app, routes(&running, &elsewhere, &engines, &pipeline));
@@ -280,7 +284,8 @@ fn start(
 ) -> Retrier {
     let mut retrier = Retrier::default();
     for (service, books) in running {
-        retrier.add(books.clone(), Arc::clone(&service.handler));
+        let rehearsal = Arc::clone(&service.rehearsal);
+        retrier.add(books.clone(), Arc::clone(&service.handler), rehearsal);
     }
     for (service, books) in running {
         let name = |part| format!("{}/{part}", service.name());

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use ofs_events::OrderId;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Names one operation on one order, for ever; the gateway knows a repeated request by it.
@@ -53,6 +54,11 @@ pub enum Error {
     /// It cannot be reached, or answers with an error of its own.
     #[error("cannot reach the payment gateway: {0}")]
     Unavailable(String),
+    /// It was not asked, because this is a dry run.
+    #[error(
+        "a dry run does not ask the payment gateway to charge, and it has no verdict on this order yet"
+    )]
+    NotAsked,
 }
 
 /// A payment gateway. Dropping a future of its methods does not undo what was asked.
@@ -72,4 +78,22 @@ pub trait Gateway: Send + Sync {
     /// # Errors
     /// If the gateway cannot tell.
     async fn find(&self, key: &IdempotencyKey) -> Result<Option<Verdict>, Error>;
+}
+
+/// Another gateway for a dry run: tells what that one has said before, and never charges.
+pub(crate) struct Rehearsing(pub Arc<dyn Gateway>);
+
+#[async_trait]
+impl Gateway for Rehearsing {
+    fn key_retention(&self) -> Duration {
+        self.0.key_retention()
+    }
+
+    async fn authorize(&self, key: &IdempotencyKey, _: &Charge) -> Result<Verdict, Error> {
+        self.0.find(key).await?.ok_or(Error::NotAsked)
+    }
+
+    async fn find(&self, key: &IdempotencyKey) -> Result<Option<Verdict>, Error> {
+        self.0.find(key).await
+    }
 }

@@ -25,5 +25,8 @@ pub const DEFAULT_GATEWAY_TIMEOUT: Duration = Duration::from_secs(1);
 /// What the program runs: payments by `gateway`, which may take `timeout` to answer.
 #[must_use]
 pub fn service(gateway: Arc<dyn gateway::Gateway>, timeout: Duration) -> Service {
-    Service::new(&DESCRIPTOR, payment::Payments::new(gateway, timeout))
+    let rehearsing = gateway::Rehearsing(Arc::clone(&gateway));
+    let rehearsal = payment::Payments::new(Arc::new(rehearsing), timeout);
+    let payments = payment::Payments::new(gateway, timeout);
+    Service { rehearsal: Arc::new(rehearsal), ..Service::new(&DESCRIPTOR, payments) }
 }

@@ -1,6 +1,8 @@
 //! What caused what, drawn: one column for each step of the chain, one row for each branch.
 
 use crate::words::Age;
+use askama::filters::{Html, HtmlSafe, escape};
+use std::fmt;
 
 /// One event as a node.
 #[derive(Clone, Debug)]
@@ -99,12 +101,60 @@ impl Graph {
         }
         graph
     }
+
+    /// The same as lists within lists.
+    #[must_use]
+    pub fn list(&self) -> Causes<'_> {
+        Causes(self)
+    }
+}
+
+/// A graph as HTML lists: what an event caused stands below it.
+#[derive(Clone, Copy, Debug)]
+pub struct Causes<'a>(&'a Graph);
+
+impl HtmlSafe for Causes<'_> {}
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let begins = |node: &&Node| node.depth == 0;
+        self.level(f, &self.0.nodes.iter().filter(begins).collect::<Vec<_>>())
+    }
+}
+
+impl Causes<'_> {
+    fn level(&self, f: &mut fmt::Formatter<'_>, nodes: &[&Node]) -> fmt::Result {
+        if nodes.is_empty() {
+            return Ok(());
+        }
+        f.write_str(r#"<ul class="causes">"#)?;
+        for node in nodes {
+            let event = &node.event;
+            let title = escape(&event.title, Html).map_err(|_| fmt::Error)?;
+            let service = escape(&event.service, Html).map_err(|_| fmt::Error)?;
+            write!(f, r#"<li>{title} <span class="muted">by {service}"#)?;
+            match event.delay {
+                Some(delay) if event.expected => write!(f, ", {delay} so far")?,
+                Some(delay) => write!(f, ", {delay} after its cause")?,
+                None => {}
+            }
+            f.write_str("</span>")?;
+            // An effect stands below its cause, so this comes to an end.
+            let below = |one: &&Node| {
+                one.depth == node.depth + 1 && one.event.cause.as_ref() == Some(&event.id)
+            };
+            self.level(f, &self.0.nodes.iter().filter(below).collect::<Vec<_>>())?;
+            f.write_str("</li>")?;
+        }
+        f.write_str("</ul>")
+    }
 }
 
 fn edge(from: (usize, usize), to: (usize, usize), event: &Cause) -> Edge {
     let middle = usize::midpoint(from.0, to.0);
     let (x1, y1, x2, y2) = (from.0, from.1, to.0 - 6, to.1);
     let label = match event.delay {
+        Some(delay) if event.expected => format!("{delay} so far"),
         Some(delay) => format!("+{delay}"),
         None => "to come".to_owned(),
     };
@@ -143,5 +193,10 @@ mod tests {
         let places: Vec<_> = graph.nodes.iter().map(|node| (node.depth, node.y)).collect();
         assert_eq!(places, [(0, 8), (1, 8), (2, 8), (1, 92), (0, 176)]);
         assert_eq!(graph.edges.len(), 3);
+        let list = graph.list().to_string();
+        let list = list.replace(" <span class=\"muted\">by a, 1.0 s after its cause</span>", "");
+        let list = list.replace(" class=\"causes\"", "");
+        let below = "<ul><li>b<ul><li>c</li></ul></li><li>d</li></ul>";
+        assert_eq!(list, format!("<ul><li>a{below}</li><li>lost</li></ul>"));
     }
 }

@@ -26,6 +26,14 @@ macro_rules! scopes {
                     $(Scope::$scope => $name),+
                 }
             }
+
+            /// What it allows, for people.
+            #[must_use]
+            pub const fn what(self) -> &'static str {
+                match self {
+                    $(Scope::$scope => $doc),+
+                }
+            }
         }
     };
 }

@@ -48,7 +48,7 @@ impl Retrier {
     }
 
     async fn look(&self, service: &'static str, looked: &mut Looked) -> Result<(), Error> {
-        let Some((books, _)) = self.services.get(service) else { return Ok(()) };
+        let Some(own) = self.services.get(service) else { return Ok(()) };
         let mut filter = ParkedFilter {
             owner: Some(service.to_owned()),
             state: Some(ParkedState::Parked),
@@ -57,7 +57,7 @@ impl Retrier {
         };
         let (mut last, mut undone) = (looked.last, None);
         loop {
-            let page = books.store().parked(&filter, PAGE).await?;
+            let page = own.books.store().parked(&filter, PAGE).await?;
             for parked in &page.events {
                 last = last.max(parked.id);
                 if parked.event.unknown_type

@@ -27,6 +27,7 @@ Examples:
     #[command(before_help = "\
 Examples:
   ofs parked retry 17
+  ofs parked retry --dry-run 17
   ofs parked retry --all --service payment-worker --reason gateway")]
     Retry(RetryArgs),
     /// Discard an event; events that wait behind it go on.
@@ -88,6 +89,9 @@ pub struct RetryArgs {
     /// Every one that is first in its queue.
     #[arg(long, conflicts_with = "id")]
     all: bool,
+    /// Only tell what it would do.
+    #[arg(long, conflicts_with = "all")]
+    dry_run: bool,
     /// With --all: only this service's.
     #[arg(long, value_name = "NAME", requires = "all",
         value_parser = clap::builder::PossibleValuesParser::new(NAMES))]
@@ -118,6 +122,10 @@ pub(super) async fn run(
         ParkedCommand::Show(args) => {
             let parked = client.get(&["parked", &args.id.to_string()], &[]).await?;
             Ok(output::document(format, &parked)?)
+        }
+        ParkedCommand::Retry(RetryArgs { id: Some(id), dry_run: true, .. }) => {
+            let told = client.post(&["parked", &id.to_string(), "dry-run"], &[], None).await?;
+            Ok(output::document(format, &told)?)
         }
         ParkedCommand::Retry(RetryArgs { id: Some(id), .. }) => {
             let tried = client.post(&["parked", &id.to_string(), "retry"], &[], None).await?;

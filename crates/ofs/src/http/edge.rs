@@ -18,7 +18,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use metrics::{counter, histogram};
-use ofs_runtime::access::{Caller, Scope};
+use ofs_runtime::access::{Caller, Scope, Scopes};
 use ofs_runtime::extract::MAX_BODY_BYTES;
 use ofs_runtime::metrics::{HTTP_REQUEST_SECONDS, HTTP_REQUESTS};
 use ofs_runtime::problem::{self, Invalid, Problem};
@@ -69,9 +69,9 @@ pub(super) struct Doors {
 }
 
 impl Doors {
-    async fn refuse(&self, path: String, problem: Problem) -> Response {
+    async fn refuse(&self, path: String, scopes: Scopes, problem: Problem) -> Response {
         let Some(pages) = &self.pages else { return problem.into_response() };
-        pages.answer(&path, problem).await
+        pages.answer(&path, scopes, problem).await
     }
 
     /// What `request` asks of the gate.
@@ -223,19 +223,22 @@ async fn edge(doors: Arc<Doors>, limit: Duration, mut request: Request, next: Ne
         let holds_nobody = asking.as_ref().is_ok_and(Asking::is_for_anyone);
         let admitted = match asking {
             Ok(asking) => doors.gate.admit(asking).await,
-            Err(problem) => Err(problem),
+            Err(problem) => Err((doors.gate.of_anyone(), problem)),
         };
         let left =
             match doors.make_room(&asked, admitted.as_ref().ok().map(|(caller, _)| caller), from) {
                 Ok(left) => left,
                 Err(problem) => return problem.into_response(),
             };
-        let fit = |admitted| doors.check(&asked, &request).map(|()| admitted);
+        let fit = |admitted: (Caller, _)| match doors.check(&asked, &request) {
+            Ok(()) => Ok(admitted),
+            Err(problem) => Err((admitted.0.scopes(), problem)),
+        };
         let (caller, pass) = match admitted.and_then(fit) {
             Ok(admitted) => admitted,
-            Err(problem) => {
+            Err((scopes, problem)) => {
                 let path = request.uri().path_and_query().map(ToString::to_string);
-                return doors.refuse(path.unwrap_or_default(), problem).await;
+                return doors.refuse(path.unwrap_or_default(), scopes, problem).await;
             }
         };
         let sees_all = holds_nobody || caller.may(Scope::Pii);

@@ -142,9 +142,9 @@ impl Rules {
         rules
     }
 
-    /// And the pages at `routes`, which are not described, need this.
-    pub(super) fn with_pages(self, routes: &[&str], needs: Needs) -> Self {
-        routes.iter().fold(self, |rules, route| rules.with("GET", route, needs))
+    /// And anyone may see the pages at `routes`, which are not described.
+    pub(super) fn with_open(self, routes: &[&str]) -> Self {
+        routes.iter().fold(self, |rules, route| rules.with("GET", route, Needs::Nothing))
     }
 
     /// And `method` needs this at `route`.
@@ -188,8 +188,6 @@ pub(super) struct Asking {
     what: String,
     /// The scope that it takes; none if anyone may.
     scope: Option<Scope>,
-    /// Whether anyone may do everything.
-    open: bool,
     /// The key that came with it.
     sent: Result<Option<String>, Problem>,
 }
@@ -226,44 +224,59 @@ impl Gate {
             from: request.extensions().get::<SocketAddr>().map(|peer| peer.ip()),
             what: format!("{} {}", request.method(), route.unwrap_or_default()),
             scope: scope.filter(|_| !open),
-            open,
             sent: if open || scope.is_none() { Ok(None) } else { sent(request, hosts) },
         })
+    }
+
+    /// What anyone may do.
+    pub(super) fn of_anyone(&self) -> Scopes {
+        if self.guard.keyring.is_none() { Scopes::all() } else { Scopes::default() }
     }
 
     /// Who is asking, and what they were let in with, if they needed anything.
     ///
     /// # Errors
-    /// If they may not.
-    pub(super) async fn admit(&self, asking: Asking) -> Result<(Caller, Option<Pass>), Problem> {
-        let Asking { from, what, scope, open, sent } = asking;
+    /// If they may not: what they may do, and why not this.
+    pub(super) async fn admit(
+        &self,
+        asking: Asking,
+    ) -> Result<(Caller, Option<Pass>), (Scopes, Problem)> {
+        let Asking { from, what, scope, sent } = asking;
         let Some(scope) = scope else {
-            let scopes = if open { Scopes::all() } else { Scopes::default() };
-            return Ok((Caller::unknown(scopes, from), None));
+            return Ok((Caller::unknown(self.of_anyone(), from), None));
         };
         let admitted = with_scope(&self.guard, scope, sent, from).await;
-        if let Err((who, problem)) = &admitted
-            && problem.status < 500
-        {
-            self.guard.refusals.count(who, from, &what, &problem.detail);
-        }
-        admitted.map_err(|(_, problem)| problem)
+        admitted.map_err(|Refused { who, scopes, problem }| {
+            if problem.status < 500 {
+                self.guard.refusals.count(&who, from, &what, &problem.detail);
+            }
+            (scopes, problem)
+        })
     }
 }
 
-/// Whoever sent this key or token, if they have `scope`; else who was refused, as far as that is known,
-/// and why.
+/// Who was refused, as far as that is known, what they may do, and why not this.
+struct Refused {
+    who: String,
+    scopes: Scopes,
+    problem: Problem,
+}
+
+/// Whoever sent this key or token, if they have `scope`.
 async fn with_scope(
     guard: &Guard,
     scope: Scope,
     sent: Result<Option<String>, Problem>,
     from: Option<IpAddr>,
-) -> Result<(Caller, Option<Pass>), (String, Problem)> {
-    let anyone = |problem| ("anyone".to_owned(), problem);
+) -> Result<(Caller, Option<Pass>), Refused> {
+    let unknown = |(who, problem)| Refused { who, scopes: Scopes::default(), problem };
+    let anyone = |problem| unknown(("anyone".to_owned(), problem));
     let sent = sent.map_err(anyone)?.ok_or_else(|| anyone(Problem::no_key()))?;
-    let (caller, pass) = guard.recognize(&sent, from).await?;
-    caller.needs(scope).map_err(|problem| (caller.to_string(), problem))?;
-    Ok((caller, Some(pass)))
+    let (caller, pass) = guard.recognize(&sent, from).await.map_err(unknown)?;
+    match caller.needs(scope) {
+        Ok(()) => Ok((caller, Some(pass))),
+        Err(problem) => Err(Refused { who: caller.to_string(), scopes: caller.scopes(), problem }),
+    }
 }
 
 /// The key that came with `request`; in a cookie only from a page of this server.

@@ -167,13 +167,21 @@ async fn create(
     caller: Caller,
     Body(new): Body<NewKey>,
 ) -> Result<Response, Problem> {
-    let (new, scopes) = new.check().map_err(Problem::invalid_request)?;
-    let entry = Entry::by(&caller, "key.create");
-    let keyring = &app.keyring;
-    let made = keyring.create(&new.name, scopes, new.expires_at, false, entry).await?;
-    let (key, secret) = made.ok_or_else(Problem::internal)?;
+    let (key, secret) = make(&app, &caller, new).await?;
     let headers = [(header::CACHE_CONTROL, "no-store")];
     Ok((StatusCode::CREATED, headers, Json(MadeKey::new(key, &secret))).into_response())
+}
+
+/// Makes the key `new`, and notes that `caller` did.
+pub(super) async fn make(
+    app: &App,
+    caller: &Caller,
+    new: NewKey,
+) -> Result<(ApiKey, Secret), Problem> {
+    let (new, scopes) = new.check().map_err(Problem::invalid_request)?;
+    let entry = Entry::by(caller, "key.create");
+    let made = app.keyring.create(&new.name, scopes, new.expires_at, false, entry).await?;
+    made.ok_or_else(Problem::internal)
 }
 
 /// Revokes a key. Every process refuses it within 5 seconds. Again, it changes nothing.
@@ -189,9 +197,13 @@ async fn revoke(
     caller: Caller,
     Id(id): Id<Uuid>,
 ) -> Result<Json<KeyView>, Problem> {
-    let revoked = app.keyring.revoke(id, Entry::by(&caller, "key.revoke")).await?;
-    let unknown = || Problem::not_found(format!("there is no key {id}; GET /keys lists them"));
-    revoked.map(|key| Json(key.into())).ok_or_else(unknown)
+    revoke_one(&app, &caller, id).await.map(|key| Json(key.into()))
+}
+
+/// Revokes the key `id`, and notes that `caller` did.
+pub(super) async fn revoke_one(app: &App, caller: &Caller, id: Uuid) -> Result<ApiKey, Problem> {
+    let revoked = app.keyring.revoke(id, Entry::by(caller, "key.revoke")).await?;
+    revoked.ok_or_else(|| Problem::not_found(format!("there is no key {id}; GET /keys lists them")))
 }
 
 /// Which entries to list.

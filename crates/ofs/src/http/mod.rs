@@ -5,6 +5,7 @@
 mod about;
 mod console;
 mod docs;
+mod dry_run;
 mod edge;
 mod events;
 mod explain;
@@ -13,6 +14,7 @@ mod gate;
 mod headers;
 mod health;
 mod index;
+mod jobs;
 mod keys;
 mod limits;
 mod listeners;
@@ -35,24 +37,27 @@ mod tail;
 #[cfg(test)]
 mod tests;
 mod timeline;
+mod times;
 mod tls;
 mod verify;
 mod watched;
 
 pub use gate::Guard;
 pub use headers::Origins;
+pub use jobs::Jobs;
 pub(crate) use keys::{KeyList, KeyView, MadeKey, NewKey, Trail};
 pub use limits::Limits;
 pub use listeners::Listeners;
 pub use origin::Hosts;
 pub use refusals::Refusals;
 pub use serve::{listen, serve};
+pub use times::Times;
 pub use tls::{Files, Tls};
 pub use verify::Verify;
 
 use crate::about::About;
 use crate::history::History;
-use gate::{Gate, Needs, Rules};
+use gate::{Gate, Rules};
 use metrics_exporter_prometheus::PrometheusHandle;
 use ofs_runtime::access::{Audit, Keyring};
 use ofs_runtime::books::Books;
@@ -111,6 +116,10 @@ pub struct App {
     pub history: History,
     /// The comparison of the index with the records, requested on the console.
     pub verify: Verify,
+    /// Many parked events at once.
+    pub jobs: Jobs,
+    /// How long orders took that ended last.
+    pub times: Times,
 }
 
 impl App {
@@ -128,7 +137,10 @@ fn operations() -> OpenApiRouter<App> {
         .merge(explain::routes())
         .merge(events::routes())
         .merge(pipeline::routes())
+        .merge(times::routes())
         .merge(parked::routes())
+        .merge(dry_run::routes())
+        .merge(jobs::routes())
         .merge(index::routes())
         .merge(refused::routes())
         .merge(keys::routes())
@@ -157,7 +169,7 @@ pub fn router(app: App, service_routes: Vec<OpenApiRouter>) -> (axum::Router, Op
         }
     }
     let plain = docs::plain(&described);
-    let rules = Rules::of(&described).with_pages(&docs::PAGES, Needs::Nothing);
+    let rules = Rules::of(&described).with_open(&docs::PAGES);
     let rules = console::rules(rules);
     let routes = routes.merge(docs::routes(&described)).merge(pages);
     let gate = Gate { guard, rules };

@@ -3,6 +3,7 @@
 //! Trying is done by `ofs_runtime::parked`, in tasks that a disconnecting client cannot cancel.
 
 use super::App;
+use super::jobs::subject;
 use super::parked_view::{
     Bulk, Chosen, Detail, Discard, Done, Listing, ParkedPage, ParkedView, Tried,
 };
@@ -17,10 +18,8 @@ use std::time::{Duration, Instant};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// The longest reason for giving an event up, in characters.
+/// The longest reason, in characters.
 const MAX_REASON: usize = 1000;
-/// Events that are discarded at once, at most.
-const MOST_DISCARDED: usize = 2_000;
 /// Parked events read at once by a bulk retry.
 const PAGE: usize = 200;
 /// How long a bulk retry starts new attempts; below the time an answer may take.
@@ -117,13 +116,8 @@ pub(super) async fn retry_one(app: &App, caller: &Caller, id: u64) -> Result<Tri
         Retried::Unknown => Err(unknown(id)),
         Retried::Closed(state) => Err(closed(id, state)),
         Retried::Busy => Err(busy(id)),
-        Retried::Behind(head) => Err(Problem::conflict(format!(
-            "parked event {head} of the same order has to go first; retry or discard {head}"
-        ))),
-        Retried::Elsewhere { owner } => Err(Problem::conflict(format!(
-            "parked event {id} belongs to {owner}, which does not run in this process; \
-             send this request to the process that runs {owner}"
-        ))),
+        Retried::Behind(head) => Err(behind(head)),
+        Retried::Elsewhere { owner } => Err(elsewhere(id, &owner)),
     }
 }
 
@@ -156,7 +150,7 @@ pub(super) async fn discard_one(
     id: u64,
     reason: &str,
 ) -> Result<Done, Problem> {
-    let reason = checked(reason)?;
+    let reason = checked("/reason", reason)?;
     app.audit.note(&Entry::by(caller, "parked.discard").with(id).because(&reason)).await?;
     let retrier = app.retrier.clone();
     match detached(async move { retrier.discard(id, reason).await }).await?? {
@@ -167,12 +161,12 @@ pub(super) async fn discard_one(
     }
 }
 
-/// The reason for giving events up, if it is one.
-fn checked(reason: &str) -> Result<String, Problem> {
+/// The reason in `member`, if it is one.
+pub(super) fn checked(member: &str, reason: &str) -> Result<String, Problem> {
     let reason = reason.trim().to_owned();
     if reason.is_empty() || reason.chars().count() > MAX_REASON {
-        let rule = format!("must say in 1 to {MAX_REASON} characters why the event is given up");
-        return Err(Problem::invalid_request(vec![Invalid::new("/reason", rule)]));
+        let rule = format!("must say in 1 to {MAX_REASON} characters why this is done");
+        return Err(Problem::invalid_request(vec![Invalid::new(member, rule)]));
     }
     Ok(reason)
 }
@@ -204,56 +198,6 @@ pub(super) async fn retry_chosen(
     Ok(detached(retry_heads(app.clone(), filter)).await??)
 }
 
-/// A filter in words, for the audit trail.
-fn subject(filter: &ParkedFilter) -> String {
-    let part = |name, value: &Option<String>| value.as_ref().map(|value| format!("{name} {value}"));
-    let parts = [part("service", &filter.owner), part("reason", &filter.reason)];
-    let parts: Vec<String> = parts.into_iter().flatten().collect();
-    if parts.is_empty() { "all".to_owned() } else { parts.join(", ") }
-}
-
-/// Gives up the open parked events that are `asked` for, if they are as many as `expected`; says how
-/// many were.
-pub(super) async fn discard_chosen(
-    app: &App,
-    caller: &Caller,
-    asked: Chosen,
-    reason: &str,
-    expected: usize,
-) -> Result<u64, Problem> {
-    let (mut filter, reason) = (asked.filter(), checked(reason)?);
-    let mut ids = Vec::new();
-    while ids.len() < MOST_DISCARDED {
-        let page = app.store.parked(&filter, PAGE).await?;
-        ids.extend(page.events.iter().map(|parked| parked.id));
-        if page.next.is_none() {
-            break;
-        }
-        filter.after = page.next;
-    }
-    if ids.len() >= MOST_DISCARDED {
-        let detail =
-            format!("at least {} events match; choose fewer by service or reason", ids.len());
-        return Err(Problem::conflict(detail));
-    }
-    if ids.len() != expected {
-        let detail = format!("{} events match, not {expected}; nothing was discarded", ids.len());
-        return Err(Problem::conflict(detail));
-    }
-    let entry = Entry::by(caller, "parked.discard").with(subject(&filter)).because(&reason);
-    app.audit.note(&entry).await?;
-    let retrier = app.retrier.clone();
-    let work = async move {
-        let mut done = 0;
-        for id in ids {
-            let discarded = retrier.discard(id, reason.clone()).await?;
-            done += u64::from(discarded == Discarded::Done);
-        }
-        Ok::<u64, store::Error>(done)
-    };
-    Ok(detached(work).await??)
-}
-
 async fn retry_heads(app: App, mut filter: ParkedFilter) -> Result<Bulk, store::Error> {
     let began = Instant::now();
     let mut bulk = Bulk::default();
@@ -283,7 +227,20 @@ async fn detached<T: Send + 'static>(
     })
 }
 
-fn unknown(id: u64) -> Problem {
+pub(super) fn behind(head: u64) -> Problem {
+    Problem::conflict(format!(
+        "parked event {head} of the same order has to go first; retry or discard {head}"
+    ))
+}
+
+pub(super) fn elsewhere(id: u64, owner: &str) -> Problem {
+    Problem::conflict(format!(
+        "parked event {id} belongs to {owner}, which does not run in this process; \
+         send this request to the process that runs {owner}"
+    ))
+}
+
+pub(super) fn unknown(id: u64) -> Problem {
     Problem::not_found(format!("there is no parked event {id}; GET /parked lists them"))
 }
 
@@ -292,7 +249,7 @@ fn busy(id: u64) -> Problem {
         .retry_after(1)
 }
 
-fn closed(id: u64, state: ParkedState) -> Problem {
+pub(super) fn closed(id: u64, state: ParkedState) -> Problem {
     let state = match state {
         ParkedState::Parked => "not open",
         ParkedState::Resolved => "already resolved",

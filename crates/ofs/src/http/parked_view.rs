@@ -209,10 +209,10 @@ impl Listing {
 pub(super) struct Chosen {
     /// Only this service's.
     #[param(inline, example = "payment-worker")]
-    service: Option<ServiceName>,
+    pub(super) service: Option<ServiceName>,
     /// Only those whose reason holds this text, in any case.
     #[param(pattern = "^[^\\u0000\\uFFFD]*$")]
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
 }
 
 impl Chosen {

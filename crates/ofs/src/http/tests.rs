@@ -1,7 +1,9 @@
 //! The operator's routes on the embedded engines, asked as a client asks.
 
 mod house;
+mod jobs;
 mod leaderless;
+mod rehearsing;
 
 use axum::body::{Body, BodyDataStream};
 use axum::http::{Request, StatusCode};

@@ -21,7 +21,7 @@ const ARGUMENTS: [&str; 10] = [
     "--disable-sync",
     "--window-size=1280,900",
 ];
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     "orders",
     "orders?status=Created&status=PaymentAuthorized",
     "pipeline",
@@ -29,6 +29,7 @@ const PAGES: [&str; 7] = [
     "events",
     "index",
     "settings",
+    "keys",
 ];
 
 /// A browser, and the program that drives it; both end with this value.
@@ -216,4 +217,64 @@ async fn pages_fit_narrow_and_wide_in_both_themes_and_load_nothing_from_elsewher
         }
     }
     assert_eq!(browser.complaints().await, [] as [Value; 0]);
+}
+
+/// The text of axe; none if the environment does not say where it is.
+#[expect(clippy::disallowed_methods, reason = "tests are told by the environment where it is")]
+fn axe() -> Option<String> {
+    let Ok(axe) = std::env::var("OFS_TEST_AXE") else {
+        eprintln!("skipped: OFS_TEST_AXE does not say where axe is");
+        return None;
+    };
+    Some(std::fs::read_to_string(axe).expect("axe"))
+}
+
+/// What axe finds wrong on the page by the rules of WCAG 2.2 AA.
+async fn hindrances(browser: &Browser, axe: &str) -> Value {
+    let tags = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']";
+    let found = "found.violations.flatMap((rule) => rule.nodes.map((node) => \
+                 `${rule.id} ${node.target}: ${node.failureSummary}`))";
+    let run = format!("axe.run(document, {{runOnly: {tags}}}).then((found) => {found})");
+    browser.run(&format!("{axe}; return {run}")).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_page_hinders_people_by_the_rules_of_axe_in_either_theme() {
+    let Some(axe) = axe() else { return };
+    let Some((_system, server, browser)) = with_browser().await else { return };
+    let done = place(&server.url, &order(Some("success"))).await.expect("201");
+    until_status(&server.url, &done, "FulfillmentScheduled").await;
+    let id = place(&server.url, &order(Some("sim:timeout:99"))).await.expect("201");
+    let parked = format!("{}/parked?order={id}", server.url);
+    let parked = until(&parked, "parked", |_, page| page["parked"][0].is_object()).await;
+    let parked = format!("parked/{}", parked["parked"][0]["id"]);
+    let own = [
+        format!("orders/{done}"),
+        format!("orders/{id}"),
+        format!("{parked}?dry-run=1"),
+        "orders?q=nothing-like-this".to_owned(),
+        "sign-in".to_owned(),
+        "nowhere".to_owned(),
+    ];
+    let broken = "const text = document.createElement('p'); text.textContent = 'words to be read'; \
+                  text.style.color = '#777'; text.style.background = '#888'; \
+                  document.querySelector('main').append(text, new Image())";
+    browser.visit(&format!("{}/ui/settings", server.url)).await;
+    browser.run(broken).await;
+    let found = hindrances(&browser, &axe).await.to_string();
+    assert!(found.contains("image-alt") && found.contains("color-contrast"), "axe sees: {found}");
+    let mut all: Vec<String> = Vec::new();
+    for theme in ["light", "dark"] {
+        let media = json!({"features": [{"name": "prefers-color-scheme", "value": theme}]});
+        browser.devtools("Emulation.setEmulatedMedia", media).await;
+        for page in PAGES.iter().copied().chain(own.iter().map(String::as_str)) {
+            browser.visit(&format!("{}/ui/{page}", server.url)).await;
+            browser
+                .run("for (const one of document.querySelectorAll('details')) one.open = true")
+                .await;
+            let found = hindrances(&browser, &axe).await;
+            all.extend((found != json!([])).then(|| format!("{page}, {theme}: {found}")));
+        }
+    }
+    assert!(all.is_empty(), "{}", all.join("\n"));
 }

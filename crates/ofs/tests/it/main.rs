@@ -70,3 +70,4 @@ mod watching;
 mod wire;
 #[cfg(feature = "kafka-tls")]
 mod wires;
+mod workbench;

@@ -1,11 +1,14 @@
 //! Pages where keys are needed: the way in, what each key opens, and the way out.
 
 use crate::doors::{REQUIRED, key, text};
-use crate::server::{Server, order};
-use crate::system::System;
-use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
+use crate::server::{PATIENCE, Server, order};
+use crate::system::{System, record};
+use ofs_events::Topic;
+use reqwest::header::{CACHE_CONTROL, COOKIE, LOCATION, SET_COOKIE};
 use reqwest::redirect::Policy;
 use reqwest::{Method, Response};
+use serde_json::Value;
+use std::time::{Duration, Instant};
 
 /// A browser that says which page it is at, and follows no redirect by itself.
 async fn ask(
@@ -113,4 +116,134 @@ async fn a_key_opens_the_pages_of_its_scopes_alone() {
     assert_eq!(answer.status(), 403);
     let answer = ask(&server, Method::POST, "/ui/index/rebuild", &operate, &[]).await;
     assert_eq!((answer.status().as_u16(), header(&answer, LOCATION)), (303, "../index"));
+}
+
+/// The addresses that `page` links to, without what they begin with.
+fn links(page: &str) -> Vec<String> {
+    let hrefs = page.split(" href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let own = hrefs.map(|href| href.trim_start_matches("../").to_owned());
+    own.filter(|href| !href.starts_with("assets/") && !href.starts_with('#')).collect()
+}
+
+#[tokio::test]
+async fn what_a_key_does_not_open_is_not_shown() {
+    let system = System::new();
+    let order_id = "0198c0de-0000-7000-8000-000000000007";
+    let broken = record(Topic::Orders, Some(order_id.as_bytes()), b"{\"eventId\": <oops>}");
+    system.append(vec![broken]).await;
+    let cookie = |scopes: &[&str]| format!("ofs-key={}", text(&key(&system, scopes)));
+    let (operate, parked) = (cookie(&["operate"]), cookie(&["operate", "pii"]));
+    let reads = cookie(&["orders:read", "pii"]);
+    let all = cookie(&["operate", "pii", "orders:read", "events:read"]);
+    let server = system.start_with(&[], &[REQUIRED]);
+    for (cookie, page, shown) in [
+        (&operate, "/ui/settings", &["pipeline", "index", "settings", "metrics"][..]),
+        (&reads, "/ui/orders", &["orders"]),
+        // A page that says no still leads to those that say yes.
+        (&operate, "/ui/orders", &["pipeline", "index", "settings", "metrics"]),
+        (&reads, "/ui/parked", &["orders"]),
+    ] {
+        let (_, html) = look(&server, page, cookie).await;
+        let links = links(&html);
+        for name in ["orders", "pipeline", "parked", "events", "index", "settings", "metrics"] {
+            let is_there = links.iter().any(|link| link.split(['?', '/']).next() == Some(name));
+            assert_eq!(is_there, shown.contains(&name), "{page}: {name} in {links:?}");
+        }
+    }
+    let (_, html) = look(&server, "/ui/orders", &reads).await;
+    assert!(!html.contains("data-topic"), "it would ask for events, which this key may not read");
+    let one = until_shown(&server, "/ui/parked", &parked, "payment-worker · ").await;
+    assert!(one.contains(order_id) && !one.contains("orders/0198"), "{one}");
+    let (_, html) = look(&server, "/ui/parked", &all).await;
+    assert!(html.contains(&format!("href=\"orders/{order_id}\"")), "{html}");
+}
+
+async fn until_shown(server: &Server, page: &str, cookie: &str, wanted: &str) -> String {
+    let began = Instant::now();
+    loop {
+        let (_, html) = look(server, page, cookie).await;
+        if html.contains(wanted) {
+            return html;
+        }
+        assert!(began.elapsed() < PATIENCE, "{page} never says `{wanted}`: {html}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn signing_in_leads_to_a_page_that_the_key_opens() {
+    let system = System::new();
+    let (operate, writes) = (key(&system, &["operate"]), key(&system, &["orders:write"]));
+    let server = system.start_with(&[], &[REQUIRED]);
+    for (next, location) in [("orders", "pipeline"), ("index", "index"), ("", "pipeline")] {
+        let form = [("key", text(&operate)), ("next", next)];
+        let answer = ask(&server, Method::POST, "/ui/sign-in", "", &form).await;
+        assert_eq!((answer.status().as_u16(), header(&answer, LOCATION)), (303, location));
+    }
+    let answer = ask(&server, Method::POST, "/ui/sign-in", "", &[("key", text(&writes))]).await;
+    assert_eq!(answer.status(), 401);
+    let page = answer.text().await.expect("a page");
+    assert!(page.contains("this key opens no page"), "{page}");
+}
+
+#[tokio::test]
+async fn keys_are_made_shown_once_and_revoked_by_those_who_may() {
+    let system = System::new();
+    let cookie = |scopes: &[&str]| format!("ofs-key={}", text(&key(&system, scopes)));
+    let (admin, operate) = (cookie(&["admin"]), cookie(&["operate"]));
+    let server = system.start_with(&[], &[REQUIRED]);
+    let new = [("name", "web+shop"), ("scope", "orders%3Aread"), ("scope", "orders%3Awrite")];
+    let until = [("expires", "2999-01-31")];
+    let whole: Vec<_> = new.iter().chain(&until).copied().collect();
+    for (method, page) in [(Method::GET, "/ui/keys"), (Method::POST, "/ui/keys")] {
+        let answer = ask(&server, method, page, &operate, &whole).await;
+        assert_eq!(answer.status(), 403, "{page}");
+    }
+    let (status, page) = look(&server, "/ui/keys", &admin).await;
+    assert_eq!(status, 200, "{page}");
+    for (form, wrong) in [
+        (&[("name", "x"), ("scope", "everything")][..], "must be one of"),
+        (&[("name", "x")], "must name at least one scope"),
+        (&[("scope", "operate")], "must have 1 to 100 characters"),
+        (&[("name", "x"), ("scope", "operate"), ("expires", "soon")], "must be a date"),
+        (&[("name", "x"), ("scope", "operate"), ("expires", "2001-01-31")], "in the future"),
+    ] {
+        let answer = ask(&server, Method::POST, "/ui/keys", &admin, form).await;
+        assert_eq!(answer.status(), 400, "{form:?}");
+        let page = answer.text().await.expect("a page");
+        assert!(page.contains(wrong), "{form:?}: {page}");
+    }
+    let answer = ask(&server, Method::POST, "/ui/keys", &admin, &whole).await;
+    assert_eq!((answer.status().as_u16(), header(&answer, CACHE_CONTROL)), (200, "no-store"));
+    let page = answer.text().await.expect("a page");
+    let (_, made) = page.split_once("<code>ofs_").expect("the key");
+    let made = format!("ofs_{}", made.split('<').next().expect("the key"));
+    let (_, again) = look(&server, "/ui/keys", &admin).await;
+    assert!(again.contains("web shop") && !again.contains(&made), "{again}");
+    assert!(again.contains("2999-01-31") && again.contains("orders:read orders:write"), "{again}");
+    let orders = format!("{}/orders", server.url);
+    let place = async || {
+        let sent = crate::server::http().post(&orders).bearer_auth(&made).json(&order(None)).send();
+        sent.await.expect("an answer").status().as_u16()
+    };
+    assert_eq!(place().await, 201);
+    let read = async |path: &str| {
+        let bearer = admin.trim_start_matches("ofs-key=");
+        let sent = crate::server::http().get(format!("{}{path}", server.url)).bearer_auth(bearer);
+        sent.send().await.expect("an answer").json::<Value>().await.expect("JSON")
+    };
+    let keys = read("/keys").await;
+    let shop = keys["keys"].as_array().expect("keys").iter().find(|key| key["name"] == "web shop");
+    let revoke = format!("/ui/keys/{}/revoke", shop.expect("a key")["id"].as_str().expect("an id"));
+    assert!(again.contains(revoke.trim_start_matches("/ui/")), "{again}");
+    assert_eq!(ask(&server, Method::POST, &revoke, &operate, &[]).await.status(), 403);
+    let answer = ask(&server, Method::POST, &revoke, &admin, &[]).await;
+    assert_eq!((answer.status().as_u16(), header(&answer, LOCATION)), (303, "../../keys"));
+    assert_eq!(place().await, 401);
+    let (_, page) = look(&server, "/ui/keys", &admin).await;
+    assert!(page.contains("Revoked"), "{page}");
+    let trail = read("/audit?limit=200").await.to_string();
+    for what in ["key.create", "key.revoke", "(web shop)"] {
+        assert!(trail.contains(what), "{trail}");
+    }
 }

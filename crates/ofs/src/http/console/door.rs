@@ -4,56 +4,90 @@ use super::{Page, frame, headers};
 use crate::http::App;
 use crate::http::gate::{COOKIE, Needs, Rules};
 use axum::Extension;
-use axum::extract::{RawForm, RawQuery, Request, State};
+use axum::extract::{MatchedPath, RawForm, RawQuery, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use ofs_console::frame::{Depth, Here};
 use ofs_console::sign_in::SignInPage;
 use ofs_console::url::Pairs;
-use ofs_runtime::access::{Caller, Scope};
+use ofs_runtime::access::{Caller, Scope, Scopes};
 use ofs_runtime::problem::Problem;
 use std::net::SocketAddr;
 
 /// The longest key or token that a browser keeps in a cookie for certain.
 const MAX_COOKIE: usize = 3_500;
 const TOO_LONG: &str = "the token is too long for a browser's cookie; sign in with a key";
+const NO_PAGE: &str = "this key opens no page: orders need the scopes orders:read and pii, the log \
+                       events:read and pii, keys admin, and everything else operate";
 
-/// What each page requires of the caller. A page that is not here is not served.
+const ANYONE: &[Scope] = &[];
+const OPERATE: &[Scope] = &[Scope::Operate];
+const ADMIN: &[Scope] = &[Scope::Admin];
+// Pages that show addresses of customers, wherever on them.
+const ORDERS: &[Scope] = &[Scope::OrdersRead, Scope::Pii];
+const EVENTS: &[Scope] = &[Scope::EventsRead, Scope::Pii];
+const PARKED: &[Scope] = &[Scope::Operate, Scope::Pii];
+
+/// Every page, and all that it requires of the caller. One that is not here is not served.
+const PAGES: [(&str, &str, &[Scope]); 26] = [
+    ("GET", "/ui", ANYONE),
+    ("GET", "/ui/assets/{name}", ANYONE),
+    ("GET", "/ui/sign-in", ANYONE),
+    ("POST", "/ui/sign-in", ANYONE),
+    ("POST", "/ui/sign-out", ANYONE),
+    ("GET", "/ui/orders", ORDERS),
+    ("GET", "/ui/orders/{id}", ORDERS),
+    ("GET", "/ui/orders.csv", ORDERS),
+    ("GET", "/ui/orders.ndjson", ORDERS),
+    ("GET", "/ui/pipeline", OPERATE),
+    ("GET", "/ui/parked", PARKED),
+    ("POST", "/ui/parked/retry", PARKED),
+    ("POST", "/ui/parked/discard", PARKED),
+    ("POST", "/ui/parked/job/cancel", PARKED),
+    ("GET", "/ui/parked/{id}", PARKED),
+    ("POST", "/ui/parked/{id}/retry", PARKED),
+    ("POST", "/ui/parked/{id}/discard", PARKED),
+    ("GET", "/ui/events", EVENTS),
+    ("GET", "/ui/index", OPERATE),
+    ("POST", "/ui/index/rebuild", OPERATE),
+    ("POST", "/ui/index/verify", OPERATE),
+    ("POST", "/ui/index/refused/retry", OPERATE),
+    ("GET", "/ui/settings", OPERATE),
+    ("GET", "/ui/keys", ADMIN),
+    ("POST", "/ui/keys", ADMIN),
+    ("POST", "/ui/keys/{id}/revoke", ADMIN),
+];
+
+/// What the gate has to know: the first scope of each page; [`check`] looks at the others.
 pub(in crate::http) fn rules(rules: Rules) -> Rules {
-    let needs = Needs::Scope;
-    let posts = [
-        ("/ui/sign-in", Needs::Nothing),
-        ("/ui/sign-out", Needs::Nothing),
-        ("/ui/parked/retry", needs(Scope::Operate)),
-        ("/ui/parked/discard", needs(Scope::Operate)),
-        ("/ui/parked/{id}/retry", needs(Scope::Operate)),
-        ("/ui/parked/{id}/discard", needs(Scope::Operate)),
-        ("/ui/index/rebuild", needs(Scope::Operate)),
-        ("/ui/index/verify", needs(Scope::Operate)),
-        ("/ui/index/refused/retry", needs(Scope::Operate)),
-    ];
-    let rules =
-        posts.into_iter().fold(rules, |rules, (route, needs)| rules.with("POST", route, needs));
-    let orders = ["/ui/orders", "/ui/orders/{id}", "/ui/orders.csv", "/ui/orders.ndjson"];
-    let operate = ["/ui/pipeline", "/ui/parked", "/ui/parked/{id}", "/ui/index", "/ui/settings"];
-    rules
-        .with_pages(&["/ui", "/ui/assets/{name}", "/ui/sign-in"], Needs::Nothing)
-        .with_pages(&orders, needs(Scope::OrdersRead))
-        .with_pages(&operate, needs(Scope::Operate))
-        .with_pages(&["/ui/events"], needs(Scope::EventsRead))
+    PAGES.iter().fold(rules, |rules, (method, route, scopes)| {
+        let needs = scopes.first().map_or(Needs::Nothing, |scope| Needs::Scope(*scope));
+        rules.with(method, route, needs)
+    })
 }
 
-/// Pages that show addresses of customers, wherever on them.
-const PERSONAL: [&str; 3] = ["/ui/orders", "/ui/parked", "/ui/events"];
+/// All that the page at `route` requires, by whatever method.
+fn scopes_of(route: &str) -> &'static [Scope] {
+    let page = PAGES.iter().find(|(_, known, _)| *known == route);
+    page.map_or(ANYONE, |(_, _, scopes)| scopes)
+}
 
-/// Refuses pages with addresses to callers who may not see them.
+/// Refuses a page to callers who lack one of its scopes.
 pub(super) fn check(request: &Request) -> Result<(), Problem> {
-    let path = request.uri().path();
-    let is_personal = PERSONAL.iter().any(|page| path.starts_with(page));
-    match request.extensions().get::<Caller>().filter(|_| is_personal) {
-        Some(caller) => caller.needs(Scope::Pii),
-        None => Ok(()),
-    }
+    let found = request.extensions();
+    let (Some(route), Some(caller)) = (found.get::<MatchedPath>(), found.get::<Caller>()) else {
+        return Ok(());
+    };
+    scopes_of(route.as_str()).iter().try_for_each(|scope| caller.needs(*scope))
+}
+
+/// The pages that `scopes` open, as the navigation lists them.
+pub(super) fn open_to(scopes: Scopes) -> Vec<Here> {
+    let is_open = |here: &Here| {
+        let needed = scopes_of(&format!("/ui/{}", here.name()));
+        needed.iter().all(|scope| scopes.contains(*scope))
+    };
+    Here::ALL.into_iter().filter(is_open).collect()
 }
 
 /// The answer to a browser that may not see a page: the way in, or why it is closed.
@@ -61,15 +95,20 @@ pub(super) fn check(request: &Request) -> Result<(), Problem> {
 pub(in crate::http) struct Refusal(pub(in crate::http) App);
 
 impl Refusal {
-    /// `problem` as the answer to a request for `path` (and query), which is a page's.
-    pub(in crate::http) async fn answer(&self, path: &str, problem: Problem) -> Response {
+    /// `problem` as the answer to a request for `path` (and query) by somebody with these `scopes`.
+    pub(in crate::http) async fn answer(
+        &self,
+        path: &str,
+        scopes: Scopes,
+        problem: Problem,
+    ) -> Response {
         if !path.starts_with("/ui") {
             return problem.into_response();
         }
         let page = path.split('?').next().unwrap_or_default();
         if problem.status != StatusCode::UNAUTHORIZED.as_u16() {
             let response = problem.into_response();
-            return headers(super::as_page(&self.0, super::depth(page), response).await);
+            return headers(super::as_page(&self.0, scopes, super::depth(page), response).await);
         }
         let up = "../".repeat(page.matches('/').count().saturating_sub(2));
         let next = path.trim_start_matches("/ui").trim_start_matches('/');
@@ -78,14 +117,23 @@ impl Refusal {
     }
 }
 
-pub(super) async fn show(State(app): State<App>, RawQuery(query): RawQuery) -> Response {
+pub(super) async fn show(
+    State(app): State<App>,
+    caller: Caller,
+    RawQuery(query): RawQuery,
+) -> Response {
     let next = Pairs::of(&query.unwrap_or_default()).get("next").map(str::to_owned);
-    page(&app, next.as_deref(), None).into_response()
+    page(&app, &caller, next.as_deref(), None).into_response()
 }
 
-fn page(app: &App, next: Option<&str>, refused: Option<String>) -> Page<SignInPage> {
+fn page(
+    app: &App,
+    caller: &Caller,
+    next: Option<&str>,
+    refused: Option<String>,
+) -> Page<SignInPage> {
     Page(SignInPage {
-        frame: frame(app, Here::Nowhere, Depth::Page),
+        frame: frame(app, caller.scopes(), Here::Nowhere, Depth::Page),
         open: app.guard.keyring.is_none(),
         next: next.unwrap_or_default().to_owned(),
         refused,
@@ -94,6 +142,7 @@ fn page(app: &App, next: Option<&str>, refused: Option<String>) -> Page<SignInPa
 
 pub(super) async fn sign_in(
     State(app): State<App>,
+    caller: Caller,
     sent: HeaderMap,
     from: Option<Extension<SocketAddr>>,
     RawForm(form): RawForm,
@@ -101,23 +150,27 @@ pub(super) async fn sign_in(
     let form = Pairs::of(&String::from_utf8_lossy(&form));
     let (key, next) = (form.get("key").unwrap_or_default().trim(), form.get("next"));
     if app.guard.keyring.is_none() {
-        return Ok(home(next).into_response());
+        return Ok(home(next, &Here::ALL).into_response());
     }
     let from = from.map(|from| from.ip());
     let known = match app.guard.recognize(key, from).await {
         Ok(_) if key.len() > MAX_COOKIE => {
             Err(("anyone".to_owned(), Problem::refused_key(TOO_LONG)))
         }
-        known => known,
+        Ok((holder, _)) => match open_to(holder.scopes()).as_slice() {
+            [] => Err((holder.to_string(), Problem::refused_key(NO_PAGE))),
+            pages => Ok(home(next, pages)),
+        },
+        Err(refused) => Err(refused),
     };
     match known {
-        Ok(_) => {
-            Ok(([(header::SET_COOKIE, cookie(&app, &sent, key, ""))], home(next)).into_response())
+        Ok(home) => {
+            Ok(([(header::SET_COOKIE, cookie(&app, &sent, key, ""))], home).into_response())
         }
         Err((_, problem)) if problem.status >= 500 => Err(problem),
         Err((who, problem)) => {
             app.guard.refusals.count(&who, from, "POST /ui/sign-in", &problem.detail);
-            let page = page(&app, next, Some(problem.detail)).into_response();
+            let page = page(&app, &caller, next, Some(problem.detail)).into_response();
             Ok((StatusCode::UNAUTHORIZED, page).into_response())
         }
     }
@@ -128,13 +181,14 @@ pub(super) async fn sign_out(State(app): State<App>, sent: HeaderMap) -> Respons
     ([(header::SET_COOKIE, forget)], Redirect::to("sign-in")).into_response()
 }
 
-/// The page that was requested; never on another site.
-fn home(next: Option<&str>) -> Redirect {
+/// The page that was requested if it is one of `pages`, else the first of them; never on another site.
+fn home(next: Option<&str>, pages: &[Here]) -> Redirect {
     let own = |next: &&str| {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~%/?&=@+".contains(&byte);
-        next.bytes().all(plain) && next.starts_with(|c: char| c.is_ascii_lowercase())
+        next.bytes().all(plain) && pages.iter().any(|page| page.holds(next))
     };
-    Redirect::to(next.filter(own).unwrap_or("orders"))
+    let first = pages.first().map_or("sign-in", |page| page.name());
+    Redirect::to(next.filter(own).unwrap_or(first))
 }
 
 /// No script and no other site gets to see it, and where there is TLS, ours or a proxy's, it is sent by

@@ -14,6 +14,7 @@ use ofs_console::orders::Choice;
 use ofs_console::url::Pairs;
 use ofs_console::words::{Clock, Count};
 use ofs_events::{HEADER_EVENT_TYPE, Key, Payload, Timestamp, Topic};
+use ofs_runtime::access::Caller;
 use ofs_runtime::extract::read_query;
 use ofs_runtime::log::{Position, Received};
 use ofs_runtime::problem::{Invalid, Problem};
@@ -38,12 +39,13 @@ struct Asked {
 
 pub(super) async fn show(
     State(app): State<App>,
+    caller: Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Page<EventsPage>, Problem> {
     let pairs = Pairs::of(query.as_deref().unwrap_or_default());
     let asked: Asked = read_query(pairs.query().trim_start_matches('?'))?;
     let found = found(&app, &asked).await?;
-    let frame = frame(&app, Here::Events, Depth::Page);
+    let frame = frame(&app, caller.scopes(), Here::Events, Depth::Page);
     let leaderless = found.leaderless.iter();
     let leaderless = leaderless.map(|(topic, partition)| format!("{topic}/{partition}"));
     let leaderless = leaderless.collect::<Vec<_>>().join(", ");

@@ -17,10 +17,13 @@ use ofs_runtime::rebuild::{RebuildState, Verified};
 /// Refused documents that are shown.
 const SHOWN: usize = 50;
 
-pub(super) async fn show(State(app): State<App>) -> Result<Page<IndexPage>, Problem> {
+pub(super) async fn show(
+    State(app): State<App>,
+    caller: Caller,
+) -> Result<Page<IndexPage>, Problem> {
     let (state, refused) = tokio::join!(app.rebuild.state(), app.rebuild.refused(None, SHOWN));
     let (state, refused) = (state.map_err(problem)?, refused.map_err(problem)?);
-    let frame = frame(&app, Here::Index, Depth::Page);
+    let frame = frame(&app, caller.scopes(), Here::Index, Depth::Page);
     let comparison = comparison(app.verify.state(), state.documents, frame.at);
     let building = state.building.as_ref().map(|target| building(&target.0, &state, frame.at));
     let refused = refused.into_iter().map(|one| Refused {
@@ -66,7 +69,7 @@ fn building(name: &str, state: &RebuildState, now: Timestamp) -> Progress {
 #[expect(clippy::cast_precision_loss, reason = "for people; counts stay below 2^53")]
 fn progress(done: u64, of: u64, seconds: f64) -> Progress {
     let left = (done > 0 && of > done).then(|| Age(seconds / done as f64 * (of - done) as f64));
-    Progress { done: Count(done), of: Count(of), took: Age(seconds), left }
+    Progress { what: "orders", done: Count(done), of: Count(of), took: Age(seconds), left }
 }
 
 fn comparison(state: Verify, documents: u64, now: Timestamp) -> Comparison {

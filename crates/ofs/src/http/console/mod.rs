@@ -6,6 +6,7 @@ mod door;
 mod events;
 mod export;
 mod index;
+mod keys;
 mod listing;
 mod order;
 mod orders;
@@ -23,9 +24,11 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use ofs_console::failure::FailurePage;
 use ofs_console::frame::{Depth, Frame, Here};
+use ofs_console::url::Pairs;
 use ofs_console::{Template, assets};
+use ofs_runtime::access::{Caller, Scopes};
 use ofs_runtime::context::Context;
-use ofs_runtime::problem::Problem;
+use ofs_runtime::problem::{Invalid, Problem};
 use serde_json::Value;
 
 /// Everything comes from here, nothing runs or looks as it does but by our own files, and no page of
@@ -58,6 +61,7 @@ pub(super) fn routes(app: &App) -> Router {
         .route("/ui/parked", get(parked::list))
         .route("/ui/parked/retry", post(parked::retry_many))
         .route("/ui/parked/discard", post(parked::discard_many))
+        .route("/ui/parked/job/cancel", post(parked::cancel))
         .route("/ui/parked/{id}", get(parked::show))
         .route("/ui/parked/{id}/retry", post(parked::retry))
         .route("/ui/parked/{id}/discard", post(parked::discard))
@@ -67,6 +71,8 @@ pub(super) fn routes(app: &App) -> Router {
         .route("/ui/index/verify", post(index::verify))
         .route("/ui/index/refused/retry", post(index::retry_refused))
         .route("/ui/settings", get(settings::show))
+        .route("/ui/keys", get(keys::show).post(keys::create))
+        .route("/ui/keys/{id}/revoke", post(keys::revoke))
         .route("/ui/sign-in", get(door::show).post(door::sign_in))
         .route("/ui/sign-out", post(door::sign_out))
         .route("/ui/assets/{name}", get(asset))
@@ -76,14 +82,19 @@ pub(super) fn routes(app: &App) -> Router {
 }
 
 /// People get the orders; programs are led to the description of the API, as ever.
-async fn front(state: State<App>, headers: HeaderMap, request: Request) -> Response {
+async fn front(
+    state: State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    request: Request,
+) -> Response {
     let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     if accepts.into_iter().any(|value| value.contains("text/html")) {
         if state.0.guard.keyring.is_some() {
             return Redirect::temporary("ui/orders").into_response();
         }
         let query = request.uri().query().unwrap_or_default();
-        return orders::page(&state.0, Depth::Root, query).await.into_response();
+        return orders::page(&state.0, &caller, Depth::Root, query).await.into_response();
     }
     // Relative, so that it also works behind a path prefix.
     Redirect::temporary("docs/").into_response()
@@ -118,20 +129,29 @@ impl<T: Template> IntoResponse for Page<T> {
     }
 }
 
-/// The frame of a page that is made now.
-fn frame(app: &App, here: Here, depth: Depth) -> Frame {
+/// The fields of a form that was sent.
+fn fields(form: &[u8]) -> Result<Pairs, Problem> {
+    let form = std::str::from_utf8(form);
+    let form = form.map_err(|_| Problem::invalid_request(vec![Invalid::new("", "must be UTF-8")]));
+    Ok(Pairs::of(form?))
+}
+
+/// The frame of a page that is made now, for somebody with these `scopes`.
+fn frame(app: &App, scopes: Scopes, here: Here, depth: Depth) -> Frame {
     let (parked, findings) = pipeline::last_seen(app);
-    Frame { here, depth, parked, findings, at: Context::new("console").now() }
+    let pages = door::open_to(scopes);
+    Frame { here, depth, pages, parked, findings, at: Context::new("console").now() }
 }
 
 /// Shows problems as pages, and adds the headers that keep browsers safe.
 async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
     let depth = depth(request.uri().path());
+    let scopes = request.extensions().get::<Caller>().map(Caller::scopes).unwrap_or_default();
     let response = match door::check(&request) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
-    headers(as_page(&app, depth, response).await)
+    headers(as_page(&app, scopes, depth, response).await)
 }
 
 fn depth(path: &str) -> Depth {
@@ -152,7 +172,7 @@ fn headers(mut response: Response) -> Response {
     response
 }
 
-async fn as_page(app: &App, depth: Depth, response: Response) -> Response {
+async fn as_page(app: &App, scopes: Scopes, depth: Depth, response: Response) -> Response {
     let content_type = response.headers().get(header::CONTENT_TYPE);
     if content_type.is_none_or(|value| value != "application/problem+json") {
         return response;
@@ -162,7 +182,7 @@ async fn as_page(app: &App, depth: Depth, response: Response) -> Response {
     let problem: Value = serde_json::from_slice(&problem).unwrap_or_default();
     let text = |member: &str| problem[member].as_str().unwrap_or_default().to_owned();
     let page = FailurePage {
-        frame: frame(app, Here::Nowhere, depth),
+        frame: frame(app, scopes, Here::Nowhere, depth),
         status: head.status.as_u16(),
         title: text("title"),
         detail: text("detail"),

@@ -10,6 +10,7 @@ use ofs_console::orders::{Choice, Facet, Freshness, OrdersPage, Row};
 use ofs_console::url::Pairs;
 use ofs_console::words::{Age, Badge, Clock, Count, Moment, status_words};
 use ofs_events::{Key, OrderStatus, Timestamp};
+use ofs_runtime::access::Caller;
 use ofs_runtime::index::FacetCount;
 use ofs_runtime::problem::Problem;
 use ofs_runtime::store::{ParkedFilter, ParkedState, Wanted};
@@ -29,15 +30,21 @@ const FILTERS: [(&str, &str); 6] = [
 
 pub(super) async fn list_page(
     State(app): State<App>,
+    caller: Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    page(&app, Depth::Page, query.as_deref().unwrap_or_default()).await
+    page(&app, &caller, Depth::Page, query.as_deref().unwrap_or_default()).await
 }
 
 /// The page that `query` asks for, at `depth`.
-pub(super) async fn page(app: &App, depth: Depth, query: &str) -> Result<Response, Problem> {
+pub(super) async fn page(
+    app: &App,
+    caller: &Caller,
+    depth: Depth,
+    query: &str,
+) -> Result<Response, Problem> {
     let pairs = Pairs::of(query);
-    let frame = frame(app, Here::Orders, depth);
+    let frame = frame(app, caller.scopes(), Here::Orders, depth);
     if let Some(order) = named(app, &pairs).await? {
         return Ok(Redirect::to(&format!("{}orders/{order}", frame.ui())).into_response());
     }

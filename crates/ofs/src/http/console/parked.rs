@@ -3,8 +3,11 @@
 //! A form answers with a redirect to the page that shows what came of it.
 
 mod actions;
+mod job;
+mod members;
+mod rehearsed;
 
-pub(super) use actions::{discard, discard_many, retry, retry_many};
+pub(super) use actions::{cancel, discard, discard_many, retry, retry_many};
 
 use super::{Page, frame};
 use crate::http::App;
@@ -19,6 +22,7 @@ use ofs_console::parked::{CauseGroup, ParkedEventPage, ParkedPage, Row};
 use ofs_console::url::Pairs;
 use ofs_console::words::{Badge, Clock, Count, Moment, Tone, counted};
 use ofs_events::Timestamp;
+use ofs_runtime::access::Caller;
 use ofs_runtime::extract::{Id, read_query};
 use ofs_runtime::problem::Problem;
 use ofs_runtime::store::{Parked, ParkedFilter, ParkedState};
@@ -35,10 +39,10 @@ const AROUND: usize = 60;
 
 pub(super) async fn list(
     State(app): State<App>,
+    caller: Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Page<ParkedPage>, Problem> {
-    let all = Pairs::of(query.as_deref().unwrap_or_default());
-    let pairs = all.without(&actions::OUTCOMES);
+    let pairs = Pairs::of(query.as_deref().unwrap_or_default());
     let state = pairs.get("state").unwrap_or("parked").to_owned();
     let asked = match state.as_str() {
         "any" => pairs.without(&["state"]),
@@ -54,9 +58,9 @@ pub(super) async fn list(
     let plain = pairs.without(&["cursor"]);
     let any_open = state == "parked" && !found.is_empty() && plain.get("order").is_none();
     let path = format!("/parked{}", asked.query());
-    let frame = frame(&app, Here::Parked, Depth::Page);
+    let frame = frame(&app, caller.scopes(), Here::Parked, Depth::Page);
     Ok(Page(ParkedPage {
-        notice: actions::notice(&all),
+        job: app.jobs.latest().map(|job| job::shown(&job, frame.at)),
         states: states(&plain, &state),
         filters: filters(&plain),
         fields: plain.without(&["state"]).0,
@@ -75,10 +79,16 @@ pub(super) async fn list(
 
 pub(super) async fn show(
     State(app): State<App>,
+    caller: Caller,
     Id(id): Id<u64>,
     RawQuery(query): RawQuery,
 ) -> Result<Page<ParkedEventPage>, Problem> {
     let parked = event(&app, id).await?;
+    let asked = Pairs::of(query.as_deref().unwrap_or_default());
+    let dry_run = match asked.get("dry-run") {
+        Some(_) => Some(rehearsed::rehearsed(&app, &parked).await?),
+        None => None,
+    };
     let waiting = behind(&app, &parked).await?;
     let value = Raw::from(&parked.event.raw);
     let bytes = counted(parked.event.raw.len() as u64, "byte", "bytes");
@@ -88,9 +98,9 @@ pub(super) async fn show(
     };
     let open = parked.state == ParkedState::Parked;
     let key = parked.event.raw_key.as_ref().map(|key| Raw::from(key).value);
-    let frame = frame(&app, Here::Parked, Depth::Below);
+    let frame = frame(&app, caller.scopes(), Here::Parked, Depth::Below);
     Ok(Page(ParkedEventPage {
-        notice: actions::notice(&Pairs::of(query.as_deref().unwrap_or_default())),
+        notice: actions::notice(&asked),
         row: row(&parked, frame.at),
         open,
         closed: parked.closed_at.map(Moment),
@@ -99,9 +109,12 @@ pub(super) async fn show(
         marked: marked(&value),
         content: Content::of(&value.value, SHOWN_BYTES),
         size: format!("{bytes}{written}"),
+        members: members::members(&parked),
+        dry_run,
         waiting: waiting.iter().map(|one| row(one, frame.at)).collect(),
         copy: vec![
             Copyable::ofs(format!("parked show {id}")),
+            Copyable::ofs(format!("parked retry --dry-run {id}")),
             Copyable::ofs(format!("parked retry {id}")),
             Copyable::curl(&app.about.url, &format!("/parked/{id}")),
         ],

@@ -4,23 +4,31 @@ use super::{Page, frame};
 use crate::history::Sample;
 use crate::http::App;
 use crate::http::findings::{Finding, findings};
+use crate::http::times::{Percentiles, TimesView, times};
 use axum::extract::State;
 use ofs_console::frame::{Copyable, Depth, Here};
-use ofs_console::pipeline::{PipelinePage, Reader, Stage, Told};
-use ofs_console::words::{Age, Count, Moment, Spark, Tone, age, count, rate};
+use ofs_console::pipeline::{Bar, PipelinePage, Reader, Stage, Stay, Told, Took};
+use ofs_console::words::{Age, Badge, Count, Moment, Spark, Tone, age, count, rate};
 use ofs_events::Topic;
+use ofs_runtime::access::Caller;
 use ofs_runtime::pipeline::{PipelineView, ServiceView, TopicView, Waiting};
 
-pub(super) async fn show(State(app): State<App>) -> Page<PipelinePage> {
-    let frame = frame(&app, Here::Pipeline, Depth::Page);
-    let (view, fresh) = tokio::join!(app.pipeline.sample(), app.pipeline.freshness());
+pub(super) async fn show(State(app): State<App>, caller: Caller) -> Page<PipelinePage> {
+    let frame = frame(&app, caller.scopes(), Here::Pipeline, Depth::Page);
+    let (view, fresh, times) =
+        tokio::join!(app.pipeline.sample(), app.pipeline.freshness(), times(&app));
     let found = findings(&app, &view);
     let behind = fresh.map(|fresh| Age(fresh.lag_seconds));
     Page(PipelinePage {
         stages: stages(&app, &view, &found, behind),
+        took: times.map(|times| took(&times)).map_err(|problem| problem.detail),
         readers: readers(&app, &view),
         findings: found.into_iter().map(told).collect(),
-        copy: vec![Copyable::ofs("pipeline"), Copyable::curl(&app.about.url, "/pipeline")],
+        copy: vec![
+            Copyable::ofs("pipeline"),
+            Copyable::curl(&app.about.url, "/pipeline"),
+            Copyable::curl(&app.about.url, "/pipeline/times"),
+        ],
         frame,
     })
 }
@@ -29,6 +37,35 @@ fn told(finding: Finding) -> Told {
     let page = finding.page();
     let Finding { tone, what, cause, command, .. } = finding;
     Told { tone, what, cause, command, page }
+}
+
+fn took(times: &TimesView) -> Took {
+    let ages = |all: Percentiles| [Age(all.p50), Age(all.p95), Age(all.p99)];
+    let states = times.states.iter().map(|state| Stay {
+        what: Badge::of(state.status).word,
+        orders: Count(state.orders as u64),
+        percentiles: state.seconds.map(ages),
+    });
+    let orders = Count(times.orders as u64);
+    let percentiles = times.whole.map(ages);
+    let whole = Stay { what: "From accepted to final", orders, percentiles };
+    let most = times.histogram.iter().map(|bar| bar.orders).max().unwrap_or_default().max(1);
+    let mut over = 0.0;
+    let bars = times.histogram.iter().map(|bar| {
+        let label = match bar.up_to {
+            Some(end) => format!("up to {}", age(end)),
+            None => format!("over {}", age(over)),
+        };
+        over = bar.up_to.unwrap_or(over);
+        let height = (bar.orders * 100 / most) as u64;
+        Bar { label, orders: Count(bar.orders as u64), height }
+    });
+    Took {
+        orders,
+        ended: times.from.map(Moment).zip(times.to.map(Moment)),
+        bars: bars.collect(),
+        stays: states.chain([whole]).collect(),
+    }
 }
 
 fn stages(app: &App, view: &PipelineView, found: &[Finding], behind: Option<Age>) -> Vec<Stage> {

@@ -39,7 +39,7 @@ pub(super) async fn show(State(app): State<App>, caller: Caller) -> Page<Setting
         doc: shown.doc,
     });
     Page(SettingsPage {
-        frame: frame(&app, Here::Settings, Depth::Page),
+        frame: frame(&app, caller.scopes(), Here::Settings, Depth::Page),
         facts,
         troubles: app.troubles.all().into_iter().collect(),
         settings: settings.collect(),

@@ -15,11 +15,8 @@ fn surface() -> Router {
         .route("/forgotten", get(|| async { "served" }));
     let plain = [("POST", "/takes".to_owned())].into_iter().collect();
     let guard = Guard { keyring: None, issuer: None, local: true, refusals: Refusals::default() };
-    let rules = Rules::default().with_pages(&["/panics", "/slow"], Needs::Nothing).with(
-        "POST",
-        "/takes",
-        Needs::Nothing,
-    );
+    let rules =
+        Rules::default().with_open(&["/panics", "/slow"]).with("POST", "/takes", Needs::Nothing);
     let gate = Gate { guard, rules };
     let (hosts, origins) = (Hosts::default(), Origins::default());
     let limits = Limits::default();

@@ -1,7 +1,9 @@
 //! What the tests stand on: the embedded engines in a directory of their own, and one client.
 
 use crate::history::History;
-use crate::http::{App, Guard, Hosts, Limits, Listeners, Origins, Refusals, Verify, router};
+use crate::http::{
+    App, Guard, Hosts, Jobs, Limits, Listeners, Origins, Refusals, Times, Verify, router,
+};
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -119,7 +121,7 @@ pub(super) async fn house_with(change: impl FnOnce(Arc<dyn Log>) -> Arc<dyn Log>
     let station = |service| Station { service, topics: &[Topic::Orders], indexed: false };
     let stations = vec![station(SERVICE), station(ELSEWHERE)];
     let mut retrier = Retrier::default();
-    retrier.add(Books::new(SERVICE, Arc::clone(&store)), Arc::new(Ignores));
+    retrier.add(Books::new(SERVICE, Arc::clone(&store)), Arc::new(Ignores), Arc::new(Ignores));
     let indexer = Books::new("search-indexer-worker", Arc::clone(&store));
     let app = App {
         pipeline: Pipeline::new(Arc::clone(&store), Arc::clone(&log), stations),
@@ -138,6 +140,8 @@ pub(super) async fn house_with(change: impl FnOnce(Arc<dyn Log>) -> Arc<dyn Log>
         about: Arc::default(),
         history: History::default(),
         verify: Verify::default(),
+        jobs: Jobs::default(),
+        times: Times::default(),
         store,
         log,
         index,
@@ -192,6 +196,13 @@ impl House {
         self.ask(request.body(body).expect("request")).await
     }
 
+    /// Sends a form of a page of this server.
+    pub(super) async fn press(&self, path: &str, form: &str) -> Answer {
+        let request = Request::post(path).header("host", "x").header("origin", "http://x");
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        self.ask(request.body(Body::from(form.to_owned())).expect("request")).await
+    }
+
     pub(super) async fn append(&self, key: &[u8], value: &[u8]) {
         let message = Message {
             topic: Topic::Payments,
@@ -212,12 +223,22 @@ impl House {
     /// Parks `raw` for `owner`, as offset `offset`.
     pub(super) async fn park(&self, owner: &str, offset: u64, raw: &[u8]) {
         let at = Position { topic: Topic::Payments, partition: 0, offset };
+        self.park_at(owner, at, order(1), raw).await;
+    }
+
+    /// Parks `raw`, which tells of the order `number`, for `owner`.
+    pub(super) async fn park_order(&self, owner: &str, number: u8, raw: &[u8]) {
+        let at = Position { topic: Topic::Orders, partition: 0, offset: number.into() };
+        self.park_at(owner, at, order(number.into()), raw).await;
+    }
+
+    async fn park_at(&self, owner: &str, at: Position, key: Key, raw: &[u8]) {
         let parking = Parking {
             at,
-            key: Some(order(1)),
+            key: Some(key),
             event_id: None,
             event_type: None,
-            raw_key: Some(order(1).to_string().into()),
+            raw_key: Some(key.to_string().into()),
             raw: raw.to_vec().into(),
             reason: format!("broken in {owner}"),
             unknown_type: false,

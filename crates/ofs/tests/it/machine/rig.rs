@@ -272,7 +272,9 @@ impl Rig {
         let process = self.fated(trouble);
         let mut retrier = Retrier::default();
         for (nth, service) in self.services.iter().enumerate() {
-            retrier.add(self.books(nth, &process.store), Arc::clone(&service.handler));
+            let (handler, rehearsal) =
+                (Arc::clone(&service.handler), Arc::clone(&service.rehearsal));
+            retrier.add(self.books(nth, &process.store), handler, rehearsal);
         }
         let open = ParkedFilter { state: Some(ParkedState::Parked), ..ParkedFilter::default() };
         let parked = self.store.parked(&open, 1000).await.expect("the store").events;

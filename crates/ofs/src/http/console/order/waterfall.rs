@@ -6,7 +6,7 @@ use crate::http::explain::{Known, open};
 use crate::http::obstacles::publisher_of;
 use crate::http::raw::Raw;
 use futures::future::join_all;
-use ofs_console::order::{Content, Kind, Step};
+use ofs_console::order::{Change, Content, Kind, Step};
 use ofs_console::words::{Age, Moment, age, counted, time};
 use ofs_events::{EventId, Timestamp};
 use ofs_runtime::log::{Position, Received};
@@ -44,6 +44,7 @@ async fn record(app: &App, at: Position) -> Option<Received> {
 pub(super) fn steps(
     known: &Known,
     records: &HashMap<EventId, Received>,
+    changes: &HashMap<EventId, Vec<Change>>,
     now: Timestamp,
 ) -> Vec<Step> {
     let events = &known.timeline.events;
@@ -55,7 +56,8 @@ pub(super) fn steps(
     for event in events {
         let cause = events.iter().find(|one| Some(one.event_id) == event.causation_id);
         let step = happened(event, cause, records.get(&event.event_id), &span);
-        steps.push((event.occurred_at, step));
+        let changes = changes.get(&event.event_id).cloned();
+        steps.push((event.occurred_at, Step { changes, ..step }));
     }
     for parked in &known.parked {
         steps.push((parked.parked_at.max(begin), set_aside(parked, &span, now)));
@@ -121,6 +123,7 @@ fn happened(event: &Entry, cause: Option<&Entry>, record: Option<&Received>, spa
         position: event.position.map(|at| at.to_string()),
         event_id: Some(event.event_id.to_string()),
         content,
+        changes: None,
     }
 }
 
@@ -147,6 +150,7 @@ fn set_aside(parked: &Parked, span: &Span, now: Timestamp) -> Step {
         position: Some(parked.event.at.to_string()),
         event_id: None,
         content: None,
+        changes: None,
     }
 }
 
@@ -177,5 +181,6 @@ fn expected(known: &Known, span: &Span) -> Option<Step> {
         position: None,
         event_id: None,
         content: None,
+        changes: None,
     })
 }

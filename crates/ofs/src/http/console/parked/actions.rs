@@ -1,20 +1,21 @@
 //! What the forms of the parked pages do, and how the next page says what came of it.
 
 use crate::http::App;
-use crate::http::parked::{discard_chosen, discard_one, retry_chosen, retry_one};
+use crate::http::console::fields;
+use crate::http::jobs::{self, Action, NewJob};
+use crate::http::parked::{discard_one, retry_one};
 use crate::http::parked_view::Chosen;
 use axum::extract::{RawForm, State};
 use axum::response::Redirect;
 use ofs_console::parked::Notice;
 use ofs_console::url::Pairs;
-use ofs_console::words::{Tone, counted};
+use ofs_console::words::Tone;
 use ofs_runtime::access::Caller;
 use ofs_runtime::extract::{Id, read_query};
 use ofs_runtime::problem::{Invalid, Problem};
 
 /// Parameters that say what came of a form.
-pub(super) const OUTCOMES: [&str; 6] =
-    ["resolved", "failed", "busy", "elsewhere", "more", "discarded"];
+const OUTCOMES: [&str; 3] = ["resolved", "failed", "discarded"];
 
 pub(in super::super) async fn retry(
     State(app): State<App>,
@@ -42,20 +43,7 @@ pub(in super::super) async fn retry_many(
     caller: Caller,
     RawForm(form): RawForm,
 ) -> Result<Redirect, Problem> {
-    let form = fields(&form)?;
-    let bulk = retry_chosen(&app, &caller, chosen(&form)?).await?;
-    let mut pairs = form;
-    let counts = [
-        ("resolved", bulk.resolved),
-        ("failed", bulk.failed),
-        ("busy", bulk.busy),
-        ("elsewhere", bulk.elsewhere),
-        ("more", u64::from(bulk.more)),
-    ];
-    for (name, count) in counts {
-        pairs = pairs.with(name, &count.to_string());
-    }
-    Ok(Redirect::to(&format!("../parked{}", pairs.query())))
+    begin(&app, &caller, &fields(&form)?, Action::Retry, None).await
 }
 
 pub(in super::super) async fn discard_many(
@@ -69,17 +57,30 @@ pub(in super::super) async fn discard_many(
         let rule = "must say how many events are discarded";
         Problem::invalid_request(vec![Invalid::new("count", rule)])
     })?;
-    let filter = form.without(&["why", "count"]);
-    let reason = form.get("why").unwrap_or_default();
-    let done = discard_chosen(&app, &caller, chosen(&filter)?, reason, count).await?;
-    let pairs = filter.with("discarded", &done.to_string());
-    Ok(Redirect::to(&format!("../parked{}", pairs.query())))
+    begin(&app, &caller, &form, Action::Discard, Some(count)).await
 }
 
-fn fields(form: &[u8]) -> Result<Pairs, Problem> {
-    let form = std::str::from_utf8(form);
-    let form = form.map_err(|_| Problem::invalid_request(vec![Invalid::new("", "must be UTF-8")]));
-    Ok(Pairs::of(form?))
+async fn begin(
+    app: &App,
+    caller: &Caller,
+    form: &Pairs,
+    action: Action,
+    count: Option<usize>,
+) -> Result<Redirect, Problem> {
+    let filter = form.without(&["why", "count"]);
+    let because = form.get("why").unwrap_or_default().to_owned();
+    let Chosen { service, reason } = chosen(&filter)?;
+    let new = NewJob { action, because, service, reason, count };
+    jobs::start(app, caller, new).await?;
+    Ok(Redirect::to(&format!("../parked{}", filter.query())))
+}
+
+pub(in super::super) async fn cancel(
+    State(app): State<App>,
+    caller: Caller,
+) -> Result<Redirect, Problem> {
+    jobs::stop(&app, &caller).await?;
+    Ok(Redirect::to("../../parked"))
 }
 
 fn chosen(form: &Pairs) -> Result<Chosen, Problem> {
@@ -88,26 +89,10 @@ fn chosen(form: &Pairs) -> Result<Chosen, Problem> {
 
 /// What `pairs` say came of a form.
 pub(super) fn notice(pairs: &Pairs) -> Option<Notice> {
-    let count = |name: &str| pairs.get(name)?.parse::<u64>().ok();
-    let events = |count: u64| counted(count, "event", "events");
-    if let Some(done) = count("discarded") {
-        return Some(Notice { tone: Tone::Warning, text: format!("{} discarded.", events(done)) });
+    let said = |tone, text: &str| Some(Notice { tone, text: text.to_owned() });
+    match OUTCOMES.into_iter().find(|name| pairs.get(name).is_some())? {
+        "resolved" => said(Tone::Good, "It was handled."),
+        "failed" => said(Tone::Bad, "It failed again."),
+        _ => said(Tone::Warning, "It was discarded."),
     }
-    let (resolved, failed) = (count("resolved"), count("failed"));
-    if resolved.is_none() && failed.is_none() {
-        return None;
-    }
-    let mut said = vec![format!("{} handled", events(resolved.unwrap_or_default()))];
-    for (name, words) in [
-        ("failed", "failed again"),
-        ("busy", "being retried elsewhere"),
-        ("elsewhere", "belong to services that run in another process; retry them there"),
-    ] {
-        said.extend(count(name).filter(|count| *count > 0).map(|count| format!("{count} {words}")));
-    }
-    if count("more") == Some(1) {
-        said.push("and there are more: retry again".to_owned());
-    }
-    let tone = if failed.unwrap_or_default() > 0 { Tone::Bad } else { Tone::Good };
-    Some(Notice { tone, text: format!("{}.", said.join(", ")) })
 }
