@@ -94,7 +94,7 @@ impl Cluster {
             .set("enable.idempotence", "true")
             .set("partitioner", "murmur2_random")
             .set("compression.type", "lz4")
-            .set("linger.ms", "2")
+            .set("linger.ms", "0.5")
             .set("batch.size", "131072")
             .set("message.max.bytes", MAX_RECORD_BYTES.to_string())
             .set("message.timeout.ms", "10000")
