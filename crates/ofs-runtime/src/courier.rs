@@ -176,11 +176,7 @@ impl<L: Lane> Courier<L> {
     }
 
     /// Starts one delivery, if something is owed and there is room; `false` if not.
-    async fn start(
-        &mut self,
-        under_way: &mut Deliveries,
-        has_room: bool,
-    ) -> Result<bool, Error> {
+    async fn start(&mut self, under_way: &mut Deliveries, has_room: bool) -> Result<bool, Error> {
         self.renew().await?;
         let ended = self.end.is_some_and(|end| end <= Instant::now());
         if ended

@@ -5,7 +5,7 @@ mod job;
 
 use super::damage::Damage;
 use super::{Abort, Failure, die_of_failed_sync};
-use job::{Job, Queued, Verdict};
+use job::{Job, Verdict, queued};
 use ofs_runtime::{crash, task};
 use rusqlite::Connection;
 use rusqlite::hooks::Wal;
@@ -28,6 +28,9 @@ const RESTART_PAGES: i64 = 20_000;
 
 /// The name of the thread.
 const NAME: &str = "sqlite-writer";
+
+/// Where a result arrives.
+type Answer<A, E> = oneshot::Receiver<Result<A, Abort<E>>>;
 
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -53,7 +56,10 @@ impl std::fmt::Debug for Patient {
 }
 
 impl Writer {
-    pub(super) fn start(mut connection: Connection, damage: Arc<Damage>) -> std::io::Result<Writer> {
+    pub(super) fn start(
+        mut connection: Connection,
+        damage: Arc<Damage>,
+    ) -> std::io::Result<Writer> {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let patient = Patient::default();
         let along = patient.clone();
@@ -94,7 +100,7 @@ impl Writer {
         let answer = match tokio::time::timeout(PATIENCE, &mut answered).await {
             Ok(answer) => answer,
             Err(_) => {
-                let nothing = Queued::new(|_| Ok::<_, Abort<E>>(()), |_| ());
+                let nothing = queued(|_| Ok::<_, Abort<E>>(()), |_| ());
                 self.hand_in(nothing).await.map_err(Abort::Failed)?;
                 answered.await
             }
@@ -111,7 +117,7 @@ impl Writer {
         T: Send + 'static,
         E: Send + 'static,
     {
-        self.hand_in(Queued::new(job, then)).await
+        self.hand_in(queued(job, then)).await
     }
 
     async fn hand_in(&self, job: Box<dyn Job>) -> Result<(), Failure> {
@@ -124,7 +130,7 @@ impl Writer {
 fn answering<T, A, E>(
     job: impl FnMut(&Connection) -> Result<T, Abort<E>> + Send + 'static,
     then: impl FnOnce(T) -> A + Send + 'static,
-) -> (Box<dyn Job>, oneshot::Receiver<Result<A, Abort<E>>>)
+) -> (Box<dyn Job>, Answer<A, E>)
 where
     T: Send + 'static,
     A: Send + 'static,
@@ -135,7 +141,7 @@ where
         // The caller may be gone; the change stands.
         let _ = answer.send(result.map(then));
     };
-    (Queued::new(job, send), answered)
+    (queued(job, send), answered)
 }
 
 fn closed() -> Failure {

@@ -181,9 +181,13 @@ mod tests {
     async fn at_the_end_nothing_is_under_way_though_an_order_came_twice() {
         let mut deliveries = Deliveries::default();
         for _ in 0..100 {
-            deliveries.start(vec![item(1), item(1), item(2)], (true, true), |receipts| async move {
-                receipts.send(failed(1)).expect("a courier");
-            });
+            deliveries.start(
+                vec![item(1), item(1), item(2)],
+                (true, true),
+                |receipts| async move {
+                    receipts.send(failed(1)).expect("a courier");
+                },
+            );
             assert_eq!(all(&mut deliveries).await.concat(), [key(1), key(2)]);
             assert_eq!((deliveries.items, deliveries.bytes, deliveries.unknown), (0, 0, 0));
         }

@@ -163,7 +163,8 @@ impl Serialize for Search<'_> {
         let mut members = serializer.serialize_map(None)?;
         // Sorts as the id does.
         members.serialize_entry("id", id)?;
-        let words: Vec<&str> = std::iter::once(*id).chain(searchable.words()).chain(searchable.ids()).collect();
+        let words: Vec<&str> =
+            std::iter::once(*id).chain(searchable.words()).chain(searchable.ids()).collect();
         members.serialize_entry("words", &words)?;
         for (name, whole) in searchable.names() {
             members.serialize_entry(name, whole)?;

@@ -58,8 +58,9 @@ pub(super) fn open(
     instance: Uuid,
 ) -> Result<(Database, Shared), OpenError> {
     let database = Database::open(path, &SCHEMA, options)?;
-    let loaded =
-        futures::executor::block_on(database.write(move |db| load(db, options.clock, instance), |loaded| loaded));
+    let loaded = futures::executor::block_on(
+        database.write(move |db| load(db, options.clock, instance), |loaded| loaded),
+    );
     match loaded {
         Ok(shared) => Ok((database, shared)),
         Err(Abort::Because(found)) => {

@@ -20,22 +20,18 @@ pub(super) trait Job: Send {
     fn answer(self: Box<Self>, group: Result<(), Failure>);
 }
 
-pub(super) struct Queued<J, N, T, E> {
+struct Queued<J, N, T, E> {
     job: J,
     then: N,
     result: Option<Result<T, Abort<E>>>,
 }
 
-impl<J, N, T, E> Queued<J, N, T, E>
-where
-    J: FnMut(&Connection) -> Result<T, Abort<E>> + Send + 'static,
-    N: FnOnce(Result<T, Abort<E>>) + Send + 'static,
-    T: Send + 'static,
-    E: Send + 'static,
-{
-    pub(super) fn new(job: J, then: N) -> Box<dyn Job> {
-        Box::new(Self { job, then, result: None })
-    }
+/// `job`, after which `then` is told its result.
+pub(super) fn queued<T: Send + 'static, E: Send + 'static>(
+    job: impl FnMut(&Connection) -> Result<T, Abort<E>> + Send + 'static,
+    then: impl FnOnce(Result<T, Abort<E>>) + Send + 'static,
+) -> Box<dyn Job> {
+    Box::new(Queued { job, then, result: None })
 }
 
 impl<J, N, T, E> Job for Queued<J, N, T, E>
