@@ -16,7 +16,7 @@ thread_local! {
 static KNOWN: Mutex<Option<HashSet<String>>> = Mutex::new(None);
 
 /// What may be read from end to end, as the beginning of a line of a plan, and why.
-const MAY: [(&str, &str); 18] = [
+const MAY: [(&str, &str); 19] = [
     ("SCAN CONSTANT ROW", "no table"),
     ("SCAN json_each", "the topics this build knows"),
     ("SCAN meta", "a row for each thing to know"),
@@ -29,6 +29,10 @@ const MAY: [(&str, &str); 18] = [
     ("SCAN lease_holders", "a row for each process"),
     ("SCAN parked_events USING INDEX parked_events_open", "those that are not closed"),
     ("SCAN parked_events USING COVERING INDEX parked_events_due", "those that are not closed"),
+    (
+        "SCAN parked_events USING COVERING INDEX parked_events_open_by_owner",
+        "once, when the store is opened",
+    ),
     ("SCAN deadlines USING COVERING INDEX deadlines_overdue", "not beyond a limit"),
     ("SCAN deadlines", "once, when the store is opened"),
     ("SCAN outbox USING COVERING INDEX", "once, when the store is opened"),

@@ -18,7 +18,9 @@ use ofs_runtime::context::Context;
 use ofs_runtime::extract::Body;
 use ofs_runtime::problem::Problem;
 use ofs_runtime::store::{Error, ParkedFilter};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Number;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -139,8 +141,17 @@ pub(super) struct NewJob {
     #[schema(pattern = "^[^\\u0000\\uFFFD]*$")]
     pub(super) reason: Option<String>,
     /// How many events have to match, as a check; any number if absent or null.
-    #[serde(default)]
-    pub(super) count: Option<usize>,
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(maximum = 9223372036854775807i64)]
+    pub(super) count: Option<u64>,
+}
+
+/// A whole number, which in JSON may be written as `3.0`, too.
+fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    let Some(number) = Option::<Number>::deserialize(from)? else { return Ok(None) };
+    let written = || number.as_f64().filter(|number| number.fract() == 0.0);
+    let whole = number.as_u64().or_else(|| format!("{:.0}", written()?).parse().ok());
+    whole.map(Some).ok_or_else(|| D::Error::custom("must be a whole number, 0 or more"))
 }
 
 /// The job that goes on in this process, or the last one since it started.
@@ -192,7 +203,7 @@ pub(super) async fn start(app: &App, caller: &Caller, new: NewJob) -> Result<Job
         let detail = format!("over {MOST} events match; choose fewer by service or reason");
         return Err(Problem::conflict(detail));
     }
-    if let Some(count) = new.count.filter(|count| *count != ids.len()) {
+    if let Some(count) = new.count.filter(|count| *count != ids.len() as u64) {
         let detail = format!("{} events match, not {count}; nothing was done", ids.len());
         return Err(Problem::conflict(detail));
     }

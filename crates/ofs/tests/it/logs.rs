@@ -47,6 +47,7 @@ async fn ask_about_the_canary(url: &str) {
         format!("/orders/{CANARY}/timeline"),
         format!("/docs/{CANARY}"),
         format!("/{CANARY}"),
+        format!("/ui/{CANARY}"),
         format!("/parked/{CANARY}"),
         format!("/orders/search?q={CANARY}"),
         format!("/orders/search?{CANARY}=1"),
@@ -170,4 +171,16 @@ async fn no_line_ever_holds_a_customers_e_mail_address() {
     assert!(said.len() > 100, "too few lines to tell");
     let singing: Vec<&String> = said.iter().filter(|line| line.contains("canary")).collect();
     assert!(singing.is_empty(), "{singing:#?}");
+}
+
+#[tokio::test]
+async fn what_anyone_may_ask_for_never_counts_as_an_error_of_ours() {
+    let system = System::new();
+    let mut server = system.start();
+    for path in ["/nothing", "/docs/nothing", "/ui/nothing", "/ui/nothing/at/all"] {
+        assert_eq!(get(&format!("{}{path}", server.url)).await.0, 404, "{path}");
+    }
+    assert_eq!(server.stop(), Some(0));
+    let said = server.said().join("\n");
+    assert!(!said.contains("ERROR"), "{said}");
 }

@@ -238,7 +238,10 @@ pub async fn until_missed_and_repaired(system: &System, words: &str, placed: &[S
 }
 
 async fn place_and_kill(system: &System) -> Vec<String> {
-    let mut server = system.start();
+    place_and_kill_on(system.start(), system).await
+}
+
+async fn place_and_kill_on(mut server: Server, system: &System) -> Vec<String> {
     let placed = place_all(&server.url, &["success"; 40]).await;
     for id in &placed {
         until_status(&server.url, id, SCHEDULED).await;
@@ -271,11 +274,13 @@ async fn a_log_that_is_gone_is_missed_at_the_start() {
 #[tokio::test]
 async fn a_store_whose_last_writes_are_gone_is_missed_at_the_start() {
     let system = System::new();
-    let placed = place_and_kill(&system).await;
     let wal = system.data().join("store.db-wal");
-    let size = std::fs::metadata(&wal).expect("a WAL").len();
+    let size = || std::fs::metadata(&wal).expect("a WAL").len();
+    let server = system.start();
+    let empty = size();
+    let placed = place_and_kill_on(server, &system).await;
     let file = std::fs::OpenOptions::new().write(true).open(&wal).expect("the WAL");
-    file.set_len(size / 10 * 6).expect("cut");
+    file.set_len(empty + (size() - empty) / 10 * 6).expect("cut");
     let words = "the store has lost what it wrote with its last";
     until_missed_and_repaired(&system, words, &placed).await;
 }

@@ -106,6 +106,9 @@ async fn many_events_are_given_up_as_a_job_that_says_what_came_of_each(system: S
         (json!({"action": "discard", "because": "  "}), 400),
         (json!({"action": "burn", "because": "x"}), 400),
         (json!({"action": "discard", "because": "x", "count": 7}), 409),
+        (json!({"action": "discard", "because": "x", "count": 7.0}), 409),
+        (json!({"action": "discard", "because": "x", "count": 7.5}), 400),
+        (json!({"action": "discard", "because": "x", "count": -1}), 400),
     ] {
         assert_eq!(begin(body.clone()).await.0, status, "{body}");
     }

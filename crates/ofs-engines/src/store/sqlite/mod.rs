@@ -123,7 +123,7 @@ impl Store for SqliteStore {
 
     async fn commit(&self, commit: Commit) -> Result<(), Error> {
         let share = self.room.take(commit.weight()).await;
-        let (can_wait, commit) = (commit.can_wait(), write::ordered(commit));
+        let (can_wait, commit) = (commit.can_wait(), write::sorted(commit));
         let (counts, owner) = (self.counts.clone(), commit.owner.clone());
         let write = move |connection: &Connection| {
             let _held = &share;

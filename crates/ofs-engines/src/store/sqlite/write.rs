@@ -32,14 +32,14 @@ pub(super) fn instance(connection: &Connection, drawn: Uuid) -> Done<Uuid> {
     Ok(connection.query_row(sql, [], |row| row.get(0))?)
 }
 
-/// `commit`, in the order in which its rows are written best.
-pub(super) fn ordered(mut commit: Commit) -> Commit {
+/// `commit`, with its rows sorted as they are to be written.
+pub(super) fn sorted(mut commit: Commit) -> Commit {
     commit.records.sort_by_key(|record| record.key);
     commit.parked.sort_by_key(|parking| parking.at);
     commit
 }
 
-/// Writes a commit that is [`ordered`].
+/// Writes a commit that is [`sorted`].
 pub(super) fn commit(connection: &Connection, commit: &Commit) -> Done<Moved> {
     let owner = commit.owner.as_str();
     let mut moved = Moved::default();

@@ -291,7 +291,7 @@ async fn the_file_of_a_newer_build_is_refused() {
     let path = engine.directory.path().join("log.db");
     let db = rusqlite::Connection::open(&path).unwrap();
     let newer = "INSERT INTO refinery_schema_history SELECT 99, 'later', applied_on, checksum
-                 FROM refinery_schema_history";
+                 FROM refinery_schema_history WHERE version = 1";
     db.execute_batch(newer).unwrap();
     drop(db);
     let refused = SqliteLog::open(&path, Options::default(), engine.instance).err().unwrap();

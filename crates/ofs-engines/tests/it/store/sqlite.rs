@@ -4,7 +4,7 @@ use super::*;
 use ofs_engines::sqlite::{OpenError, Options};
 use ofs_engines::store::sqlite::SqliteStore;
 use ofs_runtime::context::Clock;
-use ofs_runtime::store::{ParkedFilter, Retention};
+use ofs_runtime::store::{Depths, ParkedFilter, Retention};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -95,6 +95,42 @@ async fn a_full_disk_stops_writing_but_not_reading_and_heals_when_there_is_room(
     drop(store);
     let store = engine.open().await;
     store.commit(heavy(refused)).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_waits_is_counted_alike_while_the_file_is_open_and_when_it_is_opened_again() {
+    let engine = Sqlite::new();
+    let store = engine.open().await;
+    for number in 0..6 {
+        let event = parking(Some(order(number)), u64::try_from(number).unwrap(), None);
+        let owed = Commit { index: vec![(order(number), 1)], ..created(order(number), number) };
+        store.commit(Commit { parked: vec![event], ..owed }).await.unwrap();
+    }
+    let again = [(order(0), 1), (order(1), 1)];
+    let owed_again = Commit { index: again.to_vec(), ..records([record(order(9), 0, "x")]) };
+    store.commit(owed_again).await.unwrap();
+    let refuse = |version, reason: &str| Settled::Refused {
+        key: order(2),
+        version,
+        reason: reason.to_owned(),
+    };
+    let taken_back = Commit {
+        settled: vec![Settled::Sent(1), refuse(1, "why"), Settled::Sent(99)],
+        ..settled([])
+    };
+    assert_eq!(store.commit(taken_back).await, Err(Error::Stale));
+    store
+        .commit(settled([Settled::Sent(1), refuse(1, "why"), Settled::Resolved(1)]))
+        .await
+        .unwrap();
+    let counted = async |store: &Arc<dyn Store>| {
+        let Depths { outbox, index, refused, parked, .. } = store.depths().await.unwrap();
+        [outbox, index, refused, parked]
+            .map(|lane| lane.iter().map(|depth| depth.rows).sum::<u64>())
+    };
+    assert_eq!(counted(&store).await, [5, 5, 1, 5]);
+    drop(store);
+    assert_eq!(counted(&engine.open().await).await, [5, 5, 1, 5]);
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ const EVENTS: &[Scope] = &[Scope::EventsRead, Scope::Pii];
 const PARKED: &[Scope] = &[Scope::Operate, Scope::Pii];
 
 /// Every page, and all that it requires of the caller. One that is not here is not served.
-const PAGES: [(&str, &str, &[Scope]); 26] = [
+const PAGES: [(&str, &str, &[Scope]); 27] = [
     ("GET", "/ui", ANYONE),
     ("GET", "/ui/assets/{name}", ANYONE),
     ("GET", "/ui/sign-in", ANYONE),
@@ -56,6 +56,8 @@ const PAGES: [(&str, &str, &[Scope]); 26] = [
     ("GET", "/ui/keys", ADMIN),
     ("POST", "/ui/keys", ADMIN),
     ("POST", "/ui/keys/{id}/revoke", ADMIN),
+    // Where there is none.
+    ("GET", "/ui/{*rest}", ANYONE),
 ];
 
 /// What the gate has to know: the first scope of each page; [`check`] looks at the others.

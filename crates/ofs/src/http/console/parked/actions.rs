@@ -65,7 +65,7 @@ async fn begin(
     caller: &Caller,
     form: &Pairs,
     action: Action,
-    count: Option<usize>,
+    count: Option<u64>,
 ) -> Result<Redirect, Problem> {
     let filter = form.without(&["why", "count"]);
     let because = form.get("why").unwrap_or_default().to_owned();
