@@ -118,3 +118,29 @@ impl Books {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Deadline, Guard};
+    use ofs_events::Key;
+    use uuid::Uuid;
+
+    #[test]
+    fn only_notes_of_deliveries_can_wait() {
+        let key = Key(Uuid::from_u128(1));
+        let note = Commit {
+            settled: vec![Settled::Sent(1), Settled::Indexed { key, version: 1 }],
+            guards: vec![Guard { owner: "any".to_owned(), key, version: 1 }],
+            ..Commit::default()
+        };
+        assert!(note.can_wait());
+        for change in [
+            Commit { index: vec![(key, 1)], ..note.clone() },
+            Commit { settled: vec![Settled::Sent(1), Settled::Resolved(2)], ..note.clone() },
+            Commit { deadlines: vec![Deadline { key, name: "any", due_in: None }], ..note },
+        ] {
+            assert!(!change.can_wait(), "{change:?}");
+        }
+    }
+}

@@ -207,6 +207,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_comes_while_a_delivery_is_under_way_goes_together_but_does_not_wait_for_ever() {
+        let mut deliveries = Deliveries::default();
+        let start = |deliveries: &mut Deliveries, number, full| {
+            deliveries.start(vec![item(number)], (true, full), |receipts| async move {
+                std::future::pending::<()>().await;
+                drop(receipts);
+            });
+        };
+        start(&mut deliveries, 1, true);
+        assert!(deliveries.has_room(false, 1), "more of a full one is owed");
+        start(&mut deliveries, 2, false);
+        assert!(!deliveries.has_room(false, 1), "what comes now gathers");
+        deliveries.last = Instant::now().checked_sub(GATHER).map(|at| (at, false));
+        assert!(deliveries.has_room(false, 1), "it has gathered for long enough");
+    }
+
+    #[tokio::test]
     async fn what_is_heavy_takes_the_room_of_many() {
         let mut deliveries = Deliveries::default();
         let (go, gone) = tokio::sync::oneshot::channel::<()>();
