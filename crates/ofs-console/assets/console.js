@@ -143,8 +143,50 @@
     addEventListener('pagehide', () => clearTimeout(wait));
   }
 
+  const palette = $('#palette');
+  const box = palette && palette.querySelector('input');
+  const word = (one) => (one.firstChild ? one.firstChild.textContent : '').trim();
+  // Links lead there at once; an action is only brought into focus, so that nothing happens by mistake.
+  const targets = () => [...document.querySelectorAll('.top nav a, .views a, main button, main a.button')]
+    .filter((one) => one.checkVisibility() && word(one))
+    .map((one) => [word(one), one.matches('a') ? () => one.click() : () => one.focus()]);
+  const offer = () => {
+    const text = box.value.trim();
+    const words = text.toLowerCase().split(/\s+/);
+    const offered = targets().filter(([name]) => words.every((one) => name.toLowerCase().includes(one)));
+    const { search } = box.dataset;
+    if (text && search) offered.push([`Search orders for “${text}”`, () => { location.href = `${search}?q=${encodeURIComponent(text)}`; }]);
+    palette.querySelector('ul').replaceChildren(...offered.map(([name, go]) => {
+      const item = document.createElement('li'), button = document.createElement('button');
+      button.type = 'button';
+      button.textContent = name;
+      button.addEventListener('click', () => { palette.close(); go(); });
+      item.append(button);
+      return item;
+    }));
+  };
+  if (palette) {
+    box.addEventListener('input', offer);
+    palette.addEventListener('keydown', (event) => {
+      const stops = [box, ...palette.querySelectorAll('li button')];
+      const at = stops.indexOf(document.activeElement);
+      const next = { ArrowDown: at + 1, ArrowUp: at - 1 }[event.key];
+      if (next !== undefined) { event.preventDefault(); stops[(next + stops.length) % stops.length].focus(); }
+      if (event.key === 'Enter' && at === 0 && stops[1]) { event.preventDefault(); stops[1].click(); }
+    });
+  }
+
   let row = -1, went = -Infinity;
   document.addEventListener('keydown', (event) => {
+    if (palette && (event.ctrlKey || event.metaKey) && event.key === 'k') {
+      event.preventDefault();
+      box.value = '';
+      if (!palette.open) palette.showModal();
+      offer();
+      box.focus();
+      return;
+    }
+    if (palette && palette.open) return;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === 'Escape' && typing()) { document.activeElement.blur(); return; }
     if (typing()) return;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-/// How often what couriers have appended is noted: what was lost later than that is not noticed.
+/// How often what was appended and committed is noted: what was lost later than that is not noticed.
 const EVERY: Duration = Duration::from_millis(200);
 /// How often what the log has noted is noted again: Kafka forgets it after a week.
 const RENEW: Duration = Duration::from_hours(24);
@@ -32,20 +32,16 @@ pub enum Error {
     Log(#[from] log::Error),
 }
 
-/// Store and log, and how far couriers of this process have brought them. Cheap to clone.
+/// Store and log, and how far this process has brought them. Cheap to clone.
 #[derive(Clone)]
 pub struct Agreement {
     store: Arc<dyn Store>,
     log: Arc<dyn Log>,
-    appended: Arc<Mutex<Appended>>,
+    appended: Arc<Mutex<Ends>>,
 }
 
-/// What was appended since it was last noted.
-#[derive(Default)]
-struct Appended {
-    ends: BTreeMap<(Topic, u32), u64>,
-    newest: u64,
-}
+/// Where partitions end by what was appended since it was last noted.
+type Ends = BTreeMap<(Topic, u32), u64>;
 
 impl Agreement {
     /// Between these two.
@@ -54,25 +50,23 @@ impl Agreement {
         Self { store, log, appended: Arc::default() }
     }
 
-    /// The outgoing event with this id stands at `at`.
-    pub fn appended(&self, id: u64, at: Position) {
-        let mut appended = self.lock();
-        appended.newest = appended.newest.max(id);
-        let end = appended.ends.entry((at.topic, at.partition)).or_default();
-        *end = (*end).max(at.offset + 1);
+    /// An event stands at `at`.
+    pub fn appended(&self, at: Position) {
+        raise(&mut self.lock(), (at.topic, at.partition), at.offset + 1);
     }
 
-    /// Compares, once store and log answer; then notes what is appended, until `stop`.
+    /// Compares, once store and log answer; then notes how far they are, until `stop`.
     pub async fn run(self, troubles: Troubles, stop: CancellationToken) {
         let mut compared = false;
         let mut renewed: Option<Instant> = None;
+        let mut commits = 0;
         let mut pause = Duration::ZERO;
         while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
             let renews = compared && renewed.is_none_or(|at| at.elapsed() >= RENEW);
             let done = match (compared, renews) {
                 (false, _) => self.report(&troubles).await,
                 (true, true) => self.renew().await,
-                (true, false) => self.note().await,
+                (true, false) => self.note(&mut commits).await,
             };
             pause = match done {
                 Ok(()) => {
@@ -118,7 +112,7 @@ impl Agreement {
         }
         if let Some(mark) = self.mark().await?.filter(|mark| mark.missing > 0) {
             missing.push(format!(
-                "the store has lost what it wrote with its last {} outgoing events",
+                "the store has lost its last writes; its outbox has numbered {} rows less than it had",
                 mark.missing
             ));
         }
@@ -181,44 +175,43 @@ impl Agreement {
         Ok(())
     }
 
-    async fn note(&self) -> Result<(), Error> {
+    /// Notes what was appended, and that there are more than `noted` commits.
+    async fn note(&self, noted: &mut u64) -> Result<(), Error> {
+        let commits = self.store.commits();
         let appended = std::mem::take(&mut *self.lock());
-        let noted = self.note_down(&appended).await;
-        if noted.is_err() {
-            self.lock().join(appended);
-        }
-        noted
-    }
-
-    async fn note_down(&self, appended: &Appended) -> Result<(), Error> {
-        if appended.ends.is_empty() {
+        if appended.is_empty() && commits == *noted {
             return Ok(());
         }
+        let done = self.note_down(&appended).await;
+        if done.is_ok() {
+            *noted = commits;
+        } else {
+            let mut later = self.lock();
+            appended.into_iter().for_each(|(place, end)| raise(&mut later, place, end));
+        }
+        done
+    }
+
+    async fn note_down(&self, appended: &Ends) -> Result<(), Error> {
         let ends: Vec<Position> = appended
-            .ends
             .iter()
             .map(|(&(topic, partition), &offset)| Position { topic, partition, offset })
             .collect();
-        self.store.raise_log_ends(&ends).await?;
+        let newest = self.store.note_log_ends(&ends).await?;
         if let Some(mark) = self.log.noted_store().await?
-            && mark.newest < appended.newest
+            && mark.newest < newest
         {
-            self.log.note_store(StoreMark { newest: appended.newest, ..mark }).await?;
+            self.log.note_store(StoreMark { newest, ..mark }).await?;
         }
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Appended> {
+    fn lock(&self) -> MutexGuard<'_, Ends> {
         self.appended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Appended {
-    fn join(&mut self, other: Appended) {
-        self.newest = self.newest.max(other.newest);
-        for (place, end) in other.ends {
-            let known = self.ends.entry(place).or_default();
-            *known = end.max(*known);
-        }
-    }
+fn raise(ends: &mut Ends, place: (Topic, u32), end: u64) {
+    let known = ends.entry(place).or_default();
+    *known = end.max(*known);
 }

@@ -284,9 +284,9 @@ pub trait Log: Send + Sync {
 /// How far the store was when the log last saw it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StoreMark {
-    /// The highest id of an outgoing event that was appended.
+    /// The highest id that its outbox had given.
     pub newest: u64,
-    /// How many of them the store has lost.
+    /// How many ids the store has lost.
     pub missing: u64,
 }
 

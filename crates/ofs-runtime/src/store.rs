@@ -337,14 +337,18 @@ pub trait Store: Send + Sync {
     async fn scan(&self, owner: &str, after: Option<Key>, max: usize)
     -> Result<Vec<Record>, Error>;
 
-    /// The highest id that an outgoing event ever got; 0 before the first.
+    /// The highest id that an outgoing event or a note ever got; 0 before the first.
     async fn newest_outgoing(&self) -> Result<u64, Error>;
+
+    /// How many commits this process has made or tried.
+    fn commits(&self) -> u64;
 
     /// How far the log was, as it was noted here.
     async fn log_ends(&self) -> Result<Vec<LogEnd>, Error>;
 
-    /// Notes that partitions end at these positions or behind them.
-    async fn raise_log_ends(&self, ends: &[Position]) -> Result<(), Error>;
+    /// Notes that partitions end at these positions or behind them. The note gets an id, like an outgoing
+    /// event, and answers it: a store that knows this id has lost nothing that was committed before.
+    async fn note_log_ends(&self, ends: &[Position]) -> Result<u64, Error>;
 
     /// Notes these ends in place of what was noted.
     async fn set_log_ends(&self, ends: &[LogEnd]) -> Result<(), Error>;

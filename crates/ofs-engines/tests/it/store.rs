@@ -219,6 +219,7 @@ macro_rules! conformance {
             commits::a_record_keeps_the_time_it_was_made,
             ends::how_far_the_log_was_is_kept_and_raised,
             ends::the_newest_outgoing_event_is_known_after_it_is_gone,
+            ends::a_note_has_an_id_above_every_earlier_event_and_below_every_later_one,
             owed::an_outgoing_event_is_read_back_as_it_was_given,
             owed::only_the_lowest_row_of_a_key_is_offered,
             owed::keys_in_flight_hide_no_others,

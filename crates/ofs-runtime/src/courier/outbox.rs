@@ -131,7 +131,7 @@ impl Lane for OutboxLane {
                 let Some((id, key, topic)) = sent.get(n).copied() else { continue };
                 match answer {
                     Ok(at) => {
-                        self.agreement.appended(id, at);
+                        self.agreement.appended(at);
                         receipt.settled.push((key, Settled::Sent(id)));
                     }
                     Err(error) => {

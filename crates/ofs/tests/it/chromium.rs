@@ -110,6 +110,20 @@ impl Browser {
         self.ask("actions", json!({"actions": [keyboard]})).await;
     }
 
+    /// Presses `key` while Control is held.
+    async fn press_with_control(&self, key: char) {
+        let step = |kind, key: char| json!({"type": kind, "value": key});
+        let (control, key_of) = ('\u{e009}', key);
+        let actions = [
+            step("keyDown", control),
+            step("keyDown", key_of),
+            step("keyUp", key_of),
+            step("keyUp", control),
+        ];
+        let keyboard = json!({"type": "key", "id": "keyboard", "actions": actions});
+        self.ask("actions", json!({"actions": [keyboard]})).await;
+    }
+
     /// Waits until `script` returns true.
     async fn until(&self, script: &str) {
         let began = Instant::now();
@@ -216,6 +230,60 @@ async fn pages_fit_narrow_and_wide_in_both_themes_and_load_nothing_from_elsewher
             }
         }
     }
+    assert_eq!(browser.complaints().await, [] as [Value; 0]);
+}
+
+const TAB: &str = "\u{e004}";
+const ENTER: &str = "\u{e007}";
+/// What a person without a mouse has to reach.
+const CONTROLS: &str = "[...document.querySelectorAll('a[href], button, input, select, textarea, summary')]\
+    .filter((one) => one.checkVisibility() && !one.disabled && one.type !== 'hidden')";
+
+/// Goes through a page by Tab alone, and says what it did not reach or where focus could not be seen.
+async fn out_of_reach(browser: &Browser) -> Value {
+    let controls = browser.run(&format!("return {CONTROLS}.length")).await;
+    // The page stays as it is meanwhile.
+    let begin = "window.fetch = () => new Promise(() => {}); window.reached = new Set(); window.unseen = []";
+    browser.run(begin).await;
+    for _ in 0..=controls.as_u64().expect("a number") {
+        browser.press(TAB).await;
+        let look = "const one = document.activeElement; window.reached.add(one); \
+                    if (one !== document.body && getComputedStyle(one).outlineStyle === 'none') \
+                    window.unseen.push(one.outerHTML)";
+        browser.run(look).await;
+    }
+    let left = "filter((one) => !window.reached.has(one)).map((one) => one.outerHTML)";
+    browser.run(&format!("return {CONTROLS}.{left}.concat(window.unseen)")).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_can_be_done_by_keyboard_alone() {
+    let Some((_system, server, browser)) = with_browser().await else { return };
+    let id = place(&server.url, &order(Some("sim:timeout:9"))).await.expect("201");
+    let parked = format!("{}/parked?order={id}", server.url);
+    let parked = until(&parked, "parked", |_, page| page["parked"][0].is_object()).await;
+    let parked = format!("/ui/parked/{}", parked["parked"][0]["id"]);
+    let own = [format!("orders/{id}"), parked.trim_start_matches("/ui/").to_owned()];
+    for page in PAGES.iter().copied().chain(own.iter().map(String::as_str)) {
+        browser.visit(&format!("{}/ui/{page}", server.url)).await;
+        assert_eq!(out_of_reach(&browser).await, json!([]), "{page}");
+    }
+
+    browser.visit(&format!("{}/ui/orders", server.url)).await;
+    browser.press_with_control('k').await;
+    browser.press(&format!("park{ENTER}")).await;
+    browser.until_at("/ui/parked").await;
+    browser.press(&format!("j{ENTER}")).await;
+    browser.until_at(&parked).await;
+    browser.press_with_control('k').await;
+    browser.press(&format!("discard{ENTER}")).await;
+    browser.until("return document.activeElement.textContent.trim() === 'Discard'").await;
+    browser.press_with_control('k').await;
+    browser.press(&format!("{id}{ENTER}")).await;
+    browser.until_at(&format!("/ui/orders/{id}")).await;
+    browser.press_with_control('k').await;
+    browser.press(&format!("nothing like this{ENTER}")).await;
+    browser.until_says("No order matches").await;
     assert_eq!(browser.complaints().await, [] as [Value; 0]);
 }
 

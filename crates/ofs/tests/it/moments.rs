@@ -64,7 +64,7 @@ async fn a_postgres_that_was_restored_from_an_older_dump_is_missed_at_the_start(
     lost.sort_unstable();
     expected.sort_unstable();
     assert_eq!((lost, &found["applied"]), (expected, &false.into()), "{found}");
-    let words = "the store has lost what it wrote with its last";
+    let words = "the store has lost its last writes";
     until_missed_and_repaired(&system, words, &[before, after].concat()).await;
     let mut server = system.start();
     until_the_index_agrees(&server).await;

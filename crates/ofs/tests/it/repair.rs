@@ -87,6 +87,13 @@ fn files(dir: &Path, stem: &str) -> Vec<std::path::PathBuf> {
     ["", "-wal", "-shm"].map(|end| dir.join(format!("{stem}.db{end}"))).into()
 }
 
+/// Copies those that there are.
+fn copy(files: &[std::path::PathBuf], to: &Path) {
+    for file in files.iter().filter(|file| file.exists()) {
+        std::fs::copy(file, to.join(file.file_name().expect("a name"))).expect("copied");
+    }
+}
+
 #[tokio::test]
 async fn events_that_a_lost_log_held_are_published_again() {
     let system = System::new();
@@ -138,17 +145,12 @@ async fn a_store_older_than_its_log_catches_up() {
     };
     let mut placed = run(&["success"; 5]).await;
     let store = files(&system.data(), "store");
-    for file in store.iter().filter(|file| file.exists()) {
-        std::fs::copy(file, backup.path().join(file.file_name().expect("a name"))).expect("copied");
-    }
+    copy(&store, backup.path());
     let after = run(&["success"; 5]).await;
     for file in &store {
         let _ = std::fs::remove_file(file);
-        let kept = backup.path().join(file.file_name().expect("a name"));
-        if kept.exists() {
-            std::fs::copy(kept, file).expect("copied");
-        }
     }
+    copy(&files(backup.path(), "store"), &system.data());
     let found = repair(&system, &["--apply"]);
     assert_eq!(found["restored"].as_array().map(Vec::len), Some(5), "{found}");
     placed.extend(after);
@@ -272,6 +274,50 @@ async fn a_log_that_is_gone_is_missed_at_the_start() {
 }
 
 #[tokio::test]
+async fn a_store_that_has_lost_only_documents_is_missed_at_the_start() {
+    let system = System::new();
+    let backup = tempfile::tempdir().expect("a directory");
+    let others = ["order-service", "payment-worker", "fulfillment-worker"];
+    let others: Vec<&str> = others.iter().flat_map(|name| ["--service", name]).collect();
+    let mut server = system.start_with(&others, &[]);
+    let placed = place_all(&server.url, &["success"; 5]).await;
+    for id in &placed {
+        until_status(&server.url, id, SCHEDULED).await;
+    }
+    until_published(&server, "fulfillment-worker").await;
+    assert_eq!(server.stop(), Some(0));
+    copy(&files(&system.data(), "store"), backup.path());
+    let before = noted_store(&system);
+
+    let mut indexer = system.start_with(&["--service", "search-indexer-worker"], &[]);
+    let search = format!("{}/orders/search?status={SCHEDULED}", indexer.url);
+    until(&search, "all documents", |_, body| body["total"] == 5).await;
+    let began = Instant::now();
+    while noted_store(&system) == before {
+        assert!(began.elapsed() < PATIENCE, "nothing is noted");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(indexer.stop(), Some(0));
+    for file in files(&system.data(), "store") {
+        let _ = std::fs::remove_file(file);
+    }
+    copy(&files(backup.path(), "store"), &system.data());
+    until_missed_and_repaired(&system, "the store has lost its last writes", &placed).await;
+    let mut server = system.start();
+    until_the_index_agrees(&server).await;
+    let search = format!("{}/orders/search?status={SCHEDULED}", server.url);
+    until(&search, "all documents", |_, body| body["total"] == 5).await;
+    assert_eq!(server.stop(), Some(0));
+}
+
+/// How far the store was, as the log has noted.
+fn noted_store(system: &System) -> u64 {
+    let log = rusqlite::Connection::open(system.data().join("log.db")).expect("the log");
+    let sql = "SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'store_newest'";
+    log.query_row(sql, [], |row| row.get(0)).expect("a number")
+}
+
+#[tokio::test]
 async fn a_store_whose_last_writes_are_gone_is_missed_at_the_start() {
     let system = System::new();
     let wal = system.data().join("store.db-wal");
@@ -281,6 +327,6 @@ async fn a_store_whose_last_writes_are_gone_is_missed_at_the_start() {
     let placed = place_and_kill_on(server, &system).await;
     let file = std::fs::OpenOptions::new().write(true).open(&wal).expect("the WAL");
     file.set_len(empty + (size() - empty) / 10 * 6).expect("cut");
-    let words = "the store has lost what it wrote with its last";
+    let words = "the store has lost its last writes";
     until_missed_and_repaired(&system, words, &placed).await;
 }

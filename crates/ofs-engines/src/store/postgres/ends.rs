@@ -9,13 +9,17 @@ use ofs_runtime::store::LogEnd;
 statements! {
     NEWEST = "SELECT coalesce(pg_sequence_last_value('outbox_id_seq'::regclass), 0)";
     ENDS = "SELECT topic, partition, next_offset, missing FROM log_ends ORDER BY topic, partition";
-    RAISE = "
-        INSERT INTO log_ends AS e (topic, partition, next_offset)
-        SELECT * FROM unnest($1::text[], $2::integer[], $3::bigint[]) AS n (topic, partition, next)
-        ORDER BY topic COLLATE \"C\", partition
-        ON CONFLICT (topic, partition)
-        DO UPDATE SET next_offset = excluded.next_offset
-        WHERE e.next_offset < excluded.next_offset";
+    NOTE = "
+        WITH raised AS (
+            INSERT INTO log_ends AS e (topic, partition, next_offset)
+            SELECT * FROM unnest($1::text[], $2::integer[], $3::bigint[])
+                AS n (topic, partition, next)
+            ORDER BY topic COLLATE \"C\", partition
+            ON CONFLICT (topic, partition)
+            DO UPDATE SET next_offset = excluded.next_offset
+            WHERE e.next_offset < excluded.next_offset
+        )
+        SELECT nextval('outbox_id_seq')";
     SET = "
         INSERT INTO log_ends (topic, partition, next_offset, missing)
         SELECT * FROM unnest($1::text[], $2::integer[], $3::bigint[], $4::bigint[])
@@ -42,14 +46,15 @@ pub(super) async fn all(sessions: &Sessions) -> Result<Vec<LogEnd>, Failure> {
     Ok(ends)
 }
 
-pub(super) async fn raise(sessions: &Sessions, ends: &[Position]) -> Result<(), Failure> {
+pub(super) async fn note(sessions: &Sessions, ends: &[Position]) -> Result<u64, Failure> {
     let next: Vec<i64> = ends.iter().map(|end| int(end.offset)).collect::<Result<_, _>>()?;
     let asked = params![
         ends.iter().map(|end| end.topic.name()).collect::<Vec<_>>(),
         ends.iter().map(|end| end.partition.cast_signed()).collect::<Vec<_>>(),
         next,
     ];
-    sessions.query(RAISE, asked).await.map(|_| ())
+    let rows = sessions.query(NOTE, asked).await?;
+    rows.first().map_or(Ok(0), |row| number(row, 0))
 }
 
 pub(super) async fn set(sessions: &Sessions, ends: &[LogEnd]) -> Result<(), Failure> {

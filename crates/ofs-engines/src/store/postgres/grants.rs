@@ -54,7 +54,7 @@ fn words(sql: &str) -> impl Iterator<Item = &str> {
     sql.split(move |c| !is_name(c)).filter(|word| !word.is_empty())
 }
 
-/// Sequences that are looked at. A row gets its number without any right to one.
+/// Sequences that statements name. A row gets its number without any right to one.
 fn sequences() -> BTreeSet<&'static str> {
     statements().flat_map(words).filter(|word| word.ends_with("_seq")).collect()
 }
@@ -100,7 +100,7 @@ pub fn grants(url: impl Into<ServerUrl>, services: &[&str]) -> Result<String, Op
         let _ = writeln!(sql, "GRANT {} ON {name} TO {all};", privileges(name));
     }
     for name in sequences() {
-        let _ = writeln!(sql, "GRANT SELECT ON SEQUENCE {name} TO {all};");
+        let _ = writeln!(sql, "GRANT USAGE ON SEQUENCE {name} TO {all};");
     }
     for Table { name, .. } in tables().iter().filter(|table| table.owned) {
         let _ = writeln!(sql, "\nALTER TABLE {name} ENABLE ROW LEVEL SECURITY;");

@@ -40,6 +40,7 @@ use ofs_runtime::store::{
 };
 use session::Sessions;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio_postgres::Client;
 use uuid::Uuid;
@@ -53,6 +54,7 @@ pub struct PostgresStore {
     writer: Writer,
     sessions: Arc<Sessions>,
     counts: Arc<Counts>,
+    commits: AtomicU64,
     instance: Uuid,
     /// The server's, as it was opened.
     version: String,
@@ -103,10 +105,11 @@ impl PostgresStore {
         let unusable = |reason| OpenError::Unusable { at: server.at.clone(), reason };
         let writers = Sessions::new(&server, WRITERS).map_err(unusable)?;
         let sessions = Arc::new(Sessions::new(&server, READERS).map_err(unusable)?);
-        let (counts, writer) = (Arc::default(), Writer::start(writers));
+        let (counts, commits) = (Arc::default(), AtomicU64::default());
+        let writer = Writer::start(writers);
         let opened = Opened { server: now, steady };
         let purged = tidy::Ended::default();
-        Ok(PostgresStore { writer, sessions, counts, instance, version, opened, purged })
+        Ok(PostgresStore { writer, sessions, counts, commits, instance, version, opened, purged })
     }
 }
 
@@ -161,7 +164,9 @@ impl Store for PostgresStore {
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), Error> {
-        self.writer.commit(commit).await
+        let committed = self.writer.commit(commit).await;
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        committed
     }
 
     async fn outbox(
@@ -225,12 +230,16 @@ impl Store for PostgresStore {
         Ok(ends::newest_outgoing(&self.sessions).await?)
     }
 
+    fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
     async fn log_ends(&self) -> Result<Vec<LogEnd>, Error> {
         Ok(ends::all(&self.sessions).await?)
     }
 
-    async fn raise_log_ends(&self, ends: &[Position]) -> Result<(), Error> {
-        Ok(ends::raise(&self.sessions, ends).await?)
+    async fn note_log_ends(&self, ends: &[Position]) -> Result<u64, Error> {
+        Ok(ends::note(&self.sessions, ends).await?)
     }
 
     async fn set_log_ends(&self, ends: &[LogEnd]) -> Result<(), Error> {

@@ -26,7 +26,7 @@ pub(super) fn all(connection: &Connection) -> Done<Vec<LogEnd>> {
     Ok(ends)
 }
 
-pub(super) fn raise(connection: &Connection, ends: &[Position]) -> Done<()> {
+pub(super) fn note(connection: &Connection, ends: &[Position]) -> Done<u64> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO log_ends (topic, partition, next_offset) VALUES (?, ?, ?)
          ON CONFLICT (topic, partition)
@@ -35,7 +35,19 @@ pub(super) fn raise(connection: &Connection, ends: &[Position]) -> Done<()> {
     for Position { topic, partition, offset } in ends {
         statement.execute(params![topic.name(), partition, int(*offset)?])?;
     }
-    Ok(())
+    take_id(connection)
+}
+
+/// An id of the outbox that no event will get.
+fn take_id(connection: &Connection) -> Done<u64> {
+    let next = "UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'outbox' RETURNING seq";
+    let taken = connection.prepare_cached(next)?.query_row([], |row| row.get(0)).optional()?;
+    if let Some(id) = taken {
+        return Ok(id);
+    }
+    // SQLite makes the row with the first event.
+    connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('outbox', 1)", [])?;
+    Ok(1)
 }
 
 pub(super) fn set(connection: &Connection, ends: &[LogEnd]) -> Done<()> {

@@ -26,6 +26,8 @@ use ofs_runtime::store::{
 };
 use rusqlite::Connection;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -61,6 +63,7 @@ pub struct SqliteStore {
     database: Database,
     instance: Uuid,
     counts: Counts,
+    commits: Arc<AtomicU64>,
     clock: Clock,
     /// For commits that wait for the writer.
     room: Room,
@@ -84,7 +87,8 @@ impl SqliteStore {
         };
         let begun = database.write(begin, |begun| begun).await;
         let (instance, counts) = begun.map_err(|abort| failed(error(abort).to_string()))?;
-        Ok(SqliteStore { database, instance, counts, clock, room: Room::default() })
+        let (commits, room) = (Arc::default(), Room::default());
+        Ok(SqliteStore { database, instance, counts, commits, clock, room })
     }
 
     async fn read<T: Send + 'static>(
@@ -125,11 +129,15 @@ impl Store for SqliteStore {
         let share = self.room.take(commit.weight()).await;
         let (can_wait, commit) = (commit.can_wait(), write::sorted(commit));
         let (counts, owner) = (self.counts.clone(), commit.owner.clone());
+        let commits = Arc::clone(&self.commits);
         let write = move |connection: &Connection| {
             let _held = &share;
             write::commit(connection, &commit)
         };
-        let then = move |moved: Moved| counts.apply(&owner, moved);
+        let then = move |moved: Moved| {
+            counts.apply(&owner, moved);
+            commits.fetch_add(1, Ordering::Relaxed);
+        };
         let written = if can_wait {
             self.database.write_along(write, then).await
         } else {
@@ -213,13 +221,17 @@ impl Store for SqliteStore {
         self.read(ends::newest_outgoing).await
     }
 
+    fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
     async fn log_ends(&self) -> Result<Vec<LogEnd>, Error> {
         self.read(ends::all).await
     }
 
-    async fn raise_log_ends(&self, ends: &[Position]) -> Result<(), Error> {
+    async fn note_log_ends(&self, ends: &[Position]) -> Result<u64, Error> {
         let ends = ends.to_vec();
-        self.write(move |connection| ends::raise(connection, &ends)).await
+        self.write(move |connection| ends::note(connection, &ends)).await
     }
 
     async fn set_log_ends(&self, ends: &[LogEnd]) -> Result<(), Error> {

@@ -92,6 +92,12 @@ pub(super) fn open_to(scopes: Scopes) -> Vec<Here> {
     Here::ALL.into_iter().filter(is_open).collect()
 }
 
+/// From `/` or `/ui` to the first page that `caller` may see; whoever may see none is told so there.
+pub(super) fn home_of(caller: &Caller) -> Redirect {
+    let page = open_to(caller.scopes()).first().copied().unwrap_or(Here::Orders);
+    Redirect::temporary(&format!("ui/{}", page.name()))
+}
+
 /// The answer to a browser that may not see a page: the way in, or why it is closed.
 #[derive(Clone)]
 pub(in crate::http) struct Refusal(pub(in crate::http) App);

@@ -52,7 +52,7 @@ pub(super) use door::{Refusal, rules};
 pub(super) fn routes(app: &App) -> Router {
     Router::new()
         .route("/", get(front))
-        .route("/ui", get(|| async { Redirect::temporary("ui/orders") }))
+        .route("/ui", get(|caller: Caller| async move { door::home_of(&caller) }))
         .route("/ui/orders", get(orders::list_page))
         .route("/ui/orders/{id}", get(order::show))
         .route("/ui/orders.csv", get(export::csv))
@@ -81,7 +81,7 @@ pub(super) fn routes(app: &App) -> Router {
         .with_state(app.clone())
 }
 
-/// People get the orders; programs are led to the description of the API, as ever.
+/// People get the orders, or what their key opens; programs are led to the description of the API, as ever.
 async fn front(
     state: State<App>,
     caller: Caller,
@@ -91,7 +91,7 @@ async fn front(
     let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     if accepts.into_iter().any(|value| value.contains("text/html")) {
         if state.0.guard.keyring.is_some() {
-            return Redirect::temporary("ui/orders").into_response();
+            return door::home_of(&caller).into_response();
         }
         let query = request.uri().query().unwrap_or_default();
         return orders::page(&state.0, &caller, Depth::Root, query).await.into_response();

@@ -212,12 +212,16 @@ impl Store for Fated<dyn Store> {
         self.engine.newest_outgoing().await
     }
 
+    fn commits(&self) -> u64 {
+        self.engine.commits()
+    }
+
     async fn log_ends(&self) -> Result<Vec<LogEnd>, store::Error> {
         self.engine.log_ends().await
     }
 
-    async fn raise_log_ends(&self, ends: &[Position]) -> Result<(), store::Error> {
-        self.engine.raise_log_ends(ends).await
+    async fn note_log_ends(&self, ends: &[Position]) -> Result<u64, store::Error> {
+        self.engine.note_log_ends(ends).await
     }
 
     async fn set_log_ends(&self, ends: &[LogEnd]) -> Result<(), store::Error> {
