@@ -59,7 +59,7 @@ impl Decision {
         now: Timestamp,
     ) -> Record {
         let at = self.events.first().map_or(now, |event| event.occurred_at);
-        let record = Record::next(loaded, key, &self.status, &self.body, at);
+        let record = Record::over(loaded, key, &self.status, self.body, at);
         commit.records.retain(|record| record.key != key);
         commit.records.push(record.clone());
         if indexed && !commit.index.contains(&(key, record.version)) {

@@ -15,7 +15,7 @@ use utoipa::{PartialSchema, ToSchema};
 type Open = fn(&Config) -> anyhow::Result<Service>;
 
 /// Every service, in the order of an order's life.
-static LIST: [(&Descriptor, Open); 4] = [
+static LIST: &[(&Descriptor, Open)] = &[
     (&order_service::DESCRIPTOR, |config| Ok(order_service::service(config.payment_deadline))),
     (&payment_worker::DESCRIPTOR, |config| {
         let gateway = Simulated::open(config.simulator_ledger.as_deref())

@@ -44,9 +44,21 @@ impl Record {
         body: &T,
         now: Timestamp,
     ) -> Record {
+        let body = serde_json::to_value(body).unwrap_or_default();
+        Self::over(previous, key.into(), status, body, now)
+    }
+
+    /// As [`Record::next`].
+    pub(crate) fn over(
+        previous: Option<&Record>,
+        key: Key,
+        status: &str,
+        body: Value,
+        now: Timestamp,
+    ) -> Record {
         let loaded = previous.map_or(0, |record| record.version);
         Record {
-            key: key.into(),
+            key,
             loaded,
             version: loaded + 1,
             status: status.to_owned(),
@@ -57,10 +69,10 @@ impl Record {
     }
 }
 
-fn body_over<T: Serialize>(previous: Option<&Record>, body: &T) -> String {
+fn body_over(previous: Option<&Record>, body: Value) -> String {
     let known = previous.and_then(|record| record.read::<Value>().ok());
-    let Some(mut whole) = known else { return serde_json::to_string(body).unwrap_or_default() };
-    merge(&mut whole, serde_json::to_value(body).unwrap_or_default());
+    let Some(mut whole) = known else { return body.to_string() };
+    merge(&mut whole, body);
     whole.to_string()
 }
 

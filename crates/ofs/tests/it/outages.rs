@@ -32,7 +32,7 @@ async fn loading(url: &str) -> JoinHandle<Accepted> {
 
 #[tokio::test]
 async fn while_kafka_is_down_orders_are_accepted_and_they_catch_up() {
-    let Some(servers) = Servers::start().await else { return };
+    let Some(servers) = Servers::start(&["kafka"]).await else { return };
     let system = servers.system();
     let processes = four(&system);
     let url = &processes[0].url;
@@ -54,7 +54,7 @@ async fn while_kafka_is_down_orders_are_accepted_and_they_catch_up() {
 
 #[tokio::test]
 async fn while_elasticsearch_is_down_everything_but_search_goes_on() {
-    let Some(servers) = Servers::start().await else { return };
+    let Some(servers) = Servers::start(&["elasticsearch"]).await else { return };
     let system = servers.system();
     let processes = four(&system);
     let url = &processes[0].url;
@@ -74,7 +74,7 @@ async fn while_elasticsearch_is_down_everything_but_search_goes_on() {
 
 #[tokio::test]
 async fn while_postgres_is_down_writes_are_refused_and_no_accepted_order_is_lost() {
-    let Some(servers) = Servers::start().await else { return };
+    let Some(servers) = Servers::start(&["postgres"]).await else { return };
     let system = servers.system();
     let processes = four(&system);
     let url = processes[0].url.clone();
@@ -97,7 +97,7 @@ async fn while_postgres_is_down_writes_are_refused_and_no_accepted_order_is_lost
 
 #[tokio::test]
 async fn a_broker_of_three_that_dies_under_load_loses_nothing() {
-    let Some(servers) = Servers::start().await else { return };
+    let Some(servers) = Servers::start(&["kafka"]).await else { return };
     let system = servers.system();
     let processes = four(&system);
     let url = processes[0].url.clone();
@@ -151,7 +151,7 @@ async fn loads(url: &str, seeds: std::ops::Range<usize>) -> Accepted {
 
 #[tokio::test]
 async fn a_partition_without_a_leader_waits_alone() {
-    let Some(servers) = Servers::start().await else { return };
+    let Some(servers) = Servers::start(&["kafka"]).await else { return };
     let system = in_one_copy(&servers);
     let mut processes = four(&system);
     let url = processes[0].url.clone();

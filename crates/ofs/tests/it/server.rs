@@ -121,10 +121,20 @@ pub fn order(scenario: Option<&str>) -> Value {
         "paymentScenario": scenario})
 }
 
-/// A client for plain HTTP; cheap, because it reads no certificates.
+thread_local! {
+    /// Each test has a thread and a runtime of its own. A connection of its own for each request: servers
+    /// are killed all the time.
+    static CLIENT: reqwest::Client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only(Vec::new())
+        .pool_max_idle_per_host(0)
+        .build()
+        .expect("a client");
+}
+
+/// A client for plain HTTP; reads no certificates.
 pub fn http() -> reqwest::Client {
-    let client = reqwest::Client::builder().no_proxy().tls_certs_only(Vec::new());
-    client.build().expect("a client")
+    CLIENT.with(Clone::clone)
 }
 
 pub async fn place(url: &str, body: &Value) -> reqwest::Result<String> {

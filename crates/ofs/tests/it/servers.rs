@@ -96,7 +96,7 @@ fn said(output: &Output) -> String {
 /// Only one private cluster at a time: they share their ports, and the machine is small.
 static TURN: Mutex<()> = Mutex::const_new(());
 
-/// Three brokers, PostgreSQL and Elasticsearch of one test's own.
+/// Some servers of one test's own; the others are those that every test may use.
 pub struct Servers {
     data: TempDir,
     pub urls: Urls,
@@ -104,20 +104,20 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// Starts them; none where no servers are to be tested on.
-    pub async fn start() -> Option<Servers> {
-        Self::up(&["up", "--brokers", "3"], None).await
+    /// Starts those with these names; Kafka has three brokers. None where no servers are to be tested on.
+    pub async fn start(names: &[&str]) -> Option<Servers> {
+        let others = shared()?.for_one_test();
+        Some(Self::up(&[&["up", "--brokers", "3"], names].concat(), None, others).await)
     }
 
-    /// One broker and PostgreSQL, with TLS, logins and permissions as `secure` says, beside the
-    /// Elasticsearch that every test may use.
+    /// One broker and PostgreSQL, with TLS, logins and permissions as `secure` says.
     #[cfg(feature = "kafka-tls")]
     pub async fn start_secure(secure: &Path) -> Option<Servers> {
-        Self::up(&["up", "kafka", "postgres"], Some(secure)).await
+        let others = shared()?;
+        Some(Self::up(&["up", "kafka", "postgres"], Some(secure), others).await)
     }
 
-    async fn up(args: &[&str], secure: Option<&Path>) -> Option<Servers> {
-        let shared = shared()?;
+    async fn up(args: &[&str], secure: Option<&Path>, others: Urls) -> Servers {
         let turn = TURN.lock().await;
         let data = tempfile::tempdir().expect("a directory");
         let mut command = command(&data, args);
@@ -129,14 +129,14 @@ impl Servers {
             line.map(str::to_owned)
         };
         let urls = Urls {
-            log: url("KAFKA").expect("a URL"),
-            store: url("POSTGRES").expect("a URL"),
-            index: url("ELASTICSEARCH").unwrap_or(shared.index),
+            log: url("KAFKA").unwrap_or(others.log),
+            store: url("POSTGRES").unwrap_or(others.store),
+            index: url("ELASTICSEARCH").unwrap_or(others.index),
         };
-        Some(Servers { data, urls, _turn: turn })
+        Servers { data, urls, _turn: turn }
     }
 
-    /// A system on them, with the names of the contract.
+    /// A system on them, with the names of the contract on those that are the test's own.
     pub fn system(&self) -> System {
         System::on(self.urls.clone())
     }

@@ -23,6 +23,7 @@ async fn ask(
     let body = form.iter().map(|(name, value)| format!("{name}={value}"));
     let request = client.request(method, format!("{}{page}", server.url));
     let request = request.header("sec-fetch-site", "same-origin").header(COOKIE, cookie);
+    let request = request.header("accept", "text/html");
     let request = request.header("content-type", "application/x-www-form-urlencoded");
     request.body(body.collect::<Vec<_>>().join("&")).send().await.expect("an answer")
 }
@@ -179,6 +180,13 @@ async fn signing_in_leads_to_a_page_that_the_key_opens() {
         let form = [("key", text(&operate)), ("next", next)];
         let answer = ask(&server, Method::POST, "/ui/sign-in", "", &form).await;
         assert_eq!((answer.status().as_u16(), header(&answer, LOCATION)), (303, location));
+    }
+    let cookie = format!("ofs-key={}", text(&operate));
+    for (front, cookie, page) in
+        [("/", &*cookie, "ui/pipeline"), ("/ui", &*cookie, "ui/pipeline"), ("/", "", "ui/orders")]
+    {
+        let answer = ask(&server, Method::GET, front, cookie, &[]).await;
+        assert_eq!((answer.status().as_u16(), header(&answer, LOCATION)), (307, page), "{front}");
     }
     let answer = ask(&server, Method::POST, "/ui/sign-in", "", &[("key", text(&writes))]).await;
     assert_eq!(answer.status(), 401);
