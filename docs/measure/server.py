@@ -1,4 +1,5 @@
 """A server to measure, and how it is asked."""
+import os
 import re
 import subprocess
 import sys
@@ -27,6 +28,10 @@ class Server:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) / 1024
 
+    def processor_seconds(self):
+        times = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK")
+
     def stop(self):
         self.process.terminate()
         if self.process.wait() != 0:
@@ -40,6 +45,11 @@ def until(found):
             return answer
         time.sleep(0.01)
     sys.exit("the server does not become ready")
+
+
+def stolen_seconds():
+    """How long other guests of the same host have kept this machine's cores."""
+    return int(Path("/proc/stat").read_text().split("\n")[0].split()[8]) / os.sysconf("SC_CLK_TCK")
 
 
 DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -8,7 +8,7 @@ use askama::Template;
 #[derive(Clone, Debug)]
 pub struct Stage {
     /// Its name.
-    pub title: &'static str,
+    pub title: String,
     /// How it stands.
     pub tone: Tone,
     /// What went through in the last minute; none while that is unknown.

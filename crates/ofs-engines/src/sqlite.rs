@@ -23,6 +23,8 @@ use writer::Writer;
 
 /// Connections that read at the same time.
 const READERS: usize = 4;
+/// In KiB, negative as SQLite wants it. What a reader keeps is void once somebody has written.
+const READER_CACHE: i64 = -2_048;
 
 /// Which database a file must be.
 #[derive(Clone, Copy, Debug)]
@@ -254,9 +256,9 @@ impl Readers {
         job: impl FnOnce(&Connection) -> Result<T, Abort<E>>,
     ) -> Result<T, Abort<E>> {
         let connection = self.take()?;
-        connection.execute_batch("BEGIN")?;
+        connection.prepare_cached("BEGIN")?.execute([])?;
         let result = job(&connection);
-        let ended = connection.execute_batch("ROLLBACK");
+        let ended = connection.prepare_cached("ROLLBACK").and_then(|mut end| end.execute([]));
         #[cfg(debug_assertions)]
         plans::check(&connection);
         let broken =
@@ -278,6 +280,7 @@ impl Readers {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags)?;
         open::tune(&connection, self.clock)?;
+        connection.pragma_update(None, "cache_size", READER_CACHE)?;
         #[cfg(debug_assertions)]
         let connection = plans::watched(connection)?;
         Ok(connection)

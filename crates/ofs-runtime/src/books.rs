@@ -93,7 +93,7 @@ impl Books {
         };
         let rings = (
             !commit.outgoing.is_empty(),
-            !commit.index.is_empty(),
+            !commit.index.is_empty() || !commit.again.is_empty(),
             !commit.parked.is_empty() || !commit.settled.iter().all(Settled::is_delivered),
         );
         crash::point(before);
@@ -137,6 +137,7 @@ mod tests {
         assert!(note.can_wait());
         for change in [
             Commit { index: vec![(key, 1)], ..note.clone() },
+            Commit { again: vec![(key, 1)], ..note.clone() },
             Commit { settled: vec![Settled::Sent(1), Settled::Resolved(2)], ..note.clone() },
             Commit { deadlines: vec![Deadline { key, name: "any", due_in: None }], ..note },
         ] {

@@ -87,7 +87,7 @@ impl Targets {
         let mut commit = books.blank();
         let now = books.context().now();
         commit.records.push(Record::next(self.record.as_ref(), TARGETS, "targets", plan, now));
-        commit.index = owed;
+        commit.again = owed;
         books.commit(commit).await
     }
 }
@@ -254,9 +254,7 @@ impl Rebuild {
         self.index.begin(&building, self.books.store().instance()).await?;
         match targets.plan.marked_at {
             None => self.mark(&targets).await,
-            Some(marked_at) if self.is_pushed(marked_at).await? => {
-                self.complete(&targets, building).await
-            }
+            Some(_) if self.is_pushed().await? => self.complete(&targets, building).await,
             Some(_) => Ok(false),
         }
     }
@@ -282,11 +280,10 @@ impl Rebuild {
         Ok(true)
     }
 
-    /// Whether all that was marked is pushed. When the store's clock was set back meanwhile, that cannot
-    /// be told; comparing will.
-    async fn is_pushed(&self, marked_at: Timestamp) -> Result<bool, Error> {
-        let Oldest { at, since } = self.books.store().oldest_owed(self.books.owner()).await?;
-        Ok(at < marked_at || since.is_none_or(|since| since > marked_at))
+    /// Whether all that was marked is pushed, or has changed since and is owed by itself.
+    async fn is_pushed(&self) -> Result<bool, Error> {
+        let Oldest { again, .. } = self.books.store().oldest_owed(self.books.owner()).await?;
+        Ok(!again)
     }
 
     async fn complete(&self, targets: &Targets, building: Target) -> Result<bool, Error> {

@@ -9,7 +9,7 @@ mod parking;
 mod record;
 
 pub use deadline::{Deadline, Due, OVERDUE_LOOK, Overdue};
-pub use depth::{Depth, Depths, Oldest};
+pub use depth::{Depth, Depths, Oldest, once_more};
 pub use parking::{Claim, PARKED_LOOK, Parked, ParkedFilter, ParkedPage, ParkedState, Parking};
 pub use record::Record;
 
@@ -139,6 +139,8 @@ pub struct Commit {
     pub settled: Vec<Settled>,
     /// Record versions that the index must get; a lower version owed before is replaced.
     pub index: Vec<(Key, u64)>,
+    /// Record versions that the index gets once more, behind what has changed.
+    pub again: Vec<(Key, u64)>,
     /// Deadlines set and dropped, at most one of each key and name; after what is settled.
     pub deadlines: Vec<Deadline>,
     /// The request that asked for all this. Conflict: [`Error::KeyTaken`].
@@ -149,9 +151,11 @@ impl Commit {
     /// Whether nothing waits for it to become durable: then a store may commit it along with the next one.
     #[must_use]
     pub fn can_wait(&self) -> bool {
-        let Self { seen, records, outgoing, parked, settled, index, deadlines, once, .. } = self;
+        let Self {
+            seen, records, outgoing, parked, settled, index, again, deadlines, once, ..
+        } = self;
         let changes = [seen.len(), records.len(), outgoing.len(), parked.len(), index.len()];
-        changes.iter().sum::<usize>() + deadlines.len() == 0
+        changes.iter().sum::<usize>() + again.len() + deadlines.len() == 0
             && once.is_none()
             && settled.iter().all(Settled::is_delivered)
     }
@@ -165,6 +169,7 @@ impl Commit {
         self.parked.extend(other.parked);
         self.settled.extend(other.settled);
         self.index.extend(other.index);
+        self.again.extend(other.again);
         self.deadlines.extend(other.deadlines);
         self.once = self.once.take().or(other.once);
     }
@@ -305,6 +310,7 @@ pub trait Store: Send + Sync {
 
     /// Records of `owner` owed to the index, at most `max`, the current record of each: one half those
     /// owed for longest, one half the newest, so that a long backlog does not hold up what happens now.
+    /// What the index gets once more is the newest, and leaves the first half to what has changed.
     async fn unindexed(&self, owner: &str, skip: &[Key], max: usize) -> Result<Vec<Record>, Error>;
 
     /// Records of `owner` that the index refuses, by ascending key, after `after`, at most `max`.

@@ -17,6 +17,8 @@ use std::time::Duration;
 const BUSY: Duration = Duration::from_secs(5);
 /// What is kept of a WAL that starts over.
 const WAL_BYTES: i64 = 16 << 20;
+/// In KiB, negative as SQLite wants it.
+const WRITER_CACHE: i64 = -16_384;
 
 /// Why a database file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -151,6 +153,7 @@ pub(super) fn writer(
     // A WAL that once grew large is cut back when it starts over.
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES).map_err(failed)?;
     tune(&connection, options.clock).map_err(failed)?;
+    connection.pragma_update(None, "cache_size", WRITER_CACHE).map_err(failed)?;
     migrate(path, &mut connection, schema, tables > 0)?;
     if let Some(pages) = options.max_pages {
         connection.pragma_update(None, "max_page_count", pages).map_err(failed)?;
@@ -166,8 +169,7 @@ pub(super) fn tune(connection: &Connection, clock: Clock) -> rusqlite::Result<()
     connection.set_prepared_statement_cache_capacity(64);
     // Else SQLite plans a statement anew each time a value is bound that might change its plan.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    connection.pragma_update(None, "temp_store", "MEMORY")?;
-    connection.pragma_update(None, "cache_size", -16_384)
+    connection.pragma_update(None, "temp_store", "MEMORY")
 }
 
 /// `now()`, `steady()` and `shown(steady)`, as [`Clock`] has them, in microseconds since 1970.

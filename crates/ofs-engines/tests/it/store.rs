@@ -236,6 +236,7 @@ macro_rules! conformance {
             deadlines::what_is_overdue_is_counted_until_it_is_met,
             deadlines::deadlines_are_read_by_shard_owner_and_time,
             owed::depths_follow_what_is_settled,
+            owed::what_the_index_gets_once_more_stands_behind_what_changes,
             owed::since_when_the_oldest_waits_for_the_index_is_told,
             heavy::a_page_of_records_ends_when_it_weighs_enough,
             heavy::what_is_too_much_to_load_at_once_is_left,

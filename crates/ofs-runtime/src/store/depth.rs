@@ -29,11 +29,20 @@ pub struct Depths {
     pub parked: Vec<Depth>,
 }
 
+/// When a record would have to be owed since, to stand behind all that has changed: what the index gets
+/// once more. In the year 9999.
+#[must_use]
+pub fn once_more() -> Timestamp {
+    Timestamp::from_micros(253_402_214_400_000_000)
+}
+
 /// Since when the oldest record owed to the index waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Oldest {
     /// When this was so, on the store's clock, which is also the one that `since` is on.
     pub at: Timestamp,
-    /// None if nothing is owed.
+    /// None if nothing is owed that has changed.
     pub since: Option<Timestamp>,
+    /// Whether something is owed that the index gets once more.
+    pub again: bool,
 }

@@ -1,7 +1,7 @@
 //! The life of an order, seen from outside.
 
 use crate::server::{events, get, http, order, place, place_all, until, until_status};
-use crate::system::System;
+use crate::system::{System, of_the_contract};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -17,9 +17,9 @@ async fn an_order_passes_all_services_and_is_found(system: System) {
     until_status(url, &paid, "FulfillmentScheduled").await;
     until_status(url, &declined, "PaymentFailed").await;
     let timeline = format!("{url}/orders/{paid}/timeline");
-    let three = |_, body: &Value| members(body, "events").len() == 3;
+    let three = |_, body: &Value| of_the_contract(&body["events"]).len() == 3;
     let timeline = until(&timeline, "three events", three).await;
-    let told = members(&timeline, "events");
+    let told = of_the_contract(&timeline["events"]);
     let types: Vec<&str> = told.iter().filter_map(|event| event["eventType"].as_str()).collect();
     assert_eq!(types, ["OrderCreatedV1", "PaymentAuthorizedV1", "FulfillmentScheduledV1"]);
     for pair in told.windows(2) {
@@ -42,9 +42,10 @@ async fn an_order_has_a_timeline_as_soon_as_it_is_accepted(system: System) {
         assert_eq!(timeline["events"][0]["eventType"], "OrderCreatedV1", "{timeline}");
         let order = until_status(&server.url, &id, "FulfillmentScheduled").await;
         let (_, timeline) = get(&format!("{}/orders/{id}/timeline", server.url)).await;
-        assert_eq!(members(&timeline, "events").len(), 3, "{order} but {timeline}");
-        let ids = members(&timeline, "events").iter().map(|event| event["eventId"].to_string());
-        assert_eq!(ids.collect::<BTreeSet<_>>().len(), 3, "{timeline}");
+        let told = of_the_contract(&timeline["events"]);
+        assert_eq!(told.len(), 3, "{order} but {timeline}");
+        let ids: BTreeSet<&str> = told.iter().filter_map(|one| one["eventId"].as_str()).collect();
+        assert_eq!(ids.len(), 3, "{timeline}");
     }
 }
 

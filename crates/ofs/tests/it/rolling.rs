@@ -5,7 +5,7 @@ use crate::bad_records::{created, order_id};
 use crate::crashes::{Accepted, assert_all_end_right, load, wait_for_end};
 use crate::processes::until_shared;
 use crate::server::{Server, get, search_all, until};
-use crate::system::{SERVICES, System};
+use crate::system::{SERVICES, System, of_the_contract};
 use ofs_events::{Key, Topic};
 use ofs_runtime::log::Position;
 use ofs_runtime::store::{Commit, Parking};
@@ -110,11 +110,11 @@ async fn until_nothing_waits_and_nothing_is_forgotten(next: &str, theirs: &Accep
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     for (id, status) in theirs {
-        let events = if *status == "PaymentFailed" { 4 } else { 5 };
+        let events = if *status == "PaymentFailed" { 2 } else { 3 };
         let search = format!("{next}/orders/search?q={id}");
         let whole = |_: u16, found: &Value| {
             let order = &found["orders"][0];
-            let told = order["timeline"].as_array().map_or(0, Vec::len);
+            let told = of_the_contract(&order["timeline"]).len();
             (&order["note"], &order["stars"], told) == (&"wrap it".into(), &5.into(), events)
         };
         until(&search, "the whole document", whole).await;

@@ -46,6 +46,14 @@ macro_rules! on_every_set {
 /// The owners of records.
 pub use ofs::services::NAMES as SERVICES;
 
+/// The events of the contract among `events`; other services may tell more.
+pub fn of_the_contract(events: &Value) -> Vec<&Value> {
+    let types =
+        ["OrderCreatedV1", "PaymentAuthorizedV1", "PaymentFailedV1", "FulfillmentScheduledV1"];
+    let all = events.as_array().map_or(&[][..], Vec::as_slice);
+    all.iter().filter(|event| types.iter().any(|kind| event["eventType"] == *kind)).collect()
+}
+
 /// All services, as they are where nothing is configured.
 pub fn services() -> Vec<Service> {
     let config = Config::load(&Inputs::default()).expect("the defaults");

@@ -121,7 +121,10 @@ pub(super) async fn depths(
             None => at = oldest.unwrap_or(at),
         }
     }
-    let [outbox, index, refused, parked] = lanes;
+    let [outbox, mut index, refused, parked] = lanes;
+    for depth in &mut index {
+        depth.oldest = depth.oldest.map(|since| since.min(at));
+    }
     Ok(Depths { at, outbox, index, refused, parked })
 }
 

@@ -132,9 +132,9 @@ fn claims(commit: &Commit) -> Vec<Claim> {
 }
 
 fn weight(commit: &Commit) -> usize {
-    let Commit { seen, records, outgoing, parked, settled, index, deadlines, .. } = commit;
+    let Commit { seen, records, outgoing, parked, settled, index, again, deadlines, .. } = commit;
     let rows = [seen.len(), records.len(), outgoing.len(), parked.len(), settled.len()];
-    1 + rows.iter().sum::<usize>() + index.len() + deadlines.len()
+    1 + rows.iter().sum::<usize>() + index.len() + again.len() + deadlines.len()
 }
 
 /// Writes a group. Whoever is at fault is answered and left out; if it cannot be told who, the halves

@@ -6,7 +6,7 @@ use super::values::{Time, get, int, limit, number};
 use bytes::Bytes;
 use ofs_events::{EventId, Key};
 use ofs_runtime::budget::Budget;
-use ofs_runtime::store::{Oldest, Outgoing, Record, Refused, shard_of};
+use ofs_runtime::store::{Oldest, Outgoing, Record, Refused, once_more, shard_of};
 use std::collections::{HashMap, HashSet};
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -44,8 +44,9 @@ statements! {
             SELECT * FROM records r WHERE r.owner = o.owner AND r.key = o.key OFFSET 0) r
         ORDER BY o.turn";
     OLDEST = "
-        SELECT now(), (
-            SELECT since FROM owed_index WHERE owner = $1 ORDER BY since LIMIT 1)";
+        SELECT now(),
+            (SELECT since FROM owed_index WHERE owner = $1 ORDER BY since LIMIT 1),
+            (SELECT since FROM owed_index WHERE owner = $1 ORDER BY since DESC LIMIT 1)";
     REFUSED = "
         SELECT key, version, reason, since FROM refused_documents
         WHERE owner = $1 AND key >= $2 ORDER BY key LIMIT $3";
@@ -112,8 +113,10 @@ pub(super) async fn oldest(sessions: &Sessions, owner: &str) -> Result<Oldest, F
     let rows = sessions.query(OLDEST, params![owner]).await?;
     let nothing = || Failure::Unavailable("the server said nothing".to_owned());
     let row = rows.first().ok_or_else(nothing)?;
-    let since = get::<Option<Time>>(row, 1)?.map(|since| since.0);
-    Ok(Oldest { at: get::<Time>(row, 0)?.0, since })
+    let end = |column| Ok::<_, Failure>(get::<Option<Time>>(row, column)?.map(|since| since.0));
+    let (since, again) =
+        (end(1)?.filter(|since| *since < once_more()), end(2)? == Some(once_more()));
+    Ok(Oldest { at: get::<Time>(row, 0)?.0, since, again })
 }
 
 pub(super) async fn refused(

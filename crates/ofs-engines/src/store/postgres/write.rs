@@ -9,7 +9,7 @@ use super::session::{Failure, Step, column, statements, step, transaction, value
 use super::values::{Time, int};
 use ofs_events::{Key, Timestamp};
 use ofs_runtime::log::Message;
-use ofs_runtime::store::{Commit, Once, Record, Seen, Settled, shard_of};
+use ofs_runtime::store::{Commit, Once, Record, Seen, Settled, once_more, shard_of};
 use std::collections::{BTreeMap, HashSet};
 use uuid::Uuid;
 
@@ -115,8 +115,14 @@ statements! {
     OWE = "
         INSERT INTO owed_index AS o (owner, key, version, since)
         SELECT $1::text, key, version, now() FROM unnest($2::uuid[], $3::bigint[]) AS g (key, version)
-        ON CONFLICT (owner, key) DO UPDATE SET version = excluded.version
-        WHERE o.version < excluded.version";
+        ON CONFLICT (owner, key) DO UPDATE
+        SET version = excluded.version, since = least(o.since, excluded.since)
+        WHERE o.version < excluded.version OR o.since > excluded.since";
+    OWE_AGAIN = "
+        INSERT INTO owed_index (owner, key, version, since)
+        SELECT $1::text, key, version, $4
+        FROM unnest($2::uuid[], $3::bigint[]) AS g (key, version)
+        ON CONFLICT (owner, key) DO NOTHING";
     REMEMBER = "
         WITH given AS (
             SELECT * FROM unnest($2::text[], $3::uuid[], $4::text[], $5::integer[])
@@ -374,17 +380,27 @@ fn refused<'a>(
 }
 
 fn owe<'a>(steps: &mut Vec<Step<'a>>, owner: &'a str, group: &[&'a Commit]) -> Result<(), Failure> {
-    let mut owed = BTreeMap::new();
-    for (_, (key, version)) in rows(group, |commit| &commit.index) {
-        let (version, newest) = (int(*version)?, owed.entry(key.0).or_default());
-        *newest = version.max(*newest);
-    }
+    let owed = newest(&rows(group, |commit| &commit.index))?;
     if !owed.is_empty() {
-        let owed: Vec<(Uuid, i64)> = owed.into_iter().collect();
         let (key, version) = (column(&owed, |row| row.0), column(&owed, |row| row.1));
         steps.push(step(OWE, vec![value(owner), key, version]));
     }
+    let again = newest(&rows(group, |commit| &commit.again))?;
+    if !again.is_empty() {
+        let (key, version) = (column(&again, |row| row.0), column(&again, |row| row.1));
+        steps.push(step(OWE_AGAIN, vec![value(owner), key, version, value(Time(once_more()))]));
+    }
     Ok(())
+}
+
+/// The newest version of each key, by key.
+fn newest(owed: &Rows<'_, (Key, u64)>) -> Result<Vec<(Uuid, i64)>, Failure> {
+    let mut newest = BTreeMap::new();
+    for (_, (key, version)) in owed {
+        let (version, newest) = (int(*version)?, newest.entry(key.0).or_default());
+        *newest = version.max(*newest);
+    }
+    Ok(newest.into_iter().collect())
 }
 
 fn remember<'a>(steps: &mut Vec<Step<'a>>, owner: &'a str, once: &Rows<'a, Once>) {

@@ -82,16 +82,18 @@ impl Counts {
 
     /// The counts, with the age of the oldest row of each.
     pub fn read(&self, connection: &Connection) -> Done<Depths> {
+        let at = super::owed::now(connection)?;
         let lane = |lane, oldest| -> Done<Vec<Depth>> {
             let mut oldest = connection.prepare_cached(oldest)?;
             let depth = |(owner, rows)| {
                 let since = oldest.query_row([&owner], |row| row.get::<_, i64>(0)).optional()?;
-                Ok(Depth { owner, rows, oldest: since.map(Timestamp::from_micros) })
+                let oldest = since.map(|since| Timestamp::from_micros(since).min(at));
+                Ok(Depth { owner, rows, oldest })
             };
             self.rows(lane).into_iter().map(depth).collect()
         };
         Ok(Depths {
-            at: super::owed::now(connection)?,
+            at,
             outbox: lane(
                 Lane::Outbox,
                 "SELECT created_at FROM outbox WHERE owner = ? ORDER BY id LIMIT 1",

@@ -5,7 +5,7 @@ use super::{Done, int, limit, uint};
 use bytes::Bytes;
 use ofs_events::{EventId, Key, Timestamp};
 use ofs_runtime::budget::{BATCH_BYTES, Budget, Weight};
-use ofs_runtime::store::{Oldest, Outgoing, Record, Refused};
+use ofs_runtime::store::{Oldest, Outgoing, Record, Refused, once_more};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::HashSet;
 
@@ -103,8 +103,14 @@ pub(super) fn now(connection: &Connection) -> rusqlite::Result<Timestamp> {
 }
 
 pub(super) fn oldest(connection: &Connection, owner: &str) -> Done<Oldest> {
-    let sql = "SELECT since FROM owed_index WHERE owner = ? ORDER BY since LIMIT 1";
-    let mut oldest = connection.prepare_cached(sql)?;
-    let since = oldest.query_row([owner], |row| row.get(0)).optional()?;
-    Ok(Oldest { at: now(connection)?, since: since.map(Timestamp::from_micros) })
+    let end = |order| -> Done<Option<Timestamp>> {
+        let sql =
+            format!("SELECT since FROM owed_index WHERE owner = ? ORDER BY since {order} LIMIT 1");
+        let mut end = connection.prepare_cached(&sql)?;
+        let since = end.query_row([owner], |row| row.get(0)).optional()?;
+        Ok(since.map(Timestamp::from_micros))
+    };
+    let (since, again) =
+        (end("ASC")?.filter(|since| *since < once_more()), end("DESC")? == Some(once_more()));
+    Ok(Oldest { at: now(connection)?, since, again })
 }

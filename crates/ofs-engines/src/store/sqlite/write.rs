@@ -6,8 +6,9 @@ use crate::sqlite::Abort;
 use ofs_events::Key;
 use ofs_runtime::backoff::LONGEST;
 use ofs_runtime::log::Message;
-use ofs_runtime::store::Settled;
-use ofs_runtime::store::{Commit, Error, Guard, Once, Parking, Record, Seen, shard_of};
+use ofs_runtime::store::{
+    Commit, Error, Guard, Once, Parking, Record, Seen, Settled, once_more, shard_of,
+};
 use rusqlite::{Connection, OptionalExtension, Params, ffi, params};
 use std::collections::HashSet;
 use uuid::Uuid;
@@ -55,6 +56,7 @@ pub(super) fn commit(connection: &Connection, commit: &Commit) -> Done<Moved> {
         settle(connection, owner, settled, &mut moved)?;
     }
     moved.add(Lane::Index, owe_index(connection, owner, &commit.index)?);
+    moved.add(Lane::Index, owe_again(connection, owner, &commit.again)?);
     deadlines::set(connection, owner, &commit.deadlines)?;
     if let Some(once) = &commit.once {
         remember(connection, owner, once)?;
@@ -241,24 +243,40 @@ fn refuse(
     Ok(true)
 }
 
-/// How many of them were not owed before.
+/// How many of them were not owed before. What was owed once more has changed now.
 fn owe_index(connection: &Connection, owner: &str, owed: &[(Key, u64)]) -> Done<usize> {
     let mut new = connection.prepare_cached(
         "INSERT INTO owed_index (owner, key, version, since) VALUES (?, ?, ?, now())
          ON CONFLICT (owner, key) DO NOTHING",
     )?;
-    let sql = "UPDATE owed_index SET version = max(version, ?) WHERE owner = ? AND key = ?";
+    // Where `since` stays, so does its row in the index of the table.
+    let sql = "UPDATE owed_index SET version = max(version, ?)
+               WHERE owner = ? AND key = ? AND since <> ?";
     let mut newer = connection.prepare_cached(sql)?;
+    let sql = "UPDATE owed_index SET version = max(version, ?), since = now()
+               WHERE owner = ? AND key = ?";
+    let mut changed = connection.prepare_cached(sql)?;
     let mut added = 0;
     for (key, version) in owed {
         let version = int(*version)?;
-        match new.execute(params![owner, key.0, version])? {
-            0 => newer.execute(params![version, owner, key.0])?,
-            _ => {
-                added += 1;
-                1
-            }
-        };
+        if new.execute(params![owner, key.0, version])? > 0 {
+            added += 1;
+        } else if newer.execute(params![version, owner, key.0, once_more().as_micros()])? == 0 {
+            changed.execute(params![version, owner, key.0])?;
+        }
+    }
+    Ok(added)
+}
+
+/// How many of them were not owed before.
+fn owe_again(connection: &Connection, owner: &str, owed: &[(Key, u64)]) -> Done<usize> {
+    let mut new = connection.prepare_cached(
+        "INSERT INTO owed_index (owner, key, version, since) VALUES (?, ?, ?, ?)
+         ON CONFLICT (owner, key) DO NOTHING",
+    )?;
+    let mut added = 0;
+    for (key, version) in owed {
+        added += new.execute(params![owner, key.0, int(*version)?, once_more().as_micros()])?;
     }
     Ok(added)
 }

@@ -201,6 +201,39 @@ pub async fn since_when_the_oldest_waits_for_the_index_is_told(engine: &impl Eng
     assert!(store.oldest_owed(OWNER).await.unwrap().since > first.since);
 }
 
+pub async fn what_the_index_gets_once_more_stands_behind_what_changes(engine: &impl Engine) {
+    let store = engine.open().await;
+    let all = (1..=4).map(|number| record(order(number), 0, "x"));
+    let again = (1..=4).map(|number| (order(number), 1)).collect();
+    store.commit(Commit { again, ..records(all) }).await.unwrap();
+    let none = store.oldest_owed(OWNER).await.unwrap();
+    assert_eq!((none.since, none.again), (None, true));
+    let depths = store.depths().await.unwrap();
+    assert_eq!((depths.index[0].rows, depths.index[0].oldest), (4, Some(depths.at)));
+    let first = async || store.unindexed(OWNER, &[], 1).await.unwrap().remove(0).key;
+    tick(&store).await;
+    let change = |number, loaded| Commit {
+        index: vec![(order(number), loaded + 1)],
+        ..records([record(order(number), loaded, "x")])
+    };
+    store.commit(change(3, 1)).await.unwrap();
+    let changed = store.oldest_owed(OWNER).await.unwrap();
+    assert!(changed.since.is_some_and(|since| since <= changed.at) && changed.again);
+    assert_eq!(first().await, order(3));
+    tick(&store).await;
+    store.commit(change(5, 0)).await.unwrap();
+    // What is owed because it changed stays that, and stays as old.
+    store.commit(Commit { again: vec![(order(3), 2)], ..empty() }).await.unwrap();
+    assert_eq!(first().await, order(3));
+    assert_eq!(store.oldest_owed(OWNER).await.unwrap().since, changed.since);
+    let indexed = |(number, version)| Settled::Indexed { key: order(number), version };
+    store.commit(settled([(3, 2), (5, 1)].map(indexed))).await.unwrap();
+    assert_eq!(store.depths().await.unwrap().index[0].rows, 3);
+    store.commit(settled([(1, 1), (2, 1), (4, 1)].map(indexed))).await.unwrap();
+    let none = store.oldest_owed(OWNER).await.unwrap();
+    assert_eq!((none.since, none.again), (None, false));
+}
+
 pub async fn depths_follow_what_is_settled(engine: &impl Engine) {
     let store = engine.open().await;
     for number in 0..4 {

@@ -69,16 +69,21 @@ fn took(times: &TimesView) -> Took {
 }
 
 fn stages(app: &App, view: &PipelineView, found: &[Finding], behind: Option<Age>) -> Vec<Stage> {
-    let service = |name: &str| view.services.iter().find(|one| one.service == name);
     let mut stages = vec![api(app, found), outbox(app, view, found)];
-    let readers = [("Payment", payment_worker::NAME), ("Fulfillment", fulfillment_worker::NAME)];
-    for (title, name) in readers {
-        stages.extend(service(name).map(|service| worker(app, title, service, found)));
-    }
-    if let Some(service) = service(search_indexer_worker::NAME) {
-        stages.push(index(app, service, found, behind));
-    }
+    let stage = |service: &ServiceView| match service.service {
+        order_service::NAME => None,
+        search_indexer_worker::NAME => Some(index(app, service, found, behind)),
+        _ => Some(worker(app, service, found)),
+    };
+    stages.extend(view.services.iter().filter_map(stage));
     stages
+}
+
+/// `payment-worker` is called Payment.
+fn title(service: &str) -> String {
+    let stem = service.trim_end_matches("-worker").replace('-', " ");
+    let (first, rest) = stem.split_at(stem.len().min(1));
+    first.to_uppercase() + rest
 }
 
 /// How bad the worst finding about one of `parts` is.
@@ -95,7 +100,7 @@ fn tone(found: &[Finding], parts: &[&str]) -> Tone {
 fn api(app: &App, found: &[Finding]) -> Stage {
     let orders = |sample: &Sample| sample.end(&[Topic::Orders]);
     Stage {
-        title: "API",
+        title: "API".to_owned(),
         tone: tone(found, &["store"]),
         rate: app.history.rate(orders).map(rate),
         unit: "orders/s",
@@ -109,7 +114,7 @@ fn outbox(app: &App, view: &PipelineView, found: &[Finding]) -> Stage {
     let rows = view.services.iter().map(|service| service.outbox.rows).sum::<Option<u64>>();
     let ages = view.services.iter().filter_map(|service| service.outbox.age_seconds);
     Stage {
-        title: "Outbox",
+        title: "Outbox".to_owned(),
         tone: tone(found, &["store", "log", "outbox"]),
         rate: app.history.rate(sent).map(rate),
         unit: "events/s",
@@ -121,12 +126,12 @@ fn outbox(app: &App, view: &PipelineView, found: &[Finding]) -> Stage {
     }
 }
 
-fn worker(app: &App, title: &'static str, service: &ServiceView, found: &[Finding]) -> Stage {
+fn worker(app: &App, service: &ServiceView, found: &[Finding]) -> Stage {
     let name = service.service;
     let read = |sample: &Sample| sample.read(name);
     let lag = service.topics.iter().map(|topic| topic.lag_events).sum::<Option<u64>>();
     Stage {
-        title,
+        title: title(name),
         tone: tone(found, &["store", "log", name]),
         rate: app.history.rate(read).map(rate),
         unit: "events/s",
@@ -140,7 +145,8 @@ fn worker(app: &App, title: &'static str, service: &ServiceView, found: &[Findin
 }
 
 fn index(app: &App, service: &ServiceView, found: &[Finding], behind: Option<Age>) -> Stage {
-    let mut stage = worker(app, "Index", service, found);
+    let mut stage = worker(app, service, found);
+    stage.title = "Index".to_owned();
     stage.tone = tone(found, &["store", "log", "index", service.service]);
     let owed = ("to be indexed", known(service.index.rows));
     let behind = behind.map_or_else(unknown, |behind| oldest(behind.0));
