@@ -276,6 +276,6 @@ mod tests {
         let ids: HashSet<_> = Topic::ALL.map(Topic::id).into();
         assert_eq!(ids.len(), Topic::ALL.len());
         let unknown = "order.events.v1".parse::<Topic>().expect_err("unknown").to_string();
-        assert!(unknown.ends_with("fulfillment.events.v1"), "{unknown}");
+        assert!(Topic::ALL.iter().all(|topic| unknown.contains(topic.name())), "{unknown}");
     }
 }

@@ -296,7 +296,8 @@ fn sent(request: &Request, hosts: &Hosts) -> Result<Option<String>, Problem> {
     }
 }
 
-fn cookie(headers: &HeaderMap) -> Option<String> {
+/// The key that a browser keeps.
+pub(super) fn cookie(headers: &HeaderMap) -> Option<String> {
     let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.split_once('='));
     let found = pairs.find(|(name, _)| name.trim() == COOKIE);

@@ -3,7 +3,7 @@
 
 use crate::scrape::Watch;
 use crate::server::{self, get, place_all, post, until, until_status};
-use crate::system::{System, json, record};
+use crate::system::{System, json, of_the_contract, readers_of, record};
 use ofs_events::{CorrelationId, Event, OrderCreatedV1, OrderId, PaymentAuthorizedV1, Topic};
 use ofs_runtime::context::Context;
 use ofs_runtime::log::Message;
@@ -85,9 +85,6 @@ fn each_kind() -> Vec<Bad> {
     ]
 }
 
-/// The readers of `orders.events.v1`.
-const READERS: [&str; 2] = ["payment-worker", "search-indexer-worker"];
-
 async fn parked(url: &str, query: &str) -> Vec<Value> {
     let (mut all, mut cursor) = (Vec::new(), String::new());
     loop {
@@ -145,8 +142,8 @@ async fn every_kind_of_bad_record_is_parked_with_its_bytes_and_a_reason_and_dela
     }
     let deep = format!("{url}/orders/search?q={}&status=FulfillmentScheduled", order_id(50));
     until(&deep, "the deep one", |_, body| body["total"] == 1).await;
-    until_parked(url, kinds.len() * READERS.len()).await;
-    for reader in READERS {
+    until_parked(url, kinds.len() * readers_of(Topic::Orders).len()).await;
+    for reader in readers_of(Topic::Orders) {
         let listed = parked(url, &format!("service={reader}")).await;
         for listed in &listed {
             let reason = listed["reason"].as_str().expect("a reason");
@@ -192,8 +189,8 @@ async fn later_events_of_an_order_wait_behind_its_bad_record_and_go_on_in_order(
     let url = &server.url;
     let other = format!("{url}/orders/search?q={}&status=FulfillmentScheduled", order_id(2));
     until(&other, "the other order", |_, body| body["total"] == 1).await;
-    until_parked(url, 8).await;
-    for reader in READERS {
+    until_parked(url, 4 * readers_of(Topic::Orders).len()).await;
+    for reader in readers_of(Topic::Orders) {
         let queue = parked(url, &format!("service={reader}&order={}", order_id(1))).await;
         let ids: Vec<u64> = queue.iter().map(|one| one["id"].as_u64().expect("a number")).collect();
         assert!(queue[1..].iter().all(|later| later["behind"] == ids[0]), "{queue:?}");
@@ -226,7 +223,7 @@ async fn later_events_of_an_order_wait_behind_its_bad_record_and_go_on_in_order(
         }
     }
     let timeline = format!("{url}/orders/{}/timeline", order_id(1));
-    let all = |_: u16, body: &Value| body["events"].as_array().map(Vec::len) == Some(5);
+    let all = |_: u16, body: &Value| of_the_contract(&body["events"]).len() == 5;
     let told = until(&timeline, "its whole life", all).await;
     let count = |kind: &str| {
         let events = told["events"].as_array().into_iter().flatten();
@@ -242,7 +239,7 @@ async fn later_events_of_an_order_wait_behind_its_bad_record_and_go_on_in_order(
 async fn the_command_line_lists_shows_retries_and_discards_what_is_parked(system: System) {
     a_queue(&system).await;
     let server = system.start();
-    until_parked(&server.url, 8).await;
+    until_parked(&server.url, 4 * readers_of(Topic::Orders).len()).await;
     let ofs = |args: &[&str]| {
         let output = system.ofs(Some(&server.url), &[&["parked"], args, &["--json"]].concat());
         (output.status.code().expect("a code"), output)

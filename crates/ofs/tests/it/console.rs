@@ -337,8 +337,10 @@ async fn what_an_event_changed_and_what_caused_it_is_shown(system: System) {
         let places: Vec<_> = chain.iter().map(|name| part.find(&format!(">{name}"))).collect();
         assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?}: {part}");
     }
-    assert_eq!(drawn.matches("class=\"delay\"").count(), 3, "one on every edge: {drawn}");
-    assert_eq!(listed.matches("after its cause").count(), 3, "{listed}");
+    let edges = drawn.matches("class=\"edge\"").count();
+    assert!(edges >= 3, "{drawn}");
+    assert_eq!(drawn.matches("class=\"delay\"").count(), edges, "one on every edge: {drawn}");
+    assert_eq!(listed.matches("after its cause").count(), edges, "{listed}");
     assert_eq!(listed.matches("<ul").count(), 4, "each stands below its cause: {listed}");
 }
 

@@ -2,7 +2,7 @@
 
 use crate::scrape::{Scrape, until_scrape};
 use crate::server::{Server, events, place_all, post, until};
-use crate::system::{System, json, lines, readers, record};
+use crate::system::{System, json, lines, readers, readers_of, record};
 use ofs_events::Topic;
 use serde_json::Value;
 
@@ -79,8 +79,9 @@ async fn delivering_everything_again_changes_and_publishes_nothing(system: Syste
     system.append(vec![broken(orders[0].as_bytes()), broken(b"no order")]).await;
     let mut server = system.start();
     let parked = format!("{}/parked?state=parked", server.url);
-    let four = |_: u16, page: &Value| page["parked"].as_array().map(Vec::len) == Some(4);
-    let page = until(&parked, "two readers park both", four).await;
+    let both = 2 * readers_of(Topic::Orders).len();
+    let both = |_: u16, page: &Value| page["parked"].as_array().map(Vec::len) == Some(both);
+    let page = until(&parked, "every reader parks both", both).await;
     let parked = page["parked"].as_array().expect("parked events").iter();
     for given_up in parked.filter(|parked| parked["order"] == orders[0].as_str()) {
         let discard = format!("{}/parked/{}/discard", server.url, given_up["id"]);

@@ -65,6 +65,12 @@ pub fn readers() -> Vec<(&'static str, &'static [Topic])> {
     services().iter().map(|service| (service.name(), service.handler.topics())).collect()
 }
 
+/// The services that read `topic`.
+pub fn readers_of(topic: Topic) -> Vec<&'static str> {
+    let all = readers().into_iter();
+    all.filter(|(_, topics)| topics.contains(&topic)).map(|(service, _)| service).collect()
+}
+
 pub struct System {
     dir: TempDir,
     /// The servers of the cluster set; none on the embedded engines.

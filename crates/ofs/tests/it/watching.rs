@@ -21,6 +21,11 @@ fn problem(output: &Output) -> Value {
     serde_json::from_slice(&output.stderr).expect("a problem")
 }
 
+/// Those of `shown` that are `known`; other services may tell more.
+fn only<'a>(known: &[&str], shown: &[&'a str]) -> Vec<&'a str> {
+    shown.iter().copied().filter(|kind| known.contains(kind)).collect()
+}
+
 #[tokio::test]
 async fn watching_a_new_order_shows_its_events_until_it_is_final() {
     let system = System::new();
@@ -39,7 +44,7 @@ async fn watching_a_new_order_shows_its_events_until_it_is_final() {
         assert!(said[0].starts_with("order 0"), "{said:?}");
         let shown: Vec<&str> =
             said[1..].iter().filter_map(|line| line.split("  ").nth(1)).collect();
-        assert_eq!(shown, end);
+        assert_eq!(only(end, &shown), end);
         let watched = system.ofs(Some(&server.url), &create(scenario, &["--watch", "--json"]));
         assert_eq!(code(&watched), exit);
         let said: Vec<Value> = lines(&watched.stdout)
@@ -48,7 +53,7 @@ async fn watching_a_new_order_shows_its_events_until_it_is_final() {
             .collect();
         let kinds: Vec<&str> =
             said[1..].iter().filter_map(|event| event["eventType"].as_str()).collect();
-        assert_eq!(kinds, end);
+        assert_eq!(only(end, &kinds), end);
         let again = ["order", "watch", said[0]["id"].as_str().expect("an id")];
         assert_eq!(code(&system.ofs(Some(&server.url), &again)), exit);
     }
@@ -74,8 +79,9 @@ async fn events_are_shown_while_the_order_is_still_under_way() {
     assert_eq!(next()["eventType"], "OrderCreatedV1");
     let (_, order) = get(&format!("{}/orders/{id}", server.url)).await;
     assert_eq!(order["status"], "Created", "its creation was shown only after its payment");
-    assert_eq!(next()["eventType"], "PaymentAuthorizedV1");
-    assert_eq!(next()["eventType"], "FulfillmentScheduledV1");
+    // Other services may tell of the order, too.
+    while next()["eventType"] != "PaymentAuthorizedV1" {}
+    while next()["eventType"] != "FulfillmentScheduledV1" {}
     assert_eq!(watching.wait().expect("an end").code(), Some(0));
 }
 

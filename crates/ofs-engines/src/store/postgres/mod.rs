@@ -10,6 +10,7 @@ mod depths;
 mod ends;
 mod grants;
 mod group;
+mod indexing;
 mod lease;
 mod load;
 mod migrate;
@@ -138,6 +139,7 @@ async fn instance(client: &Client) -> Result<(Uuid, Timestamp, String), tokio_po
 pub fn statements() -> impl Iterator<Item = &'static str> {
     let work = [
         write::ALL,
+        indexing::ALL,
         parked::ALL,
         parked::page::ALL,
         lease::ALL,

@@ -103,9 +103,9 @@ pub(super) fn now(connection: &Connection) -> rusqlite::Result<Timestamp> {
 }
 
 pub(super) fn oldest(connection: &Connection, owner: &str) -> Done<Oldest> {
-    let end = |order| -> Done<Option<Timestamp>> {
+    let end = |way| -> Done<Option<Timestamp>> {
         let sql =
-            format!("SELECT since FROM owed_index WHERE owner = ? ORDER BY since {order} LIMIT 1");
+            format!("SELECT since FROM owed_index WHERE owner = ? ORDER BY since {way} LIMIT 1");
         let mut end = connection.prepare_cached(&sql)?;
         let since = end.query_row([owner], |row| row.get(0)).optional()?;
         Ok(since.map(Timestamp::from_micros))

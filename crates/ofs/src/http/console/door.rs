@@ -2,7 +2,7 @@
 
 use super::{Page, frame, headers};
 use crate::http::App;
-use crate::http::gate::{COOKIE, Needs, Rules};
+use crate::http::gate::{COOKIE, Needs, Rules, cookie};
 use axum::Extension;
 use axum::extract::{MatchedPath, RawForm, RawQuery, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -92,9 +92,13 @@ pub(super) fn open_to(scopes: Scopes) -> Vec<Here> {
     Here::ALL.into_iter().filter(is_open).collect()
 }
 
-/// From `/` or `/ui` to the first page that `caller` may see; whoever may see none is told so there.
-pub(super) fn home_of(caller: &Caller) -> Redirect {
-    let page = open_to(caller.scopes()).first().copied().unwrap_or(Here::Orders);
+/// From `/` or `/ui` to the first page that the browser's key opens; without one, to the way in.
+pub(super) async fn lead_home(app: &App, sent: &HeaderMap) -> Redirect {
+    let scopes = match cookie(sent) {
+        Some(key) => app.guard.recognize(&key, None).await.map(|(holder, _)| holder.scopes()).ok(),
+        None => None,
+    };
+    let page = scopes.and_then(|scopes| open_to(scopes).first().copied()).unwrap_or(Here::Orders);
     Redirect::temporary(&format!("ui/{}", page.name()))
 }
 
@@ -172,9 +176,7 @@ pub(super) async fn sign_in(
         Err(refused) => Err(refused),
     };
     match known {
-        Ok(home) => {
-            Ok(([(header::SET_COOKIE, cookie(&app, &sent, key, ""))], home).into_response())
-        }
+        Ok(home) => Ok(([(header::SET_COOKIE, kept(&app, &sent, key, ""))], home).into_response()),
         Err((_, problem)) if problem.status >= 500 => Err(problem),
         Err((who, problem)) => {
             app.guard.refusals.count(&who, from, "POST /ui/sign-in", &problem.detail);
@@ -185,7 +187,7 @@ pub(super) async fn sign_in(
 }
 
 pub(super) async fn sign_out(State(app): State<App>, sent: HeaderMap) -> Response {
-    let forget = cookie(&app, &sent, "", "; Max-Age=0");
+    let forget = kept(&app, &sent, "", "; Max-Age=0");
     ([(header::SET_COOKIE, forget)], Redirect::to("sign-in")).into_response()
 }
 
@@ -201,7 +203,7 @@ fn home(next: Option<&str>, pages: &[Here]) -> Redirect {
 
 /// No script and no other site gets to see it, and where there is TLS, ours or a proxy's, it is sent by
 /// TLS alone; it goes when the browser is closed.
-fn cookie(app: &App, sent: &HeaderMap, key: &str, end: &str) -> String {
+fn kept(app: &App, sent: &HeaderMap, key: &str, end: &str) -> String {
     let by_proxy = sent.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
     let secure = if by_proxy || app.about.url.starts_with("https:") { "; Secure" } else { "" };
     format!("{COOKIE}={key}; Path=/; HttpOnly; SameSite=Strict{secure}{end}")

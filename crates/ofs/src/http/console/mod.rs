@@ -52,7 +52,7 @@ pub(super) use door::{Refusal, rules};
 pub(super) fn routes(app: &App) -> Router {
     Router::new()
         .route("/", get(front))
-        .route("/ui", get(|caller: Caller| async move { door::home_of(&caller) }))
+        .route("/ui", get(home))
         .route("/ui/orders", get(orders::list_page))
         .route("/ui/orders/{id}", get(order::show))
         .route("/ui/orders.csv", get(export::csv))
@@ -91,13 +91,17 @@ async fn front(
     let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     if accepts.into_iter().any(|value| value.contains("text/html")) {
         if state.0.guard.keyring.is_some() {
-            return door::home_of(&caller).into_response();
+            return door::lead_home(&state.0, &headers).await.into_response();
         }
         let query = request.uri().query().unwrap_or_default();
         return orders::page(&state.0, &caller, Depth::Root, query).await.into_response();
     }
     // Relative, so that it also works behind a path prefix.
     Redirect::temporary("docs/").into_response()
+}
+
+async fn home(State(app): State<App>, sent: HeaderMap) -> Redirect {
+    door::lead_home(&app, &sent).await
 }
 
 async fn nowhere(request: Request) -> Problem {
