@@ -17,7 +17,6 @@ pub use record::Record;
 
 use crate::log::{Message, Position};
 use async_trait::async_trait;
-use bytes::Bytes;
 use ofs_events::{EventId, Key, Timestamp, Topic};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
