@@ -5,6 +5,7 @@ use super::order::{items, next_page};
 use super::output::{self, Format};
 use crate::failure::{Exit, Failure};
 use clap::{Args, Subcommand};
+use indicatif::ProgressBar;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -100,7 +101,10 @@ pub(super) async fn run(
         }
         IndexCommand::Verify(args) => {
             let patient = client.with_patience(args.timeout);
-            let found = patient.post(&["index", "verify"], &[], None).await?;
+            let spinner = output::spinner("comparing every order with its document");
+            let found = patient.post(&["index", "verify"], &[], None).await;
+            spinner.finish_and_clear();
+            let found = found?;
             output::document(format, &found)?;
             if found.get("differences").and_then(Value::as_u64) != Some(0) {
                 let detail =
@@ -141,19 +145,30 @@ async fn refused(format: Format, client: &Client, args: &RefusedArgs) -> anyhow:
 }
 
 async fn finished(client: &Client) -> Result<Value, Failure> {
-    let mut said = String::new();
+    let (bar, mut said) = (output::progress(0), None);
     loop {
         let state = client.get(&["index"], &[]).await?;
-        match state.get("building") {
-            None | Some(Value::Null) => return Ok(state),
-            Some(_) => {
-                let owed = output::text(&state, "/owed");
-                if owed != said {
-                    output::note(&format!("building, {owed} documents to go"));
-                    said = owed;
-                }
-            }
+        if state.get("building").is_none_or(Value::is_null) {
+            bar.finish_and_clear();
+            return Ok(state);
+        }
+        let owed = state.get("owed").and_then(Value::as_u64);
+        if owed != said {
+            said = owed;
+            tell(&bar, owed.unwrap_or_default());
         }
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// On a terminal as a bar, else as a line. More is owed while what there is is still being listed.
+fn tell(bar: &ProgressBar, owed: u64) {
+    let to_go = format!("{owed} documents to go");
+    if bar.is_hidden() {
+        output::note(&format!("building, {to_go}"));
+    } else {
+        bar.set_length(owed.max(bar.length().unwrap_or_default()));
+        bar.set_position(bar.length().unwrap_or_default() - owed);
+        bar.set_message(to_go);
     }
 }

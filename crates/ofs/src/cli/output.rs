@@ -4,6 +4,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use ofs_runtime::text::printable;
 use serde_json::Value;
 use std::io::{self, Write};
+use std::time::Duration;
 
 /// How answers are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,16 @@ pub fn note(text: &str) {
 pub fn progress(length: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:40} {percent:>3} %  {msg}  {eta} left");
     ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// A spinner on a terminal's stderr, for work whose length is not known.
+#[must_use]
+pub fn spinner(doing: &'static str) -> ProgressBar {
+    let spinner = ProgressBar::new_spinner().with_message(doing);
+    let style = ProgressStyle::with_template("{spinner} {msg}, {elapsed}");
+    let spinner = spinner.with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    spinner
 }
 
 /// Writes a document: as JSON, or its members as lines.

@@ -199,6 +199,10 @@ async fn orders_are_told_of_found_and_followed_without_loading_a_page() {
     browser.press("j").await;
     browser.press("\u{e007}").await;
     browser.until_at(&format!("/ui/orders/{id}")).await;
+    browser.ask("back", json!({})).await;
+    browser.until_at("/ui/orders").await;
+    browser.ask("forward", json!({})).await;
+    browser.until_at(&format!("/ui/orders/{id}")).await;
     assert_eq!(browser.complaints().await, [] as [Value; 0]);
 }
 
