@@ -293,6 +293,10 @@ async fn settle<L: Lane>(
                 }
             }
             Err(Error::Stale) if settled.len() > 1 => {
+                let nothing = commit(Vec::new());
+                if !guards.is_empty() && books.commit(nothing).await.is_err() {
+                    return;
+                }
                 for one in settled {
                     let _ = books.commit(commit(vec![one])).await;
                 }

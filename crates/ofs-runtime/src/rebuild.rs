@@ -11,7 +11,7 @@ use crate::backoff::Backoff;
 use crate::books::Books;
 use crate::budget::Appetite;
 use crate::index::{self, Index, Target};
-use crate::store::{self, Depth, Guard, Oldest, Record, Wanted};
+use crate::store::{self, Commit, Depth, Guard, Oldest, Record, Wanted};
 use ofs_events::{Key, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -24,6 +24,8 @@ use uuid::Uuid;
 /// The key of the row that lists the targets; nothing else has it.
 const TARGETS: Key = Key(Uuid::nil());
 const PAGE: usize = 1000;
+/// Pages that are marked between two times that the plan is saved; after a crash, marked again.
+const PAGES: usize = 64;
 /// How often the engine is asked whether it still has the index.
 const CHECK: Duration = Duration::from_secs(5);
 
@@ -259,24 +261,41 @@ impl Rebuild {
         }
     }
 
-    /// Marks the next page of records as owed.
+    /// Marks the next records as owed, many pages at a time: whenever the plan is saved, nothing that
+    /// was pushed under the one before can be settled.
     async fn mark(&self, targets: &Targets) -> Result<bool, Error> {
-        let (store, owner) = (self.books.store(), self.books.owner());
-        let most = self.page.ask();
-        let page = store.scan(owner, targets.plan.marked, most).await?;
-        self.page.came(page.len());
         let mut plan = targets.plan.clone();
+        for _ in 0..PAGES {
+            let (owed, is_last) = self.next_page(&mut plan).await?;
+            if is_last {
+                targets.save(&self.books, &plan, owed).await?;
+                return self.marked().await;
+            }
+            let guards = vec![targets.guard(&self.books)];
+            self.books.commit(Commit { again: owed, guards, ..self.books.blank() }).await?;
+        }
+        targets.save(&self.books, &plan, Vec::new()).await?;
+        Ok(true)
+    }
+
+    /// The versions behind what `plan` says is marked, which it says of them then; and whether they are
+    /// the last.
+    async fn next_page(&self, plan: &mut Plan) -> Result<(Vec<(Key, u64)>, bool), Error> {
+        let most = self.page.ask();
+        let page = self.books.store().scan(self.books.owner(), plan.marked, most).await?;
+        self.page.came(page.len());
         plan.marked = page.last().map(|last| last.key).or(plan.marked);
         let records = page.iter().filter(|record| record.key != TARGETS);
         let owed = records.map(|record| (record.key, record.version)).collect();
-        targets.save(&self.books, &plan, owed).await?;
-        // What comes later is owed by itself, so there is an end however fast it comes.
-        if !compare::is_full(&page, most) {
-            let targets = Targets::load(&self.books).await?;
-            let marked_at = Some(store.oldest_owed(owner).await?.at);
-            let plan = Plan { marked_at, ..targets.plan.clone() };
-            targets.save(&self.books, &plan, Vec::new()).await?;
-        }
+        Ok((owed, !compare::is_full(&page, most)))
+    }
+
+    /// All is marked. What comes later is owed by itself, so there is an end however fast it comes.
+    async fn marked(&self) -> Result<bool, Error> {
+        let targets = Targets::load(&self.books).await?;
+        let marked_at = Some(self.books.store().oldest_owed(self.books.owner()).await?.at);
+        let plan = Plan { marked_at, ..targets.plan.clone() };
+        targets.save(&self.books, &plan, Vec::new()).await?;
         Ok(true)
     }
 
