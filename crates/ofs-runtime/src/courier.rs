@@ -113,6 +113,8 @@ pub struct Courier<L> {
     slots: Vec<u16>,
     renewed: Option<Instant>,
     held: Held,
+    /// Whether the last look was for what has not failed.
+    untried_first: bool,
     rest: Rest,
     /// When nothing new is started any more; none before the stop.
     end: Option<Instant>,
@@ -125,7 +127,8 @@ impl<L: Lane> Courier<L> {
         let holder = books.context().new_id();
         let (slots, held, rest) = (Vec::new(), Held::default(), Rest::default());
         let lane = Arc::new(lane);
-        Self { books, lane, holder, slots, renewed: None, held, rest, end: None }
+        let (renewed, untried_first, end) = (None, false, None);
+        Self { books, lane, holder, slots, renewed, held, untried_first, rest, end }
     }
 
     /// Carries until `stop`, then for a short time what is under way or still owed, and gives its lease
@@ -187,11 +190,7 @@ impl<L: Lane> Courier<L> {
         {
             return Ok(false);
         }
-        let skip = self.held.now();
-        if skip.len() >= SKIPPED {
-            return Ok(false);
-        }
-        let items = self.lane.owed(&self.books, &self.slots, &skip).await?;
+        let items = self.look().await?;
         if items.is_empty() {
             return Ok(false);
         }
@@ -205,6 +204,23 @@ impl<L: Lane> Courier<L> {
             lane.deliver(&books, items, &receipts).await;
         });
         Ok(true)
+    }
+
+    /// What to deliver next. By turns, what has not failed goes ahead of what has, however much of that
+    /// is due again.
+    async fn look(&mut self) -> Result<Vec<L::Item>, Error> {
+        let (now, all) = (self.held.now(), self.held.all());
+        if now.len() >= SKIPPED {
+            return Ok(Vec::new());
+        }
+        self.untried_first = !self.untried_first && all.len() > now.len() && all.len() < SKIPPED;
+        if self.untried_first {
+            let untried = self.lane.owed(&self.books, &self.slots, &all).await?;
+            if !untried.is_empty() {
+                return Ok(untried);
+            }
+        }
+        self.lane.owed(&self.books, &self.slots, &now).await
     }
 
     /// Notes what became of a part of a delivery; what has arrived is to be settled.

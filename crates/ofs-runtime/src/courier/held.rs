@@ -28,6 +28,11 @@ impl Held {
         held.map(|(key, _)| *key).collect()
     }
 
+    /// Those under way, and those that failed, due again or not.
+    pub fn all(&self) -> Vec<Key> {
+        self.0.keys().copied().collect()
+    }
+
     /// `keys` are under way from now on. Whether some of them had not failed before.
     pub fn take(&mut self, keys: &[Key]) -> bool {
         let known = self.0.len();
