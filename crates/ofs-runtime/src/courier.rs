@@ -309,6 +309,7 @@ async fn settle<L: Lane>(
                 }
             }
             Err(Error::Stale) if settled.len() > 1 => {
+                // Under other guards each of them would fail.
                 let nothing = commit(Vec::new());
                 if !guards.is_empty() && books.commit(nothing).await.is_err() {
                     return;
