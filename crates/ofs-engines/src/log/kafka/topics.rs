@@ -83,9 +83,9 @@ impl Found {
     pub async fn make(&self, cluster: &Cluster, layout: Layout) -> Result<(), Error> {
         let replication = match (layout.replication, self.brokers) {
             (0, 3..) => 3,
-            // As likely as not a third one that is down; a single copy would be for ever.
+            // As likely as not a third one that is down or still starts; a single copy would be for ever.
             (0, 2) if !self.missing.is_empty() => {
-                return Err(Error::Unprepared(
+                return Err(Error::Unavailable(
                     "two brokers are up: start the third, or say with log.replication how many \
                      copies of each topic there are to be"
                         .to_owned(),
