@@ -1,7 +1,7 @@
 //! The envelope: what every event carries, and how it is written.
 
 use crate::{CorrelationId, EventId, Key, Payload, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Record header that repeats the event type, UTF-8.
 pub const HEADER_EVENT_TYPE: &str = "eventType";
@@ -33,6 +33,17 @@ struct Wire<'a> {
     correlation_id: CorrelationId,
     causation_id: Option<EventId>,
     payload: &'a Payload,
+}
+
+/// When the event in a record's value happened, as the event says; none if it does not.
+#[must_use]
+pub fn occurred_at(value: &[u8]) -> Option<Timestamp> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct When {
+        occurred_at: Timestamp,
+    }
+    serde_json::from_slice(value).ok().map(|When { occurred_at }| occurred_at)
 }
 
 impl Event {

@@ -10,7 +10,7 @@ mod time;
 mod topic;
 
 pub use decode::{DecodeError, MAX_RECORD_BYTES};
-pub use envelope::{Event, HEADER_CORRELATION_ID, HEADER_EVENT_TYPE};
+pub use envelope::{Event, HEADER_CORRELATION_ID, HEADER_EVENT_TYPE, occurred_at};
 pub use id::{CorrelationId, EventId, Key, OrderId};
 pub use status::{Contradiction, Fact, Facts, OrderStatus};
 pub use time::Timestamp;

@@ -5,6 +5,7 @@ use jiff::fmt::temporal::Pieces;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// A UTC time in whole microseconds. Written with six fractional digits and `Z`;
 /// read from any RFC 3339 text (offset or `Z`, 0 to 9 fractional digits, the rest is cut off).
@@ -52,8 +53,14 @@ impl Timestamp {
     /// Seconds from `earlier` to `self`; 0 if `earlier` is later.
     #[must_use]
     pub fn seconds_since(self, earlier: Timestamp) -> f64 {
+        self.since(earlier).as_secs_f64()
+    }
+
+    /// The time from `earlier` to `self`; none if `earlier` is later.
+    #[must_use]
+    pub fn since(self, earlier: Timestamp) -> Duration {
         let micros = self.as_micros().saturating_sub(earlier.as_micros()).max(0);
-        std::time::Duration::from_micros(micros.unsigned_abs()).as_secs_f64()
+        Duration::from_micros(micros.unsigned_abs())
     }
 
     /// The UTC date of this time.

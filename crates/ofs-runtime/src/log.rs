@@ -96,6 +96,16 @@ pub struct Received {
     pub value: Bytes,
 }
 
+impl Received {
+    /// When its event happened, as the event says; when it was appended, if that is earlier or all that is
+    /// known.
+    #[must_use]
+    pub fn happened_at(&self) -> Timestamp {
+        let told = ofs_events::occurred_at(&self.value);
+        told.map_or(self.appended_at, |told| told.min(self.appended_at))
+    }
+}
+
 /// What happened on a subscription.
 #[derive(Debug)]
 pub enum Polled {
@@ -140,6 +150,8 @@ pub struct Lag {
     pub events: u64,
     /// When the oldest of them was appended.
     pub oldest: Option<Timestamp>,
+    /// When the event in it happened, which may have waited long to be appended.
+    pub happened: Option<Timestamp>,
     /// Whether a subscription of this process reads the partition.
     pub assigned: bool,
     /// No broker leads the partition: nothing can be read there, nor written, and `end` and `events` are

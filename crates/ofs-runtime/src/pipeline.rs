@@ -163,7 +163,7 @@ impl Pipeline {
         let waiting = waiting.chain(indexing.map(|depth| (depths.at, depth)));
         let mut as_of = began;
         for lag in lags.iter().filter(|lag| lag.events > 0) {
-            as_of = as_of.min(lag.oldest?);
+            as_of = as_of.min(lag.happened?);
         }
         for (at, depth) in waiting.filter(|(_, depth)| depth.rows > 0) {
             // The store's clock need not be ours: only ages can be compared.

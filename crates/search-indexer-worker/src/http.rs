@@ -39,8 +39,9 @@ pub struct SearchPage {
     pub facets: Facets,
     /// Send it as `cursor` for the next page; null on the last.
     pub next_cursor: Option<String>,
-    /// Every event before this time is searchable, except what the index refuses. Null if it cannot
-    /// be determined.
+    /// Every event that happened before this time is searchable, except what is parked or refused by
+    /// the index. An order of your own is found once this is later than the moment its 201 came. Null if
+    /// it cannot be determined.
     pub as_of: Option<Timestamp>,
     /// Seconds between that and now, 0 if nothing waits; null if it cannot be determined.
     pub lag_seconds: Option<f64>,

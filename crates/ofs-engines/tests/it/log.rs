@@ -176,6 +176,7 @@ conformance! {
         groups::a_group_with_members_is_not_moved,
         groups::a_group_that_is_forgotten_begins_anew_and_one_with_members_is_not_forgotten,
         groups::lag_counts_what_is_unread,
+        groups::lag_tells_when_the_first_unread_event_happened,
         heavy::a_page_of_large_records_is_short,
         heavy::large_records_are_handed_out_a_few_at_a_time,
         records::bounds_tell_what_can_be_read,

@@ -238,6 +238,7 @@ macro_rules! conformance {
             owed::depths_follow_what_is_settled,
             owed::what_the_index_gets_once_more_stands_behind_what_changes,
             owed::since_when_the_oldest_waits_for_the_index_is_told,
+            owed::the_index_is_behind_since_the_first_event_that_it_lacks,
             heavy::a_page_of_records_ends_when_it_weighs_enough,
             heavy::what_is_too_much_to_load_at_once_is_left,
             heavy::large_outgoing_events_are_offered_a_few_at_a_time,

@@ -46,10 +46,11 @@ pub struct Waiting {
     /// How many; null while the store is unreachable.
     #[schema(required, example = 0)]
     pub rows: Option<u64>,
-    /// Since when the oldest waits; null if nothing waits, or the store is unreachable.
+    /// Since when the oldest waits; for the index, when the first event happened that is not there yet.
+    /// Null if nothing waits, or the store is unreachable.
     #[schema(required)]
     pub oldest: Option<Timestamp>,
-    /// Seconds the oldest has waited, 0 if nothing waits; null while the store is unreachable.
+    /// Seconds since then, 0 if nothing waits; null while the store is unreachable.
     #[schema(required, example = 0.0)]
     pub age_seconds: Option<f64>,
     /// Since when the store has not answered; absent while it does.

@@ -10,7 +10,7 @@ pub struct Depth {
     pub owner: String,
     /// How many.
     pub rows: u64,
-    /// Since when the oldest waits.
+    /// Since when the oldest waits; in the index lane, when the first event happened that is not there yet.
     pub oldest: Option<Timestamp>,
 }
 
@@ -36,7 +36,7 @@ pub fn once_more() -> Timestamp {
     Timestamp::from_micros(253_402_214_400_000_000)
 }
 
-/// Since when the oldest record owed to the index waits.
+/// When the first event happened that the index lacks, of those whose records are owed to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Oldest {
     /// When this was so, on the store's clock, which is also the one that `since` is on.

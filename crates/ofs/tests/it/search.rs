@@ -1,8 +1,9 @@
 //! Search: every filter, sort and page of it, counts of facets, and how far behind it says it is.
 
-use crate::server::{get, http, place, search_all, until};
+use crate::server::{get, http, place, place_all, search_all, until};
 use crate::system::System;
 use serde_json::{Value, json};
+use std::cell::Cell;
 
 fn new_order(email: &str, product: &str, country: &str, scenario: &str) -> Value {
     json!({"customerEmail": email, "productType": product, "country": country,
@@ -195,6 +196,27 @@ async fn search_never_claims_to_know_what_it_cannot_find(system: System) {
     until(&search, "it catches up", |_, body| body["lagSeconds"] == 0.0).await;
 }
 
+async fn what_waited_on_its_way_is_found_before_search_claims_to_know_it(system: System) {
+    let mut alone = system.start_with(&["--service", "order-service"], &[]);
+    let ids = place_all(&alone.url, &["success"; 40]).await;
+    let (_, last) = get(&format!("{}/orders/{}", alone.url, ids[39])).await;
+    let last: ofs_events::Timestamp = text(&last, "createdAt").parse().expect("a time");
+    assert_eq!(alone.stop(), Some(0));
+    let slow = [("OFS_SEARCH_COMMIT_INTERVAL", "500ms")];
+    let server = system.start_with(&[], &slow);
+    let behind = Cell::new(0);
+    until(&format!("{}/orders/search?limit=1", server.url), "all orders", |_, page| {
+        let found = page["total"] == ids.len();
+        if let Some(as_of) = page["asOf"].as_str().filter(|_| !found) {
+            behind.set(behind.get() + 1);
+            assert!(as_of.parse::<ofs_events::Timestamp>().expect("a time") <= last, "{page}");
+        }
+        found
+    })
+    .await;
+    assert!(behind.get() > 0, "search was never behind");
+}
+
 async fn a_new_system_answers_searches_from_the_start(system: System) {
     let server = system.start();
     let (status, page) = get(&format!("{}/orders/search", server.url)).await;
@@ -209,4 +231,5 @@ on_every_set! {
     pages_in_each_sort_hold_every_order_once_and_facets_count_all_of_them,
     a_found_order_says_what_the_order_itself_says,
     search_never_claims_to_know_what_it_cannot_find,
+    what_waited_on_its_way_is_found_before_search_claims_to_know_it,
 }

@@ -139,12 +139,24 @@ fn lag(
         }
         let (topic, partition) = place;
         let assigned = assigned(place);
-        let oldest = None;
-        lags.push(Lag { topic, partition, position, end, events, oldest, assigned, leaderless });
+        let (oldest, happened) = (None, None);
+        lags.push(Lag {
+            topic,
+            partition,
+            position,
+            end,
+            events,
+            oldest,
+            happened,
+            assigned,
+            leaderless,
+        });
     }
-    let oldest = view.oldest(behind)?;
+    let unread = view.unread(behind)?;
     for lag in lags.iter_mut().filter(|lag| lag.events > 0) {
-        lag.oldest = oldest.get(&(lag.topic, lag.partition)).copied();
+        if let Some(times) = unread.get(&(lag.topic, lag.partition)) {
+            (lag.oldest, lag.happened) = (Some(times.appended_at), Some(times.happened_at));
+        }
     }
     Ok(lags)
 }
@@ -168,9 +180,10 @@ fn targets(view: &mut View, topics: &[Topic], to: Reset) -> Result<Vec<(Place, u
     });
     let before: HashMap<Place, u64> = before.collect();
     let records = view.at(before.clone())?;
-    let note = |place: &Place| Note {
-        partitions: view.count(place.0),
-        last: records.get(place).filter(|(at, _)| before.get(place) == Some(at)).copied(),
+    let note = |place: &Place| {
+        let last = records.get(place).map(|record| (record.at.offset, record.appended_at));
+        let last = last.filter(|(at, _)| before.get(place) == Some(at));
+        Note { partitions: view.count(place.0), last }
     };
     Ok(places.iter().map(|place| (*place, target(place), note(place))).collect())
 }

@@ -111,8 +111,15 @@ pub(super) struct View {
     /// Taken only when this is dropped.
     consumer: Option<BaseConsumer<Talk>>,
     topics: HashMap<Topic, Known>,
-    /// The time of the record that was last asked for with [`View::oldest`], by place.
-    times: HashMap<Place, (u64, Timestamp)>,
+    /// What [`View::unread`] was last asked for and answered, by place.
+    unread: HashMap<Place, (u64, Times)>,
+}
+
+/// Of a record.
+#[derive(Clone, Copy)]
+pub(super) struct Times {
+    pub appended_at: Timestamp,
+    pub happened_at: Timestamp,
 }
 
 impl Drop for View {
@@ -129,8 +136,8 @@ impl View {
         while consumer.context().waits_for_token() && began.elapsed() < PATIENCE {
             consumer.poll(Duration::from_millis(10));
         }
-        let (topics, times) = (HashMap::new(), HashMap::new());
-        Ok(Self { cluster, consumer: Some(consumer), topics, times })
+        let (topics, unread) = (HashMap::new(), HashMap::new());
+        Ok(Self { cluster, consumer: Some(consumer), topics, unread })
     }
 
     pub(super) fn consumer(&self) -> Result<&BaseConsumer<Talk>, Error> {
@@ -290,18 +297,17 @@ impl View {
     }
 
     /// The times of the first records at or behind `next`. Fetches only where a group has moved.
-    pub fn oldest(
-        &mut self,
-        next: HashMap<Place, u64>,
-    ) -> Result<HashMap<Place, Timestamp>, Error> {
+    pub fn unread(&mut self, next: HashMap<Place, u64>) -> Result<HashMap<Place, Times>, Error> {
         let known = |(place, offset): &(Place, u64)| {
-            self.times.get(place).is_some_and(|(asked, _)| asked == offset)
+            self.unread.get(place).is_some_and(|(asked, _)| asked == offset)
         };
         let unknown: HashMap<_, _> = next.into_iter().filter(|next| !known(next)).collect();
-        for (place, (_, time)) in self.at(unknown.clone())? {
-            self.times.extend(unknown.get(&place).map(|next| (place, (*next, time))));
+        for (place, record) in self.at(unknown.clone())? {
+            let (appended_at, happened_at) = (record.appended_at, record.happened_at());
+            let times = Times { appended_at, happened_at };
+            self.unread.extend(unknown.get(&place).map(|next| (place, (*next, times))));
         }
-        Ok(self.times.iter().map(|(place, (_, time))| (*place, *time)).collect())
+        Ok(self.unread.iter().map(|(place, (_, times))| (*place, *times)).collect())
     }
 
     /// Where the group is.

@@ -5,7 +5,7 @@ use super::Place;
 use super::client::{PATIENCE, unavailable};
 use super::observer::View;
 use super::record::received;
-use ofs_events::{Timestamp, Topic};
+use ofs_events::Topic;
 use ofs_runtime::budget::{Budget, Weight};
 use ofs_runtime::log::{Error, Received};
 use rdkafka::Offset;
@@ -53,12 +53,12 @@ impl View {
         Ok(pages.remove(&partition).map(|page| page.records).unwrap_or_default())
     }
 
-    /// The first record at or behind each of `places`, which must lie within the bounds: its
-    /// offset and its time. None where there is none that a reader gets to see.
+    /// The first record at or behind each of `places`, which must lie within the bounds. None where
+    /// there is none that a reader gets to see.
     pub fn at(
         &mut self,
         places: impl IntoIterator<Item = (Place, u64)>,
-    ) -> Result<HashMap<Place, (u64, Timestamp)>, Error> {
+    ) -> Result<HashMap<Place, Received>, Error> {
         let mut wanted: BTreeMap<Topic, BTreeMap<u32, Page>> = BTreeMap::new();
         for ((topic, partition), offset) in places {
             wanted.entry(topic).or_default().insert(partition, Page::new(offset, 1));
@@ -67,8 +67,8 @@ impl View {
         // Topic by topic: the end of a partition is told without the name of its topic.
         for (topic, pages) in wanted {
             for (partition, page) in self.fetch(topic, pages)? {
-                let first = page.records.first();
-                found.extend(first.map(|r| ((topic, partition), (r.at.offset, r.appended_at))));
+                let first = page.records.into_iter().next();
+                found.extend(first.map(|record| ((topic, partition), record)));
             }
         }
         Ok(found)

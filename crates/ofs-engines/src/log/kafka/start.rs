@@ -116,9 +116,9 @@ impl View {
         let found = self.at(noted.iter().map(|(place, (offset, _))| (*place, *offset)))?;
         for (place, (offset, time)) in &noted {
             // Another offset: that record was compacted away, which tells nothing.
-            if let Some((at, found)) = found.get(place)
-                && at == offset
-                && found != time
+            if let Some(found) = found.get(place)
+                && found.at.offset == *offset
+                && found.appended_at != *time
             {
                 return Err(other_record(&self.cluster.names, group, *place, *offset));
             }

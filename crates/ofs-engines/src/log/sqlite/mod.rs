@@ -127,17 +127,16 @@ impl Inner {
         // What retention took before the group read it is still lag: it was never handled.
         let next = position.unwrap_or(first);
         let events = end.saturating_sub(next);
-        let oldest = match events {
-            0 => None,
-            _ => self
-                .read(topic, next.max(first), Budget::of(1))
-                .await?
-                .first()
-                .map(|r| r.appended_at),
+        let unread = match events {
+            0 => Vec::new(),
+            _ => self.read(topic, next.max(first), Budget::of(1)).await?,
         };
+        let oldest = unread.first().map(|record| record.appended_at);
+        let happened = unread.first().map(Received::happened_at);
         let assigned = self.shared.groups.is_read(group, topic);
         let leaderless = false;
-        Ok(Lag { topic, partition: 0, position, end, events, oldest, assigned, leaderless })
+        let partition = 0;
+        Ok(Lag { topic, partition, position, end, events, oldest, happened, assigned, leaderless })
     }
 }
 

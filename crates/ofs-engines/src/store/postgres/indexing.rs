@@ -1,8 +1,8 @@
 //! What is owed to the index, what it took, and what it refuses.
 
 use super::session::{Failure, Step, column, statements, step, value};
-use super::values::{Time, int};
-use super::write::{Rows, rows};
+use super::values::{Time, int, micros};
+use super::write::Rows;
 use ofs_events::Key;
 use ofs_runtime::store::{Commit, Settled, once_more};
 use std::collections::BTreeMap;
@@ -52,9 +52,10 @@ statements! {
         SET version = excluded.version, reason = excluded.reason";
     OWE = "
         INSERT INTO owed_index AS o (owner, key, version, since)
-        SELECT $1::text, key, version, now() FROM unnest($2::uuid[], $3::bigint[]) AS g (key, version)
+        SELECT $1::text, key, version, now() - behind * interval '1 microsecond'
+        FROM unnest($2::uuid[], $3::bigint[], $4::bigint[]) AS g (key, version, behind)
         ON CONFLICT (owner, key) DO UPDATE
-        SET version = excluded.version, since = least(o.since, excluded.since)
+        SET version = greatest(o.version, excluded.version), since = least(o.since, excluded.since)
         WHERE o.version < excluded.version OR o.since > excluded.since";
     OWE_AGAIN = "
         INSERT INTO owed_index (owner, key, version, since)
@@ -114,12 +115,12 @@ pub(super) fn owe<'a>(
     owner: &'a str,
     group: &[&'a Commit],
 ) -> Result<(), Failure> {
-    let owed = newest(&rows(group, |commit| &commit.index))?;
+    let owed = newest(group, |commit| &commit.index)?;
     if !owed.is_empty() {
         let (key, version) = (column(&owed, |row| row.0), column(&owed, |row| row.1));
-        steps.push(step(OWE, vec![value(owner), key, version]));
+        steps.push(step(OWE, vec![value(owner), key, version, column(&owed, |row| row.2)]));
     }
-    let again = newest(&rows(group, |commit| &commit.again))?;
+    let again = newest(group, |commit| &commit.again)?;
     if !again.is_empty() {
         let (key, version) = (column(&again, |row| row.0), column(&again, |row| row.1));
         steps.push(step(OWE_AGAIN, vec![value(owner), key, version, value(Time(once_more()))]));
@@ -127,12 +128,18 @@ pub(super) fn owe<'a>(
     Ok(())
 }
 
-/// The newest version of each key, by key.
-fn newest(owed: &Rows<'_, (Key, u64)>) -> Result<Vec<(Uuid, i64)>, Failure> {
-    let mut newest = BTreeMap::new();
-    for (_, (key, version)) in owed {
-        let (version, newest) = (int(*version)?, newest.entry(key.0).or_default());
-        *newest = version.max(*newest);
+/// Each key, its newest version, and by how many microseconds the index is behind with it; by key.
+fn newest(
+    group: &[&Commit],
+    owed: impl Fn(&Commit) -> &[(Key, u64)],
+) -> Result<Vec<(Uuid, i64, i64)>, Failure> {
+    let mut newest: BTreeMap<Uuid, (i64, i64)> = BTreeMap::new();
+    for commit in group {
+        for (key, version) in owed(commit) {
+            let (newest, behind) = newest.entry(key.0).or_default();
+            *newest = int(*version)?.max(*newest);
+            *behind = micros(commit.behind).max(*behind);
+        }
     }
-    Ok(newest.into_iter().collect())
+    Ok(newest.into_iter().map(|(key, (version, behind))| (key, version, behind)).collect())
 }

@@ -3,7 +3,7 @@
 use super::depths::{Lane, Moved};
 use super::{Done, after, deadlines, int, micros, parked, steady};
 use crate::sqlite::Abort;
-use ofs_events::Key;
+use ofs_events::{Key, Timestamp};
 use ofs_runtime::backoff::LONGEST;
 use ofs_runtime::log::Message;
 use ofs_runtime::store::{
@@ -55,7 +55,7 @@ pub(super) fn commit(connection: &Connection, commit: &Commit) -> Done<Moved> {
     for settled in &commit.settled {
         settle(connection, owner, settled, &mut moved)?;
     }
-    moved.add(Lane::Index, owe_index(connection, owner, &commit.index)?);
+    moved.add(Lane::Index, owe_index(connection, owner, commit)?);
     moved.add(Lane::Index, owe_again(connection, owner, &commit.again)?);
     deadlines::set(connection, owner, &commit.deadlines)?;
     if let Some(once) = &commit.once {
@@ -244,25 +244,30 @@ fn refuse(
 }
 
 /// How many of them were not owed before. What was owed once more has changed now.
-fn owe_index(connection: &Connection, owner: &str, owed: &[(Key, u64)]) -> Done<usize> {
+fn owe_index(connection: &Connection, owner: &str, commit: &Commit) -> Done<usize> {
+    if commit.index.is_empty() {
+        return Ok(0);
+    }
+    let now = super::owed::now(connection)?.as_micros();
+    let since = Timestamp::from_micros(now.saturating_sub(micros(commit.behind))).as_micros();
     let mut new = connection.prepare_cached(
-        "INSERT INTO owed_index (owner, key, version, since) VALUES (?, ?, ?, now())
+        "INSERT INTO owed_index (owner, key, version, since) VALUES (?, ?, ?, ?)
          ON CONFLICT (owner, key) DO NOTHING",
     )?;
     // Where `since` stays, so does its row in the index of the table.
     let sql = "UPDATE owed_index SET version = max(version, ?)
-               WHERE owner = ? AND key = ? AND since <> ?";
+               WHERE owner = ? AND key = ? AND since <= ?";
     let mut newer = connection.prepare_cached(sql)?;
-    let sql = "UPDATE owed_index SET version = max(version, ?), since = now()
+    let sql = "UPDATE owed_index SET version = max(version, ?), since = ?
                WHERE owner = ? AND key = ?";
-    let mut changed = connection.prepare_cached(sql)?;
+    let mut earlier = connection.prepare_cached(sql)?;
     let mut added = 0;
-    for (key, version) in owed {
+    for (key, version) in &commit.index {
         let version = int(*version)?;
-        if new.execute(params![owner, key.0, version])? > 0 {
+        if new.execute(params![owner, key.0, version, since])? > 0 {
             added += 1;
-        } else if newer.execute(params![version, owner, key.0, once_more().as_micros()])? == 0 {
-            changed.execute(params![version, owner, key.0])?;
+        } else if newer.execute(params![version, owner, key.0, since])? == 0 {
+            earlier.execute(params![version, since, owner, key.0])?;
         }
     }
     Ok(added)

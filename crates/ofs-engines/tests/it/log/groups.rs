@@ -1,7 +1,7 @@
 //! Consumer groups: positions, members, resets and lag, as every log must keep them.
 
 use super::{
-    Engine, IDLE, SOON, ack, append, clock_moves_on, nothing, numbered, set, take, values,
+    Engine, IDLE, SOON, ack, append, clock_moves_on, message, nothing, numbered, set, take, values,
 };
 use ofs_events::{Timestamp, Topic};
 use ofs_runtime::log::{Error, Polled, Received, Reset, Subscription};
@@ -160,6 +160,27 @@ pub async fn a_group_that_is_forgotten_begins_anew_and_one_with_members_is_not_f
     let mut subscription = log.subscribe(&group, &[Topic::Orders]).await.unwrap();
     assert_eq!(values(&take(&mut *subscription, 3).await), ["a:0", "a:1", "a:2"]);
     subscription.close().await.unwrap();
+}
+
+pub async fn lag_tells_when_the_first_unread_event_happened(engine: &dyn Engine) {
+    let log = engine.open().await;
+    let told = |at: &str| message(Topic::Orders, "a", format!(r#"{{"occurredAt":"{at}"}}"#));
+    let long_ago = "2001-02-03T04:05:06Z";
+    append(&*log, vec![told(long_ago), told("9999-01-01T00:00:00Z")]).await;
+    let group = engine.group("g");
+    let first = async || {
+        let lags = log.lag(&group, &[Topic::Orders]).await.unwrap();
+        lags.into_iter().find(|lag| lag.events > 0).unwrap()
+    };
+    let waiting = first().await;
+    assert_eq!(waiting.happened, Some(long_ago.parse().unwrap()));
+    assert!(waiting.oldest > waiting.happened);
+    let mut subscription = log.subscribe(&group, &[Topic::Orders]).await.unwrap();
+    let records = take(&mut *subscription, 2).await;
+    ack(&mut *subscription, &records[..1]);
+    subscription.close().await.unwrap();
+    let waiting = first().await;
+    assert_eq!(waiting.happened, waiting.oldest, "none happens after it was appended");
 }
 
 pub async fn lag_counts_what_is_unread(engine: &dyn Engine) {

@@ -201,6 +201,33 @@ pub async fn since_when_the_oldest_waits_for_the_index_is_told(engine: &impl Eng
     assert!(store.oldest_owed(OWNER).await.unwrap().since > first.since);
 }
 
+pub async fn the_index_is_behind_since_the_first_event_that_it_lacks(engine: &impl Engine) {
+    let store = engine.open().await;
+    let hours = |hours: u64| Duration::from_secs(hours * 3_600);
+    let behind = async || {
+        let depths = store.depths().await.unwrap();
+        let oldest = depths.index[0].oldest.unwrap();
+        (depths.at.since(oldest).as_secs() + 1) / 3_600
+    };
+    let owe = |number, loaded, behind| Commit {
+        index: vec![(order(number), loaded + 1)],
+        behind,
+        ..records([record(order(number), loaded, "owed")])
+    };
+    store.commit(owe(1, 0, hours(2))).await.unwrap();
+    assert_eq!(behind().await, 2);
+    store.commit(owe(2, 0, hours(1))).await.unwrap();
+    store.commit(owe(1, 1, hours(1))).await.unwrap();
+    assert_eq!(behind().await, 2, "a later event does not bring the index nearer");
+    store.commit(owe(2, 1, hours(3))).await.unwrap();
+    assert_eq!(behind().await, 3, "an earlier one, read later, is behind all the more");
+    let indexed = |number| Settled::Indexed { key: order(number), version: 2 };
+    store.commit(settled([indexed(2)])).await.unwrap();
+    assert_eq!(behind().await, 2);
+    store.commit(owe(3, 0, Duration::MAX)).await.unwrap();
+    assert!(behind().await > 24 * 365 * 900, "as far back as times go");
+}
+
 pub async fn what_the_index_gets_once_more_stands_behind_what_changes(engine: &impl Engine) {
     let store = engine.open().await;
     let all = (1..=4).map(|number| record(order(number), 0, "x"));
