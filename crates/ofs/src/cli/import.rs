@@ -39,7 +39,7 @@ pub(super) async fn run(
     let mut rows = Rows::open(&args.file)?;
     let mut note = Note::open(&args.file, &rows.digest()?, &target(config))?;
     rows.skip(note.rows)?;
-    let bar = output::progress(rows.size());
+    let (bar, before) = (output::progress(rows.size()), note.accepted);
     loop {
         let batch = rows.take(AT_ONCE)?;
         if batch.is_empty() {
@@ -48,7 +48,8 @@ pub(super) async fn run(
         let settled = settle(client, &note, batch).await?;
         note.add(&settled)?;
         bar.set_position(rows.read());
-        bar.set_message(format!("{} accepted, {} refused", note.accepted, note.refused));
+        let rate = output::rate(&bar, note.accepted - before);
+        bar.set_message(format!("{} accepted, {} refused, {rate}", note.accepted, note.refused));
     }
     bar.finish_and_clear();
     note.finish()?;

@@ -169,6 +169,6 @@ fn tell(bar: &ProgressBar, owed: u64) {
     } else {
         bar.set_length(owed.max(bar.length().unwrap_or_default()));
         bar.set_position(bar.length().unwrap_or_default() - owed);
-        bar.set_message(to_go);
+        bar.set_message(format!("{to_go}, {}", output::rate(bar, bar.position())));
     }
 }

@@ -65,6 +65,13 @@ pub fn progress(length: u64) -> ProgressBar {
     ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
+/// `done` items so far, as a rate since `bar` was made.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "counts stay below 2^53")]
+pub fn rate(bar: &ProgressBar, done: u64) -> String {
+    format!("{:.0}/s", done as f64 / bar.elapsed().as_secs_f64().max(0.001))
+}
+
 /// A spinner on a terminal's stderr, for work whose length is not known.
 #[must_use]
 pub fn spinner(doing: &'static str) -> ProgressBar {

@@ -1,5 +1,7 @@
 //! `ofs parked`: list, show, retry, discard.
 
+mod job;
+
 use super::client::Client;
 use super::order::{items, next_page};
 use super::output::{self, Format, text};
@@ -132,14 +134,10 @@ pub(super) async fn run(
             output::document(format, &tried)?;
             still_parked(&tried)
         }
-        ParkedCommand::Retry(args) => {
-            let query = [("service", args.service.clone()), ("reason", args.reason.clone())];
-            let tried = client.post(&["parked", "retry"], &query, None).await?;
-            output::document(format, &tried)?;
-            if tried.get("more") == Some(&Value::Bool(true)) {
-                output::note("there are more; run this again");
-            }
-            Ok(())
+        ParkedCommand::Retry(RetryArgs { service, reason, .. }) => {
+            let job = json!({ "action": "retry", "because": "ofs parked retry --all",
+                "service": service, "reason": reason });
+            job::run(format, client, &job).await
         }
         ParkedCommand::Discard(args) => {
             let path = ["parked", &args.id.to_string(), "discard"];

@@ -109,6 +109,8 @@ pub struct JobView {
     pub ended_at: Option<Timestamp>,
     /// Events that it was begun for.
     pub total: usize,
+    /// Whether more match than a job takes.
+    pub more: bool,
     /// Those that had their turn, in order.
     pub turns: Vec<Turn>,
 }
@@ -225,6 +227,7 @@ pub(super) async fn start(app: &App, caller: &Caller, new: NewJob) -> Result<Job
             started_at: Context::new("jobs").now(),
             ended_at: None,
             total: 0,
+            more,
             turns: Vec::new(),
         },
     )

@@ -3,32 +3,23 @@
 //! Trying is done by `ofs_runtime::parked`, in tasks that a disconnecting client cannot cancel.
 
 use super::App;
-use super::jobs::subject;
-use super::parked_view::{
-    Bulk, Chosen, Detail, Discard, Done, Listing, ParkedPage, ParkedView, Tried,
-};
+use super::parked_view::{Detail, Discard, Done, Listing, ParkedPage, ParkedView, Tried};
 use axum::Json;
 use axum::extract::State;
 use ofs_runtime::access::{Caller, Entry};
 use ofs_runtime::extract::{Body, Id, Params};
 use ofs_runtime::parked::{Discarded, Retried};
 use ofs_runtime::problem::{Invalid, Problem};
-use ofs_runtime::store::{self, ParkedFilter, ParkedState};
-use std::time::{Duration, Instant};
+use ofs_runtime::store::{self, ParkedState};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// The longest reason, in characters.
 const MAX_REASON: usize = 1000;
-/// Parked events read at once by a bulk retry.
-const PAGE: usize = 200;
-/// How long a bulk retry starts new attempts; below the time an answer may take.
-const BULK_TIME: Duration = Duration::from_secs(20);
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list))
-        .routes(routes!(retry_many))
         .routes(routes!(show))
         .routes(routes!(retry))
         .routes(routes!(discard))
@@ -169,52 +160,6 @@ pub(super) fn checked(member: &str, reason: &str) -> Result<String, Problem> {
         return Err(Problem::invalid_request(vec![Invalid::new(member, rule)]));
     }
     Ok(reason)
-}
-
-/// Retries every parked event that is first in its queue; those behind it follow automatically.
-///
-/// Only events of services in this process are retried. Stops after 20 seconds; `more` says that it did.
-#[utoipa::path(post, path = "/parked/retry", tag = "parked", operation_id = "retryAllParked",
-    security(("key" = ["operate"])),
-    params(Chosen),
-    responses((status = 200, description = "What came of it", body = Bulk),
-        (status = 400, description = "A parameter is unknown or invalid")))]
-async fn retry_many(
-    State(app): State<App>,
-    caller: Caller,
-    Params(asked): Params<Chosen>,
-) -> Result<Json<Bulk>, Problem> {
-    retry_chosen(&app, &caller, asked).await.map(Json)
-}
-
-/// Tries the parked events that are `asked` for, whatever becomes of the request.
-pub(super) async fn retry_chosen(
-    app: &App,
-    caller: &Caller,
-    asked: Chosen,
-) -> Result<Bulk, Problem> {
-    let filter = asked.filter();
-    app.audit.note(&Entry::by(caller, "parked.retry").with(subject(&filter))).await?;
-    Ok(detached(retry_heads(app.clone(), filter)).await??)
-}
-
-async fn retry_heads(app: App, mut filter: ParkedFilter) -> Result<Bulk, store::Error> {
-    let began = Instant::now();
-    let mut bulk = Bulk::default();
-    loop {
-        let page = app.store.parked(&filter, PAGE).await?;
-        for parked in page.events.iter().filter(|parked| parked.behind.is_none()) {
-            if began.elapsed() > BULK_TIME || app.draining.is_cancelled() {
-                bulk.more = true;
-                return Ok(bulk);
-            }
-            bulk.count(&app.retrier.retry(parked.id).await?);
-        }
-        if page.next.is_none() {
-            return Ok(bulk);
-        }
-        filter.after = page.next;
-    }
 }
 
 /// Runs `work` to its end, whatever becomes of the request.

@@ -4,7 +4,6 @@ use super::raw::Raw;
 use crate::services::ServiceName;
 use ofs_events::{EventId, OrderId, Timestamp, Topic};
 use ofs_runtime::log::Position;
-use ofs_runtime::parked::Retried;
 use ofs_runtime::problem::{Invalid, Problem};
 use ofs_runtime::store::{self, ParkedFilter};
 use serde::{Deserialize, Serialize};
@@ -202,16 +201,13 @@ impl Listing {
     }
 }
 
-/// Which parked events to retry.
-#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+/// Which parked events a job is for.
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
 pub(super) struct Chosen {
     /// Only this service's.
-    #[param(inline, example = "payment-worker")]
     pub(super) service: Option<ServiceName>,
     /// Only those whose reason holds this text, in any case.
-    #[param(pattern = "^[^\\u0000\\uFFFD]*$")]
     pub(super) reason: Option<String>,
 }
 
@@ -295,33 +291,5 @@ pub(super) struct Done {
 impl Done {
     pub(super) const fn discarded(id: u64) -> Self {
         Done { id, state: ParkedState::Discarded }
-    }
-}
-
-/// The outcome of a bulk retry.
-#[derive(Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub(super) struct Bulk {
-    /// Handled.
-    pub(super) resolved: u64,
-    /// Failed again.
-    pub(super) failed: u64,
-    /// Being retried by another process or caller, or behind another one by now.
-    pub(super) busy: u64,
-    /// Belong to services that run in another process; retry them there.
-    pub(super) elsewhere: u64,
-    /// Whether it stopped before the end; repeat the request.
-    pub(super) more: bool,
-}
-
-impl Bulk {
-    pub(super) fn count(&mut self, retried: &Retried) {
-        match retried {
-            Retried::Resolved => self.resolved += 1,
-            Retried::Failed { .. } => self.failed += 1,
-            Retried::Busy | Retried::Behind(_) => self.busy += 1,
-            Retried::Elsewhere { .. } => self.elsewhere += 1,
-            // Closed or dropped by another process in the meantime: nothing is left to count.
-            Retried::Closed(_) | Retried::Unknown => {}
-        }
     }
 }

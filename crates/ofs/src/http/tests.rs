@@ -210,9 +210,16 @@ async fn a_retry_says_what_came_of_it() {
     let elsewhere = house.post("/parked/3/retry", None).await;
     assert!(elsewhere.json()["detail"].as_str().expect("detail").contains(ELSEWHERE));
     assert_eq!(house.post("/parked/9/retry", None).await.problem().0, 404);
-    let all = house.post("/parked/retry", None).await.json();
-    let counts = json!({"resolved": 0, "failed": 1, "busy": 0, "elsewhere": 1, "more": false});
-    assert_eq!(all, counts);
+    let new = json!({"action": "retry", "because": "to see"});
+    assert_eq!(house.post("/parked/job", Some(new)).await.status, StatusCode::ACCEPTED);
+    let job = house.job_that_ended().await;
+    assert_eq!(
+        (&job["state"], &job["total"], &job["more"]),
+        (&json!("done"), &json!(2), &json!(false))
+    );
+    let outcomes = [&job["turns"][0]["outcome"], &job["turns"][1]["outcome"]];
+    assert_eq!(outcomes, ["failed", "skipped"]);
+    assert!(job["turns"][1]["reason"].as_str().expect("a reason").contains(ELSEWHERE));
 }
 
 #[tokio::test]

@@ -291,6 +291,22 @@ async fn everything_can_be_done_by_keyboard_alone() {
     assert_eq!(browser.complaints().await, [] as [Value; 0]);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_is_explained_on_the_open_page_within_five_seconds() {
+    let Some(browser) = Browser::open().await else { return };
+    let system = System::new();
+    let server = system.start_with(&["--service", "order-service"], &[]);
+    browser.visit(&format!("{}/ui/pipeline", server.url)).await;
+    browser.until("return document.readyState === 'complete'").await;
+    let began = Instant::now();
+    place(&server.url, &order(Some("success"))).await.expect("201");
+    browser.until_says("payment-worker is behind").await;
+    browser.until_says("It does not run in this process").await;
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(browser.complaints().await, [] as [Value; 0]);
+}
+
 /// The text of axe; none if the environment does not say where it is.
 #[expect(clippy::disallowed_methods, reason = "tests are told by the environment where it is")]
 fn axe() -> Option<String> {

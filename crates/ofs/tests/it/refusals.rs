@@ -117,7 +117,7 @@ async fn a_request_to_the_wrong_place_or_with_wrong_parameters_is_refused_in_wor
 async fn a_page_of_another_site_reads_nothing_and_changes_nothing() {
     let system = System::new();
     let server = system.start();
-    for path in ["/index/rebuild", "/index/verify", "/parked/retry", "/orders"] {
+    for path in ["/index/rebuild", "/index/verify", "/parked/job", "/orders"] {
         for (name, value) in [("origin", "http://evil.example"), ("sec-fetch-site", "cross-site")] {
             let request = http().post(format!("{}{path}", server.url));
             let request = request.header(name, value).header("content-type", "text/plain");

@@ -108,6 +108,9 @@ async fn one(
             return Ok(placed);
         }
         bar.set_position(load.amount.done(nth, due));
+        if !bar.is_hidden() {
+            bar.set_message(output::rate(bar, nth));
+        }
         tokio::time::sleep_until(clock.instant(due)).await;
         let sent = clock.now();
         match place(client, product).await {

@@ -196,6 +196,17 @@ impl House {
         self.ask(request.body(body).expect("request")).await
     }
 
+    /// The job of this process, once it has ended.
+    pub(super) async fn job_that_ended(&self) -> Value {
+        loop {
+            let job = self.get("/parked/job").await.json()["job"].clone();
+            if job["endedAt"].is_string() {
+                return job;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Sends a form of a page of this server.
     pub(super) async fn press(&self, path: &str, form: &str) -> Answer {
         let request = Request::post(path).header("host", "x").header("origin", "http://x");

@@ -63,13 +63,7 @@ async fn a_job_that_is_cancelled_leaves_the_rest_parked() {
     let cancelled = house.press("/ui/parked/job/cancel", "").await;
     assert_eq!(cancelled.status, 303);
     may.add_permits(1);
-    let job = loop {
-        let job = house.get("/parked/job").await.json()["job"].clone();
-        if job["endedAt"].is_string() {
-            break job;
-        }
-        tokio::task::yield_now().await;
-    };
+    let job = house.job_that_ended().await;
     assert_eq!((&job["state"], &job["total"]), (&json!("cancelled"), &json!(3)), "{job}");
     assert_eq!(job["turns"].as_array().map(Vec::len), Some(1), "{job}");
     assert_eq!(job["turns"][0]["outcome"], "resolved", "what had begun is finished: {job}");
