@@ -19,6 +19,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
+pub(crate) use writer::Turn;
 use writer::Writer;
 
 /// Connections that read at the same time.
@@ -163,15 +164,16 @@ impl Database {
         self.damage.known()
     }
 
-    /// Runs `job` on the writer, in a transaction that it may share with other jobs; once it is durable,
-    /// answers with what `then` makes of it on the writer's thread, where it must not block. `job` runs
-    /// twice if another job of the transaction is undone. Once handed in, both run even if the caller
-    /// is gone.
+    /// Runs `job` on the writer when it is its turn, in a transaction that it may share with other jobs;
+    /// once it is durable, answers with what `then` makes of it on the writer's thread, where it must not
+    /// block. `job` runs twice if another job of the transaction is undone. Once handed in, both run even
+    /// if the caller is gone.
     ///
     /// # Errors
     /// What the job answered, or [`Abort::Failed`] if the group could not be committed.
-    pub async fn write<T, A, E>(
+    pub(crate) async fn write<T, A, E>(
         &self,
+        turn: Turn,
         job: impl FnMut(&Connection) -> Result<T, Abort<E>> + Send + 'static,
         then: impl FnOnce(T) -> A + Send + 'static,
     ) -> Result<A, Abort<E>>
@@ -180,24 +182,7 @@ impl Database {
         A: Send + 'static,
         E: Send + 'static,
     {
-        self.writer.write(job, then).await
-    }
-
-    /// Like [`Database::write`], but waits a moment for a job to share the transaction with.
-    ///
-    /// # Errors
-    /// As [`Database::write`].
-    pub async fn write_along<T, A, E>(
-        &self,
-        job: impl FnMut(&Connection) -> Result<T, Abort<E>> + Send + 'static,
-        then: impl FnOnce(T) -> A + Send + 'static,
-    ) -> Result<A, Abort<E>>
-    where
-        T: Send + 'static,
-        A: Send + 'static,
-        E: Send + 'static,
-    {
-        self.writer.write_along(job, then).await
+        self.writer.write(turn, job, then).await
     }
 
     /// Like [`Database::write`], but answers by calling `then` on the writer thread, once `job` is

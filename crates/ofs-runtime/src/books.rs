@@ -122,8 +122,8 @@ impl Books {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Deadline, Guard};
-    use ofs_events::Key;
+    use crate::store::{Deadline, Guard, Record, Seen};
+    use ofs_events::{EventId, Key, Timestamp};
     use uuid::Uuid;
 
     #[test]
@@ -142,6 +142,23 @@ mod tests {
             Commit { deadlines: vec![Deadline { key, name: "any", due_in: None }], ..note },
         ] {
             assert!(!change.can_wait(), "{change:?}");
+        }
+    }
+
+    #[test]
+    fn a_client_waits_for_what_follows_from_a_command_alone() {
+        let key = Key(Uuid::from_u128(1));
+        let record = Record::next(None, key, "Created", &(), Timestamp::from_micros(0));
+        let command = Commit { records: vec![record], ..Commit::default() };
+        assert!(command.is_awaited());
+        let seen = Seen { day: Timestamp::from_micros(0).day(), key, event_id: EventId(key.0) };
+        for work in [
+            Commit { seen: vec![seen], ..command.clone() },
+            Commit { settled: vec![Settled::Resolved(1)], ..command.clone() },
+            Commit { again: vec![(key, 1)], ..command },
+            Commit { settled: vec![Settled::Sent(1)], ..Commit::default() },
+        ] {
+            assert!(!work.is_awaited(), "{work:?}");
         }
     }
 }

@@ -163,6 +163,14 @@ impl Commit {
             && settled.iter().all(Settled::is_delivered)
     }
 
+    /// Whether a client waits for it: it follows from no event, no delivery and no deadline, but from a
+    /// command.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        let Self { seen, parked, settled, again, .. } = self;
+        seen.len() + parked.len() + settled.len() + again.len() == 0 && !self.records.is_empty()
+    }
+
     /// Everything that changes in this one and in `other`, which is about other keys.
     pub(crate) fn join(&mut self, other: Commit) {
         self.seen.extend(other.seen);

@@ -72,7 +72,7 @@ pub(crate) struct Window {
 
 impl Window {
     /// The most records of one batch.
-    pub(crate) const BATCH: usize = 512;
+    pub(crate) const BATCH: usize = 128;
     /// Bounds the memory of a worker: at most this many records are held.
     pub(crate) const SIZE: usize = BATCHES * Self::BATCH;
 

@@ -27,6 +27,8 @@ use tracing::{debug, error, warn};
 
 /// How long a round waits for its slowest decision before it commits the others without it.
 const GRACE: Duration = Duration::from_millis(5);
+/// Decisions after which others of this process, such as requests, have their turn.
+const BREATH: usize = 32;
 
 /// The worker of one service.
 #[derive(Clone)]
@@ -145,6 +147,9 @@ impl Worker {
         let all = async {
             while let Some(one) = deciding.next().await {
                 decided.push(one);
+                if decided.len() % BREATH == 0 {
+                    tokio::task::yield_now().await;
+                }
             }
         };
         let late = tokio::time::timeout(GRACE, all).await.is_err();

@@ -2,24 +2,25 @@
 //! is durable. It also copies the WAL into the database, so that the WAL stays bounded.
 
 mod job;
+mod line;
 
 use super::damage::Damage;
 use super::{Abort, Failure, die_of_failed_sync};
 use job::{Job, Verdict, queued};
+pub(crate) use line::Turn;
+use line::{Line, Patient, Transaction};
 use ofs_runtime::{crash, task};
 use rusqlite::Connection;
 use rusqlite::hooks::Wal;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 /// Jobs waiting for the writer before callers wait in line.
 const QUEUE: usize = 1024;
-/// Jobs in one transaction.
-const GROUP: usize = 128;
-/// How long a job that can wait waits for one that cannot.
+/// How long a job that may wait waits for one that may not.
 const PATIENCE: Duration = Duration::from_millis(10);
 /// Pages in the WAL after which it is copied into the database.
 const CHECKPOINT_PAGES: i64 = 2_000;
@@ -34,25 +35,9 @@ type Answer<A, E> = oneshot::Receiver<Result<A, Abort<E>>>;
 
 #[derive(Debug)]
 pub(super) struct Writer {
-    queue: Option<mpsc::Sender<Box<dyn Job>>>,
+    queue: Option<mpsc::Sender<(Turn, Box<dyn Job>)>>,
     patient: Patient,
     thread: Option<JoinHandle<()>>,
-}
-
-/// Jobs that the next transaction takes along, whatever it is for.
-#[derive(Clone, Default)]
-struct Patient(Arc<Mutex<Vec<Box<dyn Job>>>>);
-
-impl Patient {
-    fn jobs(&self) -> MutexGuard<'_, Vec<Box<dyn Job>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl std::fmt::Debug for Patient {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Patient({})", self.jobs().len())
-    }
 }
 
 impl Writer {
@@ -62,31 +47,17 @@ impl Writer {
     ) -> std::io::Result<Writer> {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let patient = Patient::default();
-        let along = patient.clone();
+        let line = Line::new(jobs, patient.clone());
         let thread = std::thread::Builder::new().name(NAME.to_owned()).spawn(move || {
             let wal = WalPages::of(&mut connection);
-            task::guard_thread(NAME, || run(&connection, &damage, jobs, &along, wal));
+            task::guard_thread(NAME, || run(&connection, &damage, line, wal));
         })?;
         Ok(Writer { queue: Some(queue), patient, thread: Some(thread) })
     }
 
     pub(super) async fn write<T, A, E>(
         &self,
-        job: impl FnMut(&Connection) -> Result<T, Abort<E>> + Send + 'static,
-        then: impl FnOnce(T) -> A + Send + 'static,
-    ) -> Result<A, Abort<E>>
-    where
-        T: Send + 'static,
-        A: Send + 'static,
-        E: Send + 'static,
-    {
-        let (job, answered) = answering(job, then);
-        self.hand_in(job).await.map_err(Abort::Failed)?;
-        answered.await.map_err(|_| Abort::Failed(closed()))?
-    }
-
-    pub(super) async fn write_along<T, A, E>(
-        &self,
+        turn: Turn,
         job: impl FnMut(&Connection) -> Result<T, Abort<E>> + Send + 'static,
         then: impl FnOnce(T) -> A + Send + 'static,
     ) -> Result<A, Abort<E>>
@@ -96,16 +67,17 @@ impl Writer {
         E: Send + 'static,
     {
         let (job, mut answered) = answering(job, then);
-        self.patient.jobs().push(job);
-        let answer = match tokio::time::timeout(PATIENCE, &mut answered).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                let nothing = queued(|_| Ok::<_, Abort<E>>(()), |_| ());
-                self.hand_in(nothing).await.map_err(Abort::Failed)?;
-                answered.await
+        if turn == Turn::Along {
+            self.patient.push(job);
+            if let Ok(answer) = tokio::time::timeout(PATIENCE, &mut answered).await {
+                return answer.map_err(|_| Abort::Failed(closed()))?;
             }
-        };
-        answer.map_err(|_| Abort::Failed(closed()))?
+            let nothing = queued(|_| Ok::<_, Abort<E>>(()), |_| ());
+            self.hand_in(turn, nothing).await.map_err(Abort::Failed)?;
+        } else {
+            self.hand_in(turn, job).await.map_err(Abort::Failed)?;
+        }
+        answered.await.map_err(|_| Abort::Failed(closed()))?
     }
 
     pub(super) async fn write_then<T, E>(
@@ -117,12 +89,12 @@ impl Writer {
         T: Send + 'static,
         E: Send + 'static,
     {
-        self.hand_in(queued(job, then)).await
+        self.hand_in(Turn::InLine, queued(job, then)).await
     }
 
-    async fn hand_in(&self, job: Box<dyn Job>) -> Result<(), Failure> {
+    async fn hand_in(&self, turn: Turn, job: Box<dyn Job>) -> Result<(), Failure> {
         let queue = self.queue.as_ref().ok_or_else(closed)?;
-        queue.send(job).await.map_err(|_| closed())
+        queue.send((turn, job)).await.map_err(|_| closed())
     }
 }
 
@@ -158,35 +130,20 @@ impl Drop for Writer {
     }
 }
 
-fn run(
-    connection: &Connection,
-    damage: &Damage,
-    mut jobs: mpsc::Receiver<Box<dyn Job>>,
-    patient: &Patient,
-    mut wal: WalPages,
-) {
-    while let Some(first) = jobs.blocking_recv() {
+fn run(connection: &Connection, damage: &Damage, mut line: Line, mut wal: WalPages) {
+    while line.wait() {
         crash::task(NAME);
-        let mut group = std::mem::take(&mut *patient.jobs());
-        group.push(first);
-        while group.len() < GROUP
-            && let Ok(job) = jobs.try_recv()
-        {
-            group.push(job);
-        }
-        commit_and_answer(connection, damage, group);
+        commit_and_answer(connection, damage, &mut line);
         wal.checkpoint(connection, damage);
-    }
-    let last = std::mem::take(&mut *patient.jobs());
-    if !last.is_empty() {
-        commit_and_answer(connection, damage, last);
     }
 }
 
 /// Answers only once the group is durable, in a file that is still in its place.
-fn commit_and_answer(connection: &Connection, damage: &Damage, mut group: Vec<Box<dyn Job>>) {
+fn commit_and_answer(connection: &Connection, damage: &Damage, line: &mut Line) {
+    let mut group = Vec::new();
     let sound = || damage.known().map_or(Ok(()), |words| Err(Failure::Damaged(words)));
-    let outcome = sound().and_then(|()| commit(connection, &mut group)).and_then(|()| sound());
+    let outcome =
+        sound().and_then(|()| commit(connection, line, &mut group)).and_then(|()| sound());
     if outcome.is_err() && !connection.is_autocommit() {
         // Nothing to do if even this fails: the next BEGIN fails too, and says so.
         let _ = execute(connection, "ROLLBACK");
@@ -196,6 +153,10 @@ fn commit_and_answer(connection: &Connection, damage: &Damage, mut group: Vec<Bo
     if let Err(Failure::Damaged(words)) = &outcome {
         damage.note(words);
     }
+    if group.is_empty() {
+        // Not even a transaction could begin.
+        group = line.all();
+    }
     for job in group {
         job.answer(outcome.clone());
     }
@@ -203,9 +164,13 @@ fn commit_and_answer(connection: &Connection, damage: &Damage, mut group: Vec<Bo
 
 /// Runs a group in one transaction. That a job undoes its changes is rare: then all of them run once
 /// more, each in a savepoint of its own, which costs a fifth of the writer's time.
-fn commit(connection: &Connection, group: &mut [Box<dyn Job>]) -> Result<(), Failure> {
+fn commit(
+    connection: &Connection,
+    line: &mut Line,
+    group: &mut Vec<Box<dyn Job>>,
+) -> Result<(), Failure> {
     execute(connection, "BEGIN IMMEDIATE")?;
-    if !all(connection, group)? {
+    if !fill(connection, line, group)? {
         execute(connection, "ROLLBACK")?;
         execute(connection, "BEGIN IMMEDIATE")?;
         group.iter_mut().try_for_each(|job| alone(connection, &mut **job))?;
@@ -213,10 +178,17 @@ fn commit(connection: &Connection, group: &mut [Box<dyn Job>]) -> Result<(), Fai
     execute(connection, "COMMIT")
 }
 
-/// `false` as soon as one of them has to be undone.
-fn all(connection: &Connection, group: &mut [Box<dyn Job>]) -> Result<bool, Failure> {
-    for job in group {
-        match job.run(connection) {
+/// Runs the jobs whose turn it is; `false` as soon as one of them has to be undone.
+fn fill(
+    connection: &Connection,
+    line: &mut Line,
+    group: &mut Vec<Box<dyn Job>>,
+) -> Result<bool, Failure> {
+    let mut transaction = Transaction::default();
+    while let Some(mut job) = line.next(&mut transaction) {
+        let verdict = job.run(connection);
+        group.push(job);
+        match verdict {
             Verdict::Keep => {}
             Verdict::Undo => return Ok(false),
             Verdict::Broken(failure) => return Err(failure),

@@ -4,7 +4,7 @@ use super::disk;
 use super::groups::Groups;
 use super::shared::Shared;
 use super::tail::Tails;
-use crate::sqlite::{self, Abort, Database, Failure, Options, Schema};
+use crate::sqlite::{self, Abort, Database, Failure, Options, Schema, Turn};
 use ofs_events::Topic;
 use ofs_runtime::context::Clock;
 use rusqlite::Connection;
@@ -58,9 +58,11 @@ pub(super) fn open(
     instance: Uuid,
 ) -> Result<(Database, Shared), OpenError> {
     let database = Database::open(path, &SCHEMA, options)?;
-    let loaded = futures::executor::block_on(
-        database.write(move |db| load(db, options.clock, instance), |loaded| loaded),
-    );
+    let loaded = futures::executor::block_on(database.write(
+        Turn::InLine,
+        move |db| load(db, options.clock, instance),
+        |loaded| loaded,
+    ));
     match loaded {
         Ok(shared) => Ok((database, shared)),
         Err(Abort::Because(found)) => {

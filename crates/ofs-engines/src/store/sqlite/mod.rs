@@ -13,7 +13,7 @@ mod parked;
 mod tidy;
 mod write;
 
-use crate::sqlite::{Abort, Database, Failure, OpenError, Options, Schema};
+use crate::sqlite::{Abort, Database, Failure, OpenError, Options, Schema, Turn};
 use async_trait::async_trait;
 use depths::{Counts, Moved};
 use ofs_events::{Key, Timestamp};
@@ -85,7 +85,7 @@ impl SqliteStore {
         let begin = move |connection: &Connection| {
             Ok((write::instance(connection, drawn)?, Counts::of(connection)?))
         };
-        let begun = database.write(begin, |begun| begun).await;
+        let begun = database.write(Turn::InLine, begin, |begun| begun).await;
         let (instance, counts) = begun.map_err(|abort| failed(error(abort).to_string()))?;
         let (commits, room) = (Arc::default(), Room::default());
         Ok(SqliteStore { database, instance, counts, commits, clock, room })
@@ -102,7 +102,7 @@ impl SqliteStore {
         &self,
         job: impl FnMut(&Connection) -> Done<T> + Send + 'static,
     ) -> Result<T, Error> {
-        self.database.write(job, |done| done).await.map_err(error)
+        self.database.write(Turn::InLine, job, |done| done).await.map_err(error)
     }
 }
 
@@ -127,7 +127,7 @@ impl Store for SqliteStore {
 
     async fn commit(&self, commit: Commit) -> Result<(), Error> {
         let share = self.room.take(commit.weight()).await;
-        let (can_wait, commit) = (commit.can_wait(), write::sorted(commit));
+        let (turn, commit) = (turn(&commit), write::sorted(commit));
         let (counts, owner) = (self.counts.clone(), commit.owner.clone());
         let commits = Arc::clone(&self.commits);
         let write = move |connection: &Connection| {
@@ -138,12 +138,7 @@ impl Store for SqliteStore {
             counts.apply(&owner, moved);
             commits.fetch_add(1, Ordering::Relaxed);
         };
-        let written = if can_wait {
-            self.database.write_along(write, then).await
-        } else {
-            self.database.write(write, then).await
-        };
-        written.map_err(error)
+        self.database.write(turn, write, then).await.map_err(error)
     }
 
     async fn outbox(
@@ -280,6 +275,16 @@ fn error(abort: Abort<Error>) -> Error {
 /// The steady time, by which everything waits.
 fn steady(connection: &Connection) -> rusqlite::Result<i64> {
     connection.prepare_cached("SELECT steady()")?.query_row([], |row| row.get(0))
+}
+
+fn turn(commit: &Commit) -> Turn {
+    if commit.is_awaited() {
+        Turn::First
+    } else if commit.can_wait() {
+        Turn::Along
+    } else {
+        Turn::InLine
+    }
 }
 
 fn micros(duration: Duration) -> i64 {
