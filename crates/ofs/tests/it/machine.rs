@@ -5,11 +5,12 @@
 pub mod fate;
 mod rig;
 
+use crate::system::{CONTRACT, SERVICES, of_the_contract};
 use fate::{Kind, Trouble};
 use ofs_events::{Event, EventId, Key, Topic};
 use ofs_runtime::store::{Record, Wanted};
 use proptest::prelude::*;
-use rig::{FULFILLMENT_WORKER, ORDER_SERVICE, PAYMENT_WORKER, Rig, SEARCH_INDEXER};
+use rig::{Rig, index_of};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -80,8 +81,8 @@ fn place() -> impl Strategy<Value = Step> {
 }
 
 fn work() -> impl Strategy<Value = Step> {
-    let batches = prop::collection::vec((0..3_usize, 1..4_usize), 1..3);
-    (0..4_usize, 0..4_u64, batches, trouble(3))
+    let batches = prop::collection::vec((0..Topic::ALL.len(), 1..4_usize), 1..3);
+    (0..SERVICES.len(), 0..4_u64, batches, trouble(3))
         .prop_map(|(nth, back, batches, trouble)| Step::Work { nth, back, batches, trouble })
 }
 
@@ -105,7 +106,7 @@ fn rebuild() -> impl Strategy<Value = Step> {
 }
 
 fn anything() -> impl Strategy<Value = Vec<Step>> {
-    let deliver = (0..4_usize, trouble(4));
+    let deliver = (0..SERVICES.len(), trouble(4));
     let step = prop_oneof![
         3 => place(),
         10 => work(),
@@ -118,7 +119,7 @@ fn anything() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Flow),
         2 => set_clock(),
         2 => Just(Step::Tidy),
-        1 => (0..6_usize).prop_map(|nth| Step::TurnPart { nth }),
+        1 => (0..2 * Topic::ALL.len()).prop_map(|nth| Step::TurnPart { nth }),
     ];
     prop::collection::vec(step, 20..120)
 }
@@ -158,8 +159,8 @@ impl Step {
             Step::Rebuild { trouble } => rig.rebuild(trouble).await,
             Step::Pass { trouble } => rig.pass(trouble).await,
             Step::Flow => {
-                for service in [PAYMENT_WORKER, FULFILLMENT_WORKER] {
-                    rig.deliver(service - 1, None).await;
+                rig.deliver(index_of(order_service::NAME), None).await;
+                for service in [payment_worker::NAME, fulfillment_worker::NAME].map(index_of) {
                     rig.work_all(service, false).await;
                     rig.deliver(service, None).await;
                 }
@@ -214,10 +215,23 @@ async fn history(rig: &Rig) -> HashMap<Key, Vec<(&'static str, EventId, Option<E
     history
 }
 
-async fn record(rig: &Rig, service: usize, order: Key) -> Option<Record> {
-    let owner = rig.services[service].name().to_owned();
-    let wanted = Wanted { owner, keys: vec![order], ..Wanted::default() };
+async fn record(rig: &Rig, owner: &str, order: Key) -> Option<Record> {
+    let wanted = Wanted { owner: owner.to_owned(), keys: vec![order], ..Wanted::default() };
     rig.store.load(&wanted).await.expect("the store").records.remove(&order)
+}
+
+/// The statuses in which an order with `scenario` leaves payment and fulfillment, and itself; and the
+/// events of the contract about it.
+fn end(scenario: &str) -> ([Option<&'static str>; 3], &'static [&'static str]) {
+    match scenario {
+        "declined" => {
+            ([Some("Failed"), None, Some("PaymentFailed")], &["OrderCreatedV1", "PaymentFailedV1"])
+        }
+        _ => (
+            [Some("Authorized"), Some("Scheduled"), Some("FulfillmentScheduled")],
+            &["OrderCreatedV1", "PaymentAuthorizedV1", "FulfillmentScheduledV1"],
+        ),
+    }
 }
 
 async fn assert_all_is_well(rig: &Rig, placed: &[&str], orders: &[Key]) {
@@ -228,41 +242,39 @@ async fn assert_all_is_well(rig: &Rig, placed: &[&str], orders: &[Key]) {
         "orders that no client placed, or none for two clients"
     );
     for (scenario, order) in placed.iter().zip(orders) {
-        let (statuses, kinds): ([Option<&str>; 4], &[&str]) = match *scenario {
-            "declined" => (
-                [Some("PaymentFailed"), Some("Failed"), None, Some("PaymentFailed")],
-                &["OrderCreatedV1", "PaymentFailedV1"],
-            ),
-            _ => (
-                [
-                    Some("FulfillmentScheduled"),
-                    Some("Authorized"),
-                    Some("Scheduled"),
-                    Some("FulfillmentScheduled"),
-                ],
-                &["OrderCreatedV1", "PaymentAuthorizedV1", "FulfillmentScheduledV1"],
-            ),
-        };
-        let events = &history[order];
+        let ([payment, shipment, status], kinds) = end(scenario);
+        let all = &history[order];
+        let mut events = all.clone();
+        events.retain(|(kind, ..)| CONTRACT.contains(kind));
         assert_eq!(events.iter().map(|(kind, ..)| *kind).collect::<Vec<_>>(), kinds, "{scenario}");
         assert_eq!(events[0].2, None);
         for pair in events.windows(2) {
             assert_eq!(pair[1].2, Some(pair[0].1), "each event follows from the one before");
         }
-        for (service, status) in statuses.into_iter().enumerate() {
-            let record = record(rig, service, *order).await;
+        for (owner, status) in [
+            (order_service::NAME, status),
+            (payment_worker::NAME, payment),
+            (fulfillment_worker::NAME, shipment),
+            (search_indexer_worker::NAME, status),
+        ] {
+            let record = record(rig, owner, *order).await;
             let found = record.as_ref().map(|record| record.status.as_str());
-            assert_eq!(found, status, "{} of {scenario}", rig.services[service].name());
+            assert_eq!(found, status, "{owner} of {scenario}");
         }
-        let document = record(rig, SEARCH_INDEXER, *order).await.expect("a document");
+        let document = record(rig, search_indexer_worker::NAME, *order).await.expect("a document");
         let document: Value = document.read().expect("JSON");
         let shown = document["timeline"].as_array().expect("a timeline").iter();
-        let shown: Vec<_> =
-            shown.map(|entry| entry["eventType"].as_str().expect("a type")).collect();
-        assert_eq!(shown, kinds, "{document}");
+        let shown = shown.map(|entry| entry["eventId"].as_str().expect("an id").to_owned());
+        let mut shown: Vec<String> = shown.collect();
+        let mut told: Vec<String> = all.iter().map(|(_, id, _)| id.to_string()).collect();
+        shown.sort_unstable();
+        told.sort_unstable();
+        assert_eq!(shown, told, "every event once: {document}");
+        let contract = of_the_contract(&document["timeline"]);
+        let contract: Vec<_> = contract.iter().map(|entry| &entry["eventType"]).collect();
+        assert_eq!(contract, kinds, "{document}");
     }
-    let owner = rig.services[ORDER_SERVICE].name();
-    let all = rig.store.scan(owner, None, 1000).await.expect("the store");
+    let all = rig.store.scan(order_service::NAME, None, 1000).await.expect("the store");
     assert_eq!(all.len(), orders.len(), "each client has one order");
     let verified = rig.watch().verify().await.expect("an index");
     assert_eq!((verified.checked, verified.differences), (orders.len() as u64, 0), "{verified:?}");

@@ -5,7 +5,7 @@ use crate::repair::{
     SCHEDULED, ids, repair, until_missed_and_repaired, until_published, until_the_index_agrees,
 };
 use crate::server::{PATIENCE, Server, place_all, until_status};
-use crate::system::System;
+use crate::system::{SERVICES, System};
 use ofs_events::Topic;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ async fn through(server: &Server, count: usize) -> Vec<String> {
     for id in &placed {
         until_status(&server.url, id, SCHEDULED).await;
     }
-    for service in ["order-service", "payment-worker", "fulfillment-worker"] {
+    for service in SERVICES {
         until_published(server, service).await;
     }
     placed

@@ -3,7 +3,7 @@
 
 use crate::server::{Server, http};
 use crate::servers::{Servers, Urls};
-use crate::system::System;
+use crate::system::{SERVICES, System};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
@@ -20,16 +20,9 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// Who may log in to Kafka by SCRAM, each with its own name as password; `ofs` may do everything.
-const USERS: [&str; 7] = [
-    "ofs",
-    "rotating",
-    "ofs-migrate",
-    "order-service",
-    "payment-worker",
-    "fulfillment-worker",
-    "search-indexer-worker",
-];
+/// Who may log in to Kafka by SCRAM, besides every service, each with its own name as password; `ofs` may
+/// do everything.
+const USERS: [&str; 3] = ["ofs", "rotating", "ofs-migrate"];
 
 /// The servers, and what is needed to get in.
 pub struct Secured {
@@ -51,8 +44,8 @@ pub async fn secured() -> Option<Arc<Secured>> {
     }
     let dir = tempfile::tempdir().expect("a directory");
     certificates(dir.path());
-    let users = USERS.map(|user| format!("{user} {user}\n")).concat();
-    std::fs::write(dir.path().join("users"), users).expect("written");
+    let users = USERS.iter().chain(&SERVICES).map(|user| format!("{user} {user}\n"));
+    std::fs::write(dir.path().join("users"), users.collect::<String>()).expect("written");
     let servers = Servers::start_secure(dir.path()).await?;
     let front = Front::start(dir.path(), &servers.urls.index).await;
     let secured =

@@ -46,12 +46,14 @@ macro_rules! on_every_set {
 /// The owners of records.
 pub use ofs::services::NAMES as SERVICES;
 
-/// The events of the contract among `events`; other services may tell more.
+/// The events of the contract; other services may tell more.
+pub const CONTRACT: [&str; 4] =
+    ["OrderCreatedV1", "PaymentAuthorizedV1", "PaymentFailedV1", "FulfillmentScheduledV1"];
+
+/// The events of the contract among `events`.
 pub fn of_the_contract(events: &Value) -> Vec<&Value> {
-    let types =
-        ["OrderCreatedV1", "PaymentAuthorizedV1", "PaymentFailedV1", "FulfillmentScheduledV1"];
     let all = events.as_array().map_or(&[][..], Vec::as_slice);
-    all.iter().filter(|event| types.iter().any(|kind| event["eventType"] == *kind)).collect()
+    all.iter().filter(|event| CONTRACT.iter().any(|kind| event["eventType"] == *kind)).collect()
 }
 
 /// All services, as they are where nothing is configured.

@@ -1,4 +1,4 @@
-//! The four services over one set of embedded engines, moved by hand: every process does one thing,
+//! All services over one set of embedded engines, moved by hand: every process does one thing,
 //! meets its fate meanwhile, and is gone.
 
 mod world;
@@ -35,11 +35,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-/// Indices of [`Rig::services`].
-pub const ORDER_SERVICE: usize = 0;
-pub const PAYMENT_WORKER: usize = 1;
-pub const FULFILLMENT_WORKER: usize = 2;
-pub const SEARCH_INDEXER: usize = 3;
+/// Where a service is in [`Rig::services`].
+pub fn index_of(service: &str) -> usize {
+    let nth = crate::system::SERVICES.iter().position(|known| *known == service);
+    nth.expect("a service")
+}
 
 pub struct Rig {
     pub store: Arc<dyn Store>,
@@ -169,8 +169,8 @@ impl Rig {
         trouble: Option<Trouble>,
     ) -> Option<OrderId> {
         let process = self.fated(trouble);
-        let service = &self.services[ORDER_SERVICE];
-        let books = self.books(ORDER_SERVICE, &process.store);
+        let service = &self.services[index_of(order_service::NAME)];
+        let books = self.books(index_of(order_service::NAME), &process.store);
         let pipeline = Pipeline::new(Arc::clone(&self.store), Arc::clone(&self.log), Vec::new());
         let desk = Desk::new(books, Arc::clone(&self.index), Arc::new(pipeline));
         let (routes, _) = service.routes.clone().with_state(desk).split_for_parts();
@@ -262,7 +262,7 @@ impl Rig {
     /// A courier carries what is owed to the index.
     pub async fn push(&mut self, trouble: Option<Trouble>) {
         let process = self.fated(trouble);
-        let books = self.books(SEARCH_INDEXER, &process.store);
+        let books = self.books(index_of(search_indexer_worker::NAME), &process.store);
         let courier = Courier::new(books, IndexLane::new(process.index));
         self.live(process.fate, Acks::new(), courier.run(stopped())).await;
     }
@@ -291,15 +291,16 @@ impl Rig {
     pub async fn pass(&mut self, trouble: Option<Trouble>) {
         self.clock.pass(Duration::from_mins(3));
         let process = self.fated(trouble);
-        let lane = DeadlineLane::new(Arc::clone(&self.services[ORDER_SERVICE].handler));
-        let courier = Courier::new(self.books(ORDER_SERVICE, &process.store), lane);
+        let lane =
+            DeadlineLane::new(Arc::clone(&self.services[index_of(order_service::NAME)].handler));
+        let courier = Courier::new(self.books(index_of(order_service::NAME), &process.store), lane);
         self.live(process.fate, Acks::new(), courier.run(stopped())).await;
     }
 
     /// The index is rebuilt, and what is owed to it is delivered meanwhile.
     pub async fn rebuild(&mut self, trouble: Option<Trouble>) {
         let process = self.fated(trouble);
-        let books = self.books(SEARCH_INDEXER, &process.store);
+        let books = self.books(index_of(search_indexer_worker::NAME), &process.store);
         let rebuild = Rebuild::new(books.clone(), Arc::clone(&process.index));
         let courier = Courier::new(books, IndexLane::new(process.index));
         let watch = self.watch();
@@ -320,7 +321,7 @@ impl Rig {
 
     /// Looks at the index without a fate.
     pub fn watch(&self) -> Rebuild {
-        let books = self.books(SEARCH_INDEXER, &self.store);
+        let books = self.books(index_of(search_indexer_worker::NAME), &self.store);
         Rebuild::new(books, Arc::clone(&self.index))
     }
 
