@@ -190,8 +190,14 @@ async fn die_everywhere(system: &System, nth: impl Fn(usize) -> usize) {
         let at = format!("{point}:{}", nth(number));
         match system.try_start(&[], &[("OFS_CRASH_AT", &at)]) {
             Ok(mut server) => {
-                accepted.extend(load(&server.url, number).await);
-                let status = wait_for_end(&mut server, &at).await;
+                let began = Instant::now();
+                let status = loop {
+                    accepted.extend(load(&server.url, number).await);
+                    match server.ended() {
+                        Some(status) => break status,
+                        None => assert!(began.elapsed() < PATIENCE, "{at}: {:#?}", server.said()),
+                    }
+                };
                 assert_eq!(status.signal(), Some(SIGABRT), "{at}: {status}");
             }
             // What the process before left undone brings it there before it listens.
