@@ -110,7 +110,7 @@ impl Turn<'_> {
         let subject = (key, self.loaded.records.get(&key));
         let (commit, now) = (&mut self.part.commit, self.context.now());
         self.current = Some(decision.write(commit, subject, self.handler.indexed(), now));
-        commit.behind = commit.behind.max(now.since(event.occurred_at));
+        commit.since = commit.since.into_iter().chain([event.occurred_at]).min();
         commit.seen.push(seen(event));
         Outcome::Processed
     }

@@ -140,8 +140,8 @@ pub struct Commit {
     pub settled: Vec<Settled>,
     /// Record versions that the index must get; a lower version owed before is replaced.
     pub index: Vec<(Key, u64)>,
-    /// How long ago the first of the events happened that `index` brings there.
-    pub behind: Duration,
+    /// When the first of the events happened that `index` brings there, by this process's clock; none: now.
+    pub since: Option<Timestamp>,
     /// Record versions that the index gets once more, behind what has changed.
     pub again: Vec<(Key, u64)>,
     /// Deadlines set and dropped, at most one of each key and name; after what is settled.
@@ -180,7 +180,7 @@ impl Commit {
         self.parked.extend(other.parked);
         self.settled.extend(other.settled);
         self.index.extend(other.index);
-        self.behind = self.behind.max(other.behind);
+        self.since = self.since.into_iter().chain(other.since).min();
         self.again.extend(other.again);
         self.deadlines.extend(other.deadlines);
         self.once = self.once.take().or(other.once);

@@ -4,6 +4,7 @@ use super::session::{Failure, Step, column, statements, step, value};
 use super::values::{Time, int, micros};
 use super::write::Rows;
 use ofs_events::Key;
+use ofs_runtime::context::Context;
 use ofs_runtime::store::{Commit, Settled, once_more};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -133,12 +134,14 @@ fn newest(
     group: &[&Commit],
     owed: impl Fn(&Commit) -> &[(Key, u64)],
 ) -> Result<Vec<(Uuid, i64, i64)>, Failure> {
+    let now = Context::new("store").now();
     let mut newest: BTreeMap<Uuid, (i64, i64)> = BTreeMap::new();
     for commit in group {
         for (key, version) in owed(commit) {
             let (newest, behind) = newest.entry(key.0).or_default();
             *newest = int(*version)?.max(*newest);
-            *behind = micros(commit.behind).max(*behind);
+            let age = commit.since.map(|since| micros(now.since(since)));
+            *behind = age.unwrap_or_default().max(*behind);
         }
     }
     Ok(newest.into_iter().map(|(key, (version, behind))| (key, version, behind)).collect())

@@ -3,7 +3,7 @@
 use super::depths::{Lane, Moved};
 use super::{Done, after, deadlines, int, micros, parked, steady};
 use crate::sqlite::Abort;
-use ofs_events::{Key, Timestamp};
+use ofs_events::Key;
 use ofs_runtime::backoff::LONGEST;
 use ofs_runtime::log::Message;
 use ofs_runtime::store::{
@@ -248,8 +248,8 @@ fn owe_index(connection: &Connection, owner: &str, commit: &Commit) -> Done<usiz
     if commit.index.is_empty() {
         return Ok(0);
     }
-    let now = super::owed::now(connection)?.as_micros();
-    let since = Timestamp::from_micros(now.saturating_sub(micros(commit.behind))).as_micros();
+    let now = super::owed::now(connection)?;
+    let since = commit.since.map_or(now, |since| since.min(now)).as_micros();
     let mut new = connection.prepare_cached(
         "INSERT INTO owed_index (owner, key, version, since) VALUES (?, ?, ?, ?)
          ON CONFLICT (owner, key) DO NOTHING",

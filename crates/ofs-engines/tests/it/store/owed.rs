@@ -2,6 +2,7 @@
 
 use super::*;
 use futures::future::join_all;
+use ofs_runtime::context::Context;
 use ofs_runtime::store::{Depth, Depths, ParkedFilter, shard_of};
 use std::collections::HashSet;
 
@@ -202,16 +203,18 @@ pub async fn since_when_the_oldest_waits_for_the_index_is_told(engine: &impl Eng
 }
 
 pub async fn the_index_is_behind_since_the_first_event_that_it_lacks(engine: &impl Engine) {
+    engine.set_clock(0).await;
     let store = engine.open().await;
-    let hours = |hours: u64| Duration::from_secs(hours * 3_600);
+    let now = Context::new("test").now();
+    let hours = |hours: i64| Some(now.plus_seconds(-3_600 * hours));
     let behind = async || {
         let depths = store.depths().await.unwrap();
         let oldest = depths.index[0].oldest.unwrap();
-        (depths.at.since(oldest).as_secs() + 1) / 3_600
+        depths.at.since(oldest).as_secs() / 3_600
     };
-    let owe = |number, loaded, behind| Commit {
+    let owe = |number, loaded, since| Commit {
         index: vec![(order(number), loaded + 1)],
-        behind,
+        since,
         ..records([record(order(number), loaded, "owed")])
     };
     store.commit(owe(1, 0, hours(2))).await.unwrap();
@@ -224,7 +227,8 @@ pub async fn the_index_is_behind_since_the_first_event_that_it_lacks(engine: &im
     let indexed = |number| Settled::Indexed { key: order(number), version: 2 };
     store.commit(settled([indexed(2)])).await.unwrap();
     assert_eq!(behind().await, 2);
-    store.commit(owe(3, 0, Duration::MAX)).await.unwrap();
+    let long_ago = "0000-01-01T00:00:00Z".parse().unwrap();
+    store.commit(owe(3, 0, Some(long_ago))).await.unwrap();
     assert!(behind().await > 24 * 365 * 900, "as far back as times go");
 }
 
