@@ -19,7 +19,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
-pub(crate) use writer::Turn;
+pub(crate) use writer::Precedence;
 use writer::Writer;
 
 /// Connections that read at the same time.
@@ -173,7 +173,7 @@ impl Database {
     /// What the job answered, or [`Abort::Failed`] if the group could not be committed.
     pub(crate) async fn write<T, A, E>(
         &self,
-        turn: Turn,
+        precedence: Precedence,
         job: impl FnMut(&Connection) -> Result<T, Abort<E>> + Send + 'static,
         then: impl FnOnce(T) -> A + Send + 'static,
     ) -> Result<A, Abort<E>>
@@ -182,7 +182,7 @@ impl Database {
         A: Send + 'static,
         E: Send + 'static,
     {
-        self.writer.write(turn, job, then).await
+        self.writer.write(precedence, job, then).await
     }
 
     /// Like [`Database::write`], but answers by calling `then` on the writer thread, once `job` is

@@ -7,7 +7,7 @@ mod line;
 use super::damage::Damage;
 use super::{Abort, Failure, die_of_failed_sync};
 use job::{Job, Verdict, queued};
-pub(crate) use line::Turn;
+pub(crate) use line::Precedence;
 use line::{Line, Patient, Transaction};
 use ofs_runtime::{crash, task};
 use rusqlite::Connection;
@@ -35,7 +35,7 @@ type Answer<A, E> = oneshot::Receiver<Result<A, Abort<E>>>;
 
 #[derive(Debug)]
 pub(super) struct Writer {
-    queue: Option<mpsc::Sender<(Turn, Box<dyn Job>)>>,
+    queue: Option<mpsc::Sender<(Precedence, Box<dyn Job>)>>,
     patient: Patient,
     thread: Option<JoinHandle<()>>,
 }
@@ -57,7 +57,7 @@ impl Writer {
 
     pub(super) async fn write<T, A, E>(
         &self,
-        turn: Turn,
+        precedence: Precedence,
         job: impl FnMut(&Connection) -> Result<T, Abort<E>> + Send + 'static,
         then: impl FnOnce(T) -> A + Send + 'static,
     ) -> Result<A, Abort<E>>
@@ -67,15 +67,15 @@ impl Writer {
         E: Send + 'static,
     {
         let (job, mut answered) = answering(job, then);
-        if turn == Turn::Along {
+        if precedence == Precedence::Along {
             self.patient.push(job);
             if let Ok(answer) = tokio::time::timeout(PATIENCE, &mut answered).await {
                 return answer.map_err(|_| Abort::Failed(closed()))?;
             }
             let nothing = queued(|_| Ok::<_, Abort<E>>(()), |_| ());
-            self.hand_in(turn, nothing).await.map_err(Abort::Failed)?;
+            self.hand_in(precedence, nothing).await.map_err(Abort::Failed)?;
         } else {
-            self.hand_in(turn, job).await.map_err(Abort::Failed)?;
+            self.hand_in(precedence, job).await.map_err(Abort::Failed)?;
         }
         answered.await.map_err(|_| Abort::Failed(closed()))?
     }
@@ -89,12 +89,12 @@ impl Writer {
         T: Send + 'static,
         E: Send + 'static,
     {
-        self.hand_in(Turn::InLine, queued(job, then)).await
+        self.hand_in(Precedence::InLine, queued(job, then)).await
     }
 
-    async fn hand_in(&self, turn: Turn, job: Box<dyn Job>) -> Result<(), Failure> {
+    async fn hand_in(&self, precedence: Precedence, job: Box<dyn Job>) -> Result<(), Failure> {
         let queue = self.queue.as_ref().ok_or_else(closed)?;
-        queue.send((turn, job)).await.map_err(|_| closed())
+        queue.send((precedence, job)).await.map_err(|_| closed())
     }
 }
 

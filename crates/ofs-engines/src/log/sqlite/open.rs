@@ -4,7 +4,7 @@ use super::disk;
 use super::groups::Groups;
 use super::shared::Shared;
 use super::tail::Tails;
-use crate::sqlite::{self, Abort, Database, Failure, Options, Schema, Turn};
+use crate::sqlite::{self, Abort, Database, Failure, Options, Precedence, Schema};
 use ofs_events::Topic;
 use ofs_runtime::context::Clock;
 use rusqlite::Connection;
@@ -59,7 +59,7 @@ pub(super) fn open(
 ) -> Result<(Database, Shared), OpenError> {
     let database = Database::open(path, &SCHEMA, options)?;
     let loaded = futures::executor::block_on(database.write(
-        Turn::InLine,
+        Precedence::InLine,
         move |db| load(db, options.clock, instance),
         |loaded| loaded,
     ));

@@ -16,7 +16,7 @@ const SLICE: Duration = Duration::from_millis(20);
 
 /// When a job is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub(crate) enum Precedence {
     /// Before all work: a client waits for it.
     First,
     /// After what came before it.
@@ -60,14 +60,14 @@ impl Default for Transaction {
 
 /// The jobs that wait.
 pub(super) struct Line {
-    jobs: mpsc::Receiver<(Turn, Box<dyn Job>)>,
+    jobs: mpsc::Receiver<(Precedence, Box<dyn Job>)>,
     patient: Patient,
     first: VecDeque<Box<dyn Job>>,
     rest: VecDeque<Box<dyn Job>>,
 }
 
 impl Line {
-    pub(super) fn new(jobs: mpsc::Receiver<(Turn, Box<dyn Job>)>, patient: Patient) -> Self {
+    pub(super) fn new(jobs: mpsc::Receiver<(Precedence, Box<dyn Job>)>, patient: Patient) -> Self {
         Self { jobs, patient, first: VecDeque::new(), rest: VecDeque::new() }
     }
 
@@ -114,10 +114,10 @@ impl Line {
         self.first.drain(..).chain(self.rest.drain(..)).collect()
     }
 
-    fn line_up(&mut self, (turn, job): (Turn, Box<dyn Job>)) {
-        match turn {
-            Turn::First => self.first.push_back(job),
-            Turn::InLine | Turn::Along => self.rest.push_back(job),
+    fn line_up(&mut self, (precedence, job): (Precedence, Box<dyn Job>)) {
+        match precedence {
+            Precedence::First => self.first.push_back(job),
+            Precedence::InLine | Precedence::Along => self.rest.push_back(job),
         }
     }
 }
@@ -131,30 +131,30 @@ mod tests {
 
     struct Waiting {
         line: Line,
-        jobs: mpsc::Sender<(Turn, Box<dyn Job>)>,
+        jobs: mpsc::Sender<(Precedence, Box<dyn Job>)>,
         done: Arc<Mutex<Vec<u32>>>,
         connection: Connection,
     }
 
-    fn waiting(given: impl IntoIterator<Item = (Turn, u32)>) -> Waiting {
+    fn waiting(given: impl IntoIterator<Item = (Precedence, u32)>) -> Waiting {
         let (jobs, queue) = mpsc::channel(1024);
         let line = Line::new(queue, Patient::default());
         let connection = Connection::open_in_memory().expect("a connection");
         let waiting = Waiting { line, jobs, done: Arc::default(), connection };
-        for (turn, number) in given {
-            waiting.send(turn, number);
+        for (precedence, number) in given {
+            waiting.send(precedence, number);
         }
         waiting
     }
 
     impl Waiting {
-        fn send(&self, turn: Turn, number: u32) {
+        fn send(&self, precedence: Precedence, number: u32) {
             let done = Arc::clone(&self.done);
             let job = move |_: &Connection| {
                 done.lock().expect("done").push(number);
                 Ok::<_, Abort<()>>(())
             };
-            self.jobs.try_send((turn, queued(job, |_| ()))).expect("room");
+            self.jobs.try_send((precedence, queued(job, |_| ()))).expect("room");
         }
 
         /// What is done in a transaction that began so long ago.
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn clients_go_first_and_work_goes_on_while_there_is_time() {
-        use Turn::{Along, First, InLine};
+        use Precedence::{Along, First, InLine};
         let mixed = [(InLine, 1), (First, 2), (Along, 3), (First, 4)];
         assert_eq!(waiting(mixed).transaction(Duration::ZERO), [2, 4, 1, 3]);
         let mut late = waiting(mixed);
@@ -182,8 +182,8 @@ mod tests {
 
     #[test]
     fn many_clients_do_not_bring_work_to_a_stop() {
-        let clients = (1..=200).map(|number| (Turn::First, number));
-        let mut many = waiting([(Turn::InLine, 0)].into_iter().chain(clients));
+        let clients = (1..=200).map(|number| (Precedence::First, number));
+        let mut many = waiting([(Precedence::InLine, 0)].into_iter().chain(clients));
         let first = many.transaction(SLICE);
         assert_eq!((first.len(), first.last()), (GROUP, Some(&0)));
         assert_eq!(many.transaction(SLICE).len(), 201 - GROUP);

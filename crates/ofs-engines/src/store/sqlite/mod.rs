@@ -13,7 +13,7 @@ mod parked;
 mod tidy;
 mod write;
 
-use crate::sqlite::{Abort, Database, Failure, OpenError, Options, Schema, Turn};
+use crate::sqlite::{Abort, Database, Failure, OpenError, Options, Precedence, Schema};
 use async_trait::async_trait;
 use depths::{Counts, Moved};
 use ofs_events::{Key, Timestamp};
@@ -85,7 +85,7 @@ impl SqliteStore {
         let begin = move |connection: &Connection| {
             Ok((write::instance(connection, drawn)?, Counts::of(connection)?))
         };
-        let begun = database.write(Turn::InLine, begin, |begun| begun).await;
+        let begun = database.write(Precedence::InLine, begin, |begun| begun).await;
         let (instance, counts) = begun.map_err(|abort| failed(error(abort).to_string()))?;
         let (commits, room) = (Arc::default(), Room::default());
         Ok(SqliteStore { database, instance, counts, commits, clock, room })
@@ -102,7 +102,7 @@ impl SqliteStore {
         &self,
         job: impl FnMut(&Connection) -> Done<T> + Send + 'static,
     ) -> Result<T, Error> {
-        self.database.write(Turn::InLine, job, |done| done).await.map_err(error)
+        self.database.write(Precedence::InLine, job, |done| done).await.map_err(error)
     }
 }
 
@@ -127,7 +127,7 @@ impl Store for SqliteStore {
 
     async fn commit(&self, commit: Commit) -> Result<(), Error> {
         let share = self.room.take(commit.weight()).await;
-        let (turn, commit) = (turn(&commit), write::sorted(commit));
+        let (precedence, commit) = (precedence(&commit), write::sorted(commit));
         let (counts, owner) = (self.counts.clone(), commit.owner.clone());
         let commits = Arc::clone(&self.commits);
         let write = move |connection: &Connection| {
@@ -138,7 +138,7 @@ impl Store for SqliteStore {
             counts.apply(&owner, moved);
             commits.fetch_add(1, Ordering::Relaxed);
         };
-        self.database.write(turn, write, then).await.map_err(error)
+        self.database.write(precedence, write, then).await.map_err(error)
     }
 
     async fn outbox(
@@ -277,13 +277,13 @@ fn steady(connection: &Connection) -> rusqlite::Result<i64> {
     connection.prepare_cached("SELECT steady()")?.query_row([], |row| row.get(0))
 }
 
-fn turn(commit: &Commit) -> Turn {
+fn precedence(commit: &Commit) -> Precedence {
     if commit.is_awaited() {
-        Turn::First
+        Precedence::First
     } else if commit.can_wait() {
-        Turn::Along
+        Precedence::Along
     } else {
-        Turn::InLine
+        Precedence::InLine
     }
 }
 
